@@ -1,0 +1,1 @@
+//! `layertime` measures which layers of a CNN take the time in training.
