@@ -1,1 +1,12 @@
-//! `layertime` measures which layers of a CNN take the time in training.
+//! `layertime` measures which layers of a CNN take the time in training: in which phase, and at which batch size.
+//!
+//! Data flows one way:
+//! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
+//! [`device`] (a session that runs it).
+
+pub mod device;
+pub mod fill;
+pub mod model;
+pub mod philox;
+pub mod plan;
+pub mod step;

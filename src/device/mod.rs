@@ -1,0 +1,114 @@
+//! What a device must offer. The step, the measuring and the checks know devices by these traits only.
+
+pub mod cpu;
+
+use crate::plan::Phase;
+use crate::step::{Op, Step};
+
+/// The constants of momentum SGD and of everything random.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    pub learning_rate: f32,
+    pub momentum: f32,
+    pub weight_decay: f32,
+    pub seed: u64,
+    /// `false` makes every dropout mask all ones.
+    pub dropout: bool,
+}
+
+/// A machine part that can train: opened once per run.
+pub trait Device {
+    /// The name reports carry, such as the processor's own.
+    fn name(&self) -> &str;
+
+    /// Makes a step real: buffers, descriptors, chosen algorithms. Parameters, momentum and inputs are undefined until filled.
+    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError>;
+
+    /// Runs work in the surroundings that sessions need (the CPU's thread pool).
+    fn enter(&self, work: &mut (dyn FnMut() + Send));
+
+    /// Bytes that can still be allocated without harm.
+    fn available_bytes(&self) -> Option<u64>;
+
+    /// The measured roofs of this device.
+    fn ceilings(&self) -> Result<Ceilings, DeviceError>;
+}
+
+/// A plan made real on a device.
+///
+/// A step is `begin`, any number of `run` and `mark`, `end`. Nothing is allocated, searched or logged between.
+pub trait Session: Send {
+    /// Begins a step: new dropout masks, no marks.
+    fn begin(&mut self) -> Result<(), DeviceError>;
+
+    /// Notes a point in the device's own time.
+    fn mark(&mut self) -> Result<(), DeviceError>;
+
+    /// Does one phase of one layer.
+    fn run(&mut self, op: Op) -> Result<(), DeviceError>;
+
+    /// Ends the step, waits for it, and gives the time between neighbouring marks in µs.
+    fn end(&mut self) -> Result<Vec<f64>, DeviceError>;
+
+    /// Sets a tensor; `value` is asked for each element by its canonical index (see [`Tensor`]).
+    fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError>;
+
+    /// A tensor's elements in canonical order. Activations and their gradients share memory: read them before a later operation runs.
+    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>, DeviceError>;
+
+    /// How an operation is computed, where there is a choice.
+    fn algorithm(&self, op: Op) -> Option<Algorithm>;
+
+    /// Bytes held for this session, scratch included.
+    fn planned_bytes(&self) -> u64;
+}
+
+/// A session's tensors. Canonical order is NCHW for activations and their gradients, \[K, C/groups, R, S\] for convolution
+/// weights, \[out, in\] for fully connected ones, whatever the device's own layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tensor {
+    /// The batch of images.
+    Input,
+    /// One class per image, as a whole number.
+    Labels,
+    /// Mean cross-entropy, one element.
+    Loss,
+    Output(usize),
+    /// Gradient of the loss with respect to a layer's output.
+    OutputGradient(usize),
+    InputGradient,
+    Weight(usize),
+    Bias(usize),
+    WeightGradient(usize),
+    BiasGradient(usize),
+    WeightMomentum(usize),
+    BiasMomentum(usize),
+    /// A dropout layer's kept elements as ones, dropped as zeros.
+    Mask(usize),
+}
+
+/// How an operation is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Algorithm {
+    pub name: String,
+    pub workspace_bytes: u64,
+}
+
+/// The highest rates seen on this device, in the run's precision.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Ceilings {
+    /// A large GEMM.
+    pub gemm_flops_per_s: f64,
+    /// A large copy, bytes read plus bytes written.
+    pub copy_bytes_per_s: f64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("needs {needed} bytes of memory, but {available} are free: choose a smaller batch")]
+    OutOfMemory { needed: u64, available: u64 },
+    #[error("{call} failed in layer `{layer}`, {phase}: {status}", phase = phase.name())]
+    Call { layer: String, phase: Phase, call: &'static str, status: String },
+    #[error("{0}")]
+    Unusable(String),
+}

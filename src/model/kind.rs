@@ -1,0 +1,241 @@
+//! The layer kinds and their parameters, as a description spells them.
+
+use serde::Deserialize;
+
+/// What a layer does. The compiler names every place that must know a new kind: nothing matches with `_`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Conv(Conv),
+    Fc(Fc),
+    Relu,
+    MaxPool(MaxPool),
+    AvgPool(AvgPool),
+    Lrn(Lrn),
+    Dropout(Dropout),
+    Flatten,
+    BatchNorm(BatchNorm),
+    Add,
+    Concat,
+    SoftmaxLoss,
+}
+
+/// What the verdict compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    Conv,
+    Fc,
+    Other,
+}
+
+impl Group {
+    pub const ALL: [Group; 3] = [Group::Conv, Group::Fc, Group::Other];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Conv => "conv",
+            Group::Fc => "fc",
+            Group::Other => "other",
+        }
+    }
+}
+
+impl Kind {
+    /// The word for the kind in descriptions and tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Conv(_) => "conv",
+            Kind::Fc(_) => "fc",
+            Kind::Relu => "relu",
+            Kind::MaxPool(_) => "maxpool",
+            Kind::AvgPool(_) => "avgpool",
+            Kind::Lrn(_) => "lrn",
+            Kind::Dropout(_) => "dropout",
+            Kind::Flatten => "flatten",
+            Kind::BatchNorm(_) => "batchnorm",
+            Kind::Add => "add",
+            Kind::Concat => "concat",
+            Kind::SoftmaxLoss => "softmax_loss",
+        }
+    }
+
+    pub fn group(&self) -> Group {
+        match self {
+            Kind::Conv(_) => Group::Conv,
+            Kind::Fc(_) => Group::Fc,
+            Kind::Relu
+            | Kind::MaxPool(_)
+            | Kind::AvgPool(_)
+            | Kind::Lrn(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::BatchNorm(_)
+            | Kind::Add
+            | Kind::Concat
+            | Kind::SoftmaxLoss => Group::Other,
+        }
+    }
+
+    /// Whether the kind takes any number of inputs (at least two) in place of exactly one.
+    pub fn joins(&self) -> bool {
+        matches!(self, Kind::Add | Kind::Concat)
+    }
+}
+
+/// A height and a width; written as one number when they are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "NumberOrPair")]
+pub struct Pair {
+    pub h: usize,
+    pub w: usize,
+}
+
+impl Pair {
+    pub const fn square(side: usize) -> Pair {
+        Pair { h: side, w: side }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or [height, width]")]
+enum NumberOrPair {
+    Number(usize),
+    Pair([usize; 2]),
+}
+
+impl From<NumberOrPair> for Pair {
+    fn from(value: NumberOrPair) -> Pair {
+        match value {
+            NumberOrPair::Number(side) => Pair::square(side),
+            NumberOrPair::Pair([h, w]) => Pair { h, w },
+        }
+    }
+}
+
+/// Cross-correlation, as every framework's "convolution".
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Output channels.
+    pub channels: usize,
+    pub kernel: Pair,
+    #[serde(default = "one")]
+    pub stride: Pair,
+    #[serde(default = "zero")]
+    pub pad: Pair,
+    #[serde(default = "single")]
+    pub groups: usize,
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+/// Fully connected: every output from every element of the flattened input.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fc {
+    pub outputs: usize,
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaxPool {
+    pub kernel: Pair,
+    /// The kernel when left out.
+    pub stride: Option<Pair>,
+    #[serde(default = "zero")]
+    pub pad: Pair,
+    #[serde(default)]
+    pub ceil: bool,
+}
+
+/// Average pooling over fixed windows, or adaptive to a given output size.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "AvgPoolKeys")]
+pub enum AvgPool {
+    Windows { kernel: Pair, stride: Pair, pad: Pair, ceil: bool },
+    Adaptive { output: Pair },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AvgPoolKeys {
+    kernel: Option<Pair>,
+    stride: Option<Pair>,
+    pad: Option<Pair>,
+    ceil: Option<bool>,
+    output: Option<Pair>,
+}
+
+impl TryFrom<AvgPoolKeys> for AvgPool {
+    type Error = &'static str;
+
+    fn try_from(keys: AvgPoolKeys) -> Result<AvgPool, Self::Error> {
+        match (keys.kernel, keys.output) {
+            (Some(kernel), None) => Ok(AvgPool::Windows {
+                kernel,
+                stride: keys.stride.unwrap_or(kernel),
+                pad: keys.pad.unwrap_or(zero()),
+                ceil: keys.ceil.unwrap_or(false),
+            }),
+            (None, Some(output)) if keys.stride.is_none() && keys.pad.is_none() && keys.ceil.is_none() => {
+                Ok(AvgPool::Adaptive { output })
+            }
+            (None, Some(_)) => Err("`output` makes the windows itself: leave out stride, pad and ceil"),
+            (Some(_), Some(_)) => Err("give either `kernel` or `output` (adaptive), not both"),
+            (None, None) => Err("missing field `kernel` (or `output = [h, w]` for adaptive pooling)"),
+        }
+    }
+}
+
+/// Local response normalisation across channels: x / (k + alpha/size · Σ x²)^beta.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lrn {
+    pub size: usize,
+    pub alpha: f32,
+    pub beta: f32,
+    pub k: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropout {
+    /// The probability with which an element is zeroed.
+    pub p: f32,
+}
+
+/// Batch normalisation with training statistics; weight and bias are \[C\].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchNorm {
+    #[serde(default = "batchnorm_eps")]
+    pub eps: f32,
+    /// The share of the new batch in the running statistics.
+    #[serde(default = "batchnorm_momentum")]
+    pub momentum: f32,
+}
+
+/// For kinds without parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoParameters {}
+
+fn one() -> Pair {
+    Pair::square(1)
+}
+fn zero() -> Pair {
+    Pair::square(0)
+}
+fn single() -> usize {
+    1
+}
+fn yes() -> bool {
+    true
+}
+fn batchnorm_eps() -> f32 {
+    1e-5
+}
+fn batchnorm_momentum() -> f32 {
+    0.1
+}

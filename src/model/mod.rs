@@ -1,0 +1,96 @@
+//! A CNN as its author describes it: layers, their parameters and who feeds whom.
+//!
+//! Descriptions are TOML, read by [`Model::named`] (built in), [`Model::read`] (a file) or [`Model::parse`] (text).
+//! Nothing here knows a batch size: shapes and costs are [`crate::plan`]'s.
+
+mod builtin;
+pub mod kind;
+mod parse;
+
+use std::path::Path;
+
+pub use kind::Kind;
+
+/// The name by which a layer's `inputs` mean the image itself.
+pub const IMAGE: &str = "input";
+
+/// A described network. Layers are in an order in which each comes after its inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub name: String,
+    /// Channels, height and width of one image.
+    pub input: [usize; 3],
+    pub layers: Vec<Layer>,
+    /// The description's own text, kept for `run.json`.
+    pub source: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    pub name: String,
+    pub kind: Kind,
+    pub inputs: Vec<Source>,
+    /// Line of the description on which the layer begins.
+    pub line: usize,
+}
+
+/// Where a layer's input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    Image,
+    /// Index into [`Model::layers`], always smaller than the reader's own.
+    Layer(usize),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("{file}:{line}: {message}")]
+    Description { file: String, line: usize, message: String },
+    #[error("no model is named `{name}`: give one of {known}, or the path of a .toml description")]
+    Unknown { name: String, known: String },
+    #[error("cannot read the model file {file}: {source}")]
+    Unreadable { file: String, source: std::io::Error },
+}
+
+impl Model {
+    /// A built-in model by name, or a description by path: whatever ends in `.toml` or holds a path separator is a path.
+    pub fn open(name_or_path: &str) -> Result<Model, ModelError> {
+        if name_or_path.ends_with(".toml") || name_or_path.contains(std::path::MAIN_SEPARATOR) {
+            Model::read(Path::new(name_or_path))
+        } else {
+            Model::named(name_or_path)
+        }
+    }
+
+    /// One of the built-in models.
+    pub fn named(name: &str) -> Result<Model, ModelError> {
+        match builtin::text(name) {
+            Some(text) => Model::parse(text, &format!("built-in {name}")),
+            None => {
+                Err(ModelError::Unknown { name: name.into(), known: builtin::names().collect::<Vec<_>>().join(", ") })
+            }
+        }
+    }
+
+    /// A user's description.
+    pub fn read(path: &Path) -> Result<Model, ModelError> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ModelError::Unreadable { file: file.clone(), source })?;
+        Model::parse(&text, &file)
+    }
+
+    /// Reads a description; `file` is what errors call it.
+    pub fn parse(text: &str, file: &str) -> Result<Model, ModelError> {
+        parse::model(text).map_err(|error| ModelError::Description {
+            file: file.into(),
+            line: error.line,
+            message: error.message,
+        })
+    }
+
+    /// The names of the built-in models.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        builtin::names()
+    }
+}

@@ -1,0 +1,302 @@
+//! From a description's text to a [`Model`], with the line of whatever is wrong.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::kind::{Kind, NoParameters, Pair};
+use super::{IMAGE, Layer, Model, Source};
+
+/// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
+const LARGEST: usize = 1 << 20;
+
+const KINDS: &str = "conv, fc, relu, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
+
+pub struct ParseError {
+    pub line: usize,
+    pub message: String,
+}
+
+/// What is wrong, and the bytes of the text where.
+struct Fault {
+    at: Range<usize>,
+    message: String,
+}
+
+type Parsed<T> = Result<T, Fault>;
+
+pub fn model(text: &str) -> Result<Model, ParseError> {
+    read(text).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
+}
+
+fn line_of(text: &str, byte: usize) -> usize {
+    1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
+}
+
+fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
+    Err(Fault { at, message: message.into() })
+}
+
+fn read(text: &str) -> Parsed<Model> {
+    let document = DeTable::parse(text).map_err(|error| from_toml(error, &(0..0)))?;
+    let mut top = Table { at: document.span(), keys: document.into_inner() };
+    let name: String = top.required("name")?;
+    let input: Spanned<[usize; 3]> = top.required("input")?;
+    if input.get_ref().iter().any(|&size| size == 0 || size > LARGEST) {
+        return fault(input.span(), format!("input must be [channels, height, width], each from 1 to {LARGEST}"));
+    }
+    let tables = layer_tables(&mut top)?;
+    top.refuse_rest("name, input, layer")?;
+    let layers = layers(text, tables)?;
+    Ok(Model { name, input: input.into_inner(), layers, source: text.into() })
+}
+
+fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
+    let whole = top.at.clone();
+    let Some(list) = top.take("layer") else {
+        return fault(whole, "the description has no [[layer]]");
+    };
+    let at = list.span();
+    let DeValue::Array(items) = list.into_inner() else {
+        return fault(at, "write each layer as a [[layer]] table");
+    };
+    items
+        .into_iter()
+        .map(|item| {
+            let at = item.span();
+            match item.into_inner() {
+                DeValue::Table(keys) => Ok(Table { at, keys }),
+                _ => fault(at, "write each layer as a [[layer]] table"),
+            }
+        })
+        .collect()
+}
+
+fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let all_names = names(&tables);
+    let count = tables.len();
+    let mut layers: Vec<Layer> = Vec::with_capacity(count);
+    for (index, mut table) in tables.into_iter().enumerate() {
+        let name: Spanned<String> = table.required("name")?;
+        check_name(&name, &known)?;
+        let kind_name: Spanned<String> = table.required("kind")?;
+        let inputs: Option<Spanned<Vec<Spanned<String>>>> = table.optional("inputs")?;
+        let at = table.at.clone();
+        let kind = kind(&kind_name, table)?;
+        let inputs = match inputs {
+            Some(list) => sources(&name, list, &kind, &known, &all_names)?,
+            None if kind.joins() => return fault(at, format!("{} needs `inputs`: two or more layers", name.get_ref())),
+            None if index == 0 => vec![Source::Image],
+            None => vec![Source::Layer(index - 1)],
+        };
+        if let Some(loss) = layers.iter().find(|layer| layer.kind == Kind::SoftmaxLoss) {
+            return fault(
+                at,
+                format!("{} comes after the loss `{}`: softmax_loss must be last", name.get_ref(), loss.name),
+            );
+        }
+        if index + 1 == count && kind != Kind::SoftmaxLoss {
+            return fault(kind_name.span(), "the last layer must be a softmax_loss over the classes");
+        }
+        known.insert(name.get_ref().clone(), index);
+        layers.push(Layer { name: name.into_inner(), kind, inputs, line: line_of(text, at.start) });
+    }
+    unread(text, &layers)?;
+    Ok(layers)
+}
+
+/// The names of all layers, for telling a later layer from an unknown one.
+fn names(tables: &[Table]) -> Vec<String> {
+    tables.iter().filter_map(|table| table.keys.get("name")?.get_ref().as_str().map(str::to_owned)).collect()
+}
+
+fn check_name(name: &Spanned<String>, known: &HashMap<String, usize>) -> Parsed<()> {
+    let text = name.get_ref();
+    if known.contains_key(text) {
+        return fault(name.span(), format!("two layers are named `{text}`: names must differ"));
+    }
+    if text == IMAGE || text == "all" {
+        return fault(name.span(), format!("`{text}` is a reserved name: choose another"));
+    }
+    let printable = |c: char| c.is_ascii_alphanumeric() || "_-/+".contains(c);
+    if text.is_empty() || !text.chars().all(printable) {
+        return fault(name.span(), format!("the name `{text}` may hold letters, digits, _ - / and + only"));
+    }
+    Ok(())
+}
+
+fn sources(
+    name: &Spanned<String>,
+    list: Spanned<Vec<Spanned<String>>>,
+    kind: &Kind,
+    known: &HashMap<String, usize>,
+    all: &[String],
+) -> Parsed<Vec<Source>> {
+    let count = list.get_ref().len();
+    if kind.joins() && count < 2 {
+        return fault(list.span(), format!("{} needs two or more inputs", name.get_ref()));
+    }
+    if !kind.joins() && count != 1 {
+        return fault(list.span(), format!("a {} layer takes exactly one input", kind.name()));
+    }
+    let mut sources = Vec::with_capacity(count);
+    for input in list.into_inner() {
+        let at = input.span();
+        let input = input.into_inner();
+        sources.push(match known.get(&input) {
+            Some(&index) => Source::Layer(index),
+            None if input == IMAGE => Source::Image,
+            None if all.contains(&input) => {
+                return fault(
+                    at,
+                    format!(
+                        "`{}` takes `{input}`, which comes later: a cycle, or list `{input}` first",
+                        name.get_ref()
+                    ),
+                );
+            }
+            None => return fault(at, format!("`{}` takes `{input}`, but no layer has that name", name.get_ref())),
+        });
+    }
+    Ok(sources)
+}
+
+/// A layer whose output nobody takes would be computed for nothing, which is almost surely a slip.
+fn unread(text: &str, layers: &[Layer]) -> Parsed<()> {
+    for (index, layer) in layers.iter().enumerate().take(layers.len().saturating_sub(1)) {
+        if !layers.iter().any(|reader| reader.inputs.contains(&Source::Layer(index))) {
+            let start: usize = text.lines().take(layer.line - 1).map(|line| line.len() + 1).sum();
+            return fault(
+                start..start,
+                format!("nothing takes the output of `{}`: name it in some layer's inputs or remove it", layer.name),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn kind(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
+    let at = table.at.clone();
+    let kind = match name.get_ref().as_str() {
+        "conv" => Kind::Conv(table.parameters()?),
+        "fc" => Kind::Fc(table.parameters()?),
+        "relu" => table.none(Kind::Relu)?,
+        "maxpool" => Kind::MaxPool(table.parameters()?),
+        "avgpool" => Kind::AvgPool(table.parameters()?),
+        "lrn" => Kind::Lrn(table.parameters()?),
+        "dropout" => Kind::Dropout(table.parameters()?),
+        "flatten" => table.none(Kind::Flatten)?,
+        "batchnorm" => Kind::BatchNorm(table.parameters()?),
+        "add" => table.none(Kind::Add)?,
+        "concat" => table.none(Kind::Concat)?,
+        "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
+        other => return fault(name.span(), format!("unknown kind `{other}`: one of {KINDS}")),
+    };
+    match out_of_range(&kind) {
+        Some(message) => fault(at, message),
+        None => Ok(kind),
+    }
+}
+
+/// What is wrong with a kind's parameters taken by themselves.
+fn out_of_range(kind: &Kind) -> Option<String> {
+    let size = |what: &str, value: usize| {
+        (value == 0 || value > LARGEST).then(|| format!("{what} must be from 1 to {LARGEST}"))
+    };
+    let sizes = |what: &str, pair: Pair| size(what, pair.h).or_else(|| size(what, pair.w));
+    let window = |kernel: Pair, stride: Pair, pad: Pair| {
+        sizes("kernel", kernel)
+            .or_else(|| sizes("stride", stride))
+            .or_else(|| (pad.h.max(pad.w) > LARGEST).then(|| format!("pad must be at most {LARGEST}")))
+    };
+    let pooling = |kernel: Pair, stride: Pair, pad: Pair| {
+        let half = 2 * pad.h > kernel.h || 2 * pad.w > kernel.w;
+        window(kernel, stride, pad).or_else(|| half.then(|| "pad must be at most half the kernel".into()))
+    };
+    match kind {
+        Kind::Conv(conv) => size("channels", conv.channels)
+            .or_else(|| window(conv.kernel, conv.stride, conv.pad))
+            .or_else(|| size("groups", conv.groups))
+            .or_else(|| {
+                (conv.channels % conv.groups != 0)
+                    .then(|| format!("{} channels do not divide into {} groups", conv.channels, conv.groups))
+            }),
+        Kind::Fc(fc) => size("outputs", fc.outputs),
+        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad),
+        Kind::AvgPool(super::kind::AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
+        Kind::AvgPool(super::kind::AvgPool::Adaptive { output }) => sizes("output", *output),
+        Kind::Lrn(lrn) => size("size", lrn.size).or_else(|| {
+            let sound = lrn.k > 0.0 && lrn.alpha >= 0.0 && lrn.beta > 0.0;
+            (!(sound && [lrn.alpha, lrn.beta, lrn.k].iter().all(|v| v.is_finite())))
+                .then(|| "lrn needs k > 0, alpha ≥ 0 and beta > 0".into())
+        }),
+        Kind::Dropout(dropout) => (!(0.0..1.0).contains(&dropout.p)).then(|| "p must be at least 0 and below 1".into()),
+        Kind::BatchNorm(norm) => (!(norm.eps > 0.0 && norm.eps.is_finite() && (0.0..=1.0).contains(&norm.momentum)))
+            .then(|| "batchnorm needs eps > 0 and a momentum from 0 to 1".into()),
+        Kind::Relu | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+    }
+}
+
+/// One TOML table whose keys are taken one by one, so that what is left over is unknown.
+struct Table<'t> {
+    at: Range<usize>,
+    keys: DeTable<'t>,
+}
+
+impl<'t> Table<'t> {
+    fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'t>>> {
+        self.keys.remove(key)
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Parsed<Option<T>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let at = value.span();
+        T::deserialize(ValueDeserializer::from(value)).map(Some).map_err(|error| Fault {
+            message: format!("{key}: {}", one_line(error.message())),
+            at: error.span().unwrap_or(at),
+        })
+    }
+
+    fn required<T: DeserializeOwned>(&mut self, key: &str) -> Parsed<T> {
+        let at = self.at.clone();
+        match self.optional(key)? {
+            Some(value) => Ok(value),
+            None => fault(at, format!("missing `{key}`")),
+        }
+    }
+
+    fn refuse_rest(self, known: &str) -> Parsed<()> {
+        match self.keys.into_iter().next() {
+            Some((key, _)) => fault(key.span(), format!("unknown key `{}`: one of {known}", key.get_ref())),
+            None => Ok(()),
+        }
+    }
+
+    fn parameters<T: DeserializeOwned>(self) -> Parsed<T> {
+        let at = self.at.clone();
+        let value = Spanned::new(at.clone(), DeValue::Table(self.keys));
+        T::deserialize(ValueDeserializer::from(value)).map_err(|error| from_toml(error, &at))
+    }
+
+    fn none(self, kind: Kind) -> Parsed<Kind> {
+        self.parameters::<NoParameters>().map(|_| kind)
+    }
+}
+
+fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> Fault {
+    Fault { at: error.span().unwrap_or(whole.clone()), message: one_line(error.message()) }
+}
+
+/// Messages stay on one line, and say key where serde says field.
+fn one_line(message: &str) -> String {
+    message
+        .lines()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace("unknown field", "unknown key")
+        .replace("missing field", "missing")
+}

@@ -1,0 +1,176 @@
+//! Where activations and their gradients lie in one arena.
+//!
+//! Training keeps a value only until its last reader, and a gradient only until its layer's backward is done, so memory can
+//! be used again inside a step. Each tensor lives from its first to its last operation; the arena is laid out greedily,
+//! largest tensor first, at the lowest offset that no tensor alive at the same time covers ("greedy by size", Pisarchyk and
+//! Lee 2020, "Efficient Memory Management for Deep Neural Net Inference").
+
+use super::{LayerPlan, Phase, Plan, cost::F32_BYTES};
+use crate::model::{Kind, Source};
+use crate::step::Op;
+
+/// Offsets are multiples of this many elements: a cache line, and more than any vector.
+const ALIGNMENT: usize = 64;
+
+/// The arena's layout: offsets and sizes in elements.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Elements in the whole arena.
+    pub elements: usize,
+    values: Vec<Option<usize>>,
+    gradients: Vec<Option<usize>>,
+    image_gradient: Option<usize>,
+}
+
+/// Bytes of everything a step holds, in f32; scratch of the device's algorithms is its own to add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    pub parameters: u64,
+    /// Gradients and momentum of the parameters.
+    pub gradients: u64,
+    pub momentum: u64,
+    /// The arena: activations and their gradients.
+    pub activations: u64,
+    pub input: u64,
+}
+
+impl Footprint {
+    pub fn total(&self) -> u64 {
+        self.parameters + self.gradients + self.momentum + self.activations + self.input
+    }
+}
+
+/// A tensor in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Slot {
+    Value(usize),
+    Gradient(Source),
+}
+
+struct Tensor {
+    slot: Slot,
+    size: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Layout {
+    /// Lays out the tensors of a plan whose step runs `ops` in this order.
+    pub fn new(plan: &Plan, ops: &[Op]) -> Layout {
+        let mut tensors = lifetimes(plan, ops);
+        tensors.sort_by_key(|tensor| (std::cmp::Reverse(tensor.size), tensor.slot));
+        let count = plan.layers.len();
+        let mut layout =
+            Layout { elements: 0, values: vec![None; count], gradients: vec![None; count], image_gradient: None };
+        let mut placed: Vec<(usize, &Tensor)> = Vec::new();
+        for tensor in &tensors {
+            let offset = lowest_gap(&placed, tensor);
+            layout.elements = layout.elements.max(offset + tensor.size);
+            match tensor.slot {
+                Slot::Value(layer) => layout.values[layer] = Some(offset),
+                Slot::Gradient(Source::Layer(layer)) => layout.gradients[layer] = Some(offset),
+                Slot::Gradient(Source::Image) => layout.image_gradient = Some(offset),
+            }
+            placed.push((offset, tensor));
+        }
+        layout
+    }
+
+    /// Offset of a layer's output; flatten has none of its own.
+    pub fn value(&self, layer: usize) -> Option<usize> {
+        self.values[layer]
+    }
+
+    /// Offset of the gradient of a layer's output or of the image; `None` when it is not wanted.
+    pub fn gradient(&self, of: Source) -> Option<usize> {
+        match of {
+            Source::Image => self.image_gradient,
+            Source::Layer(layer) => self.gradients[layer],
+        }
+    }
+
+    pub fn footprint(&self, plan: &Plan) -> Footprint {
+        let parameters = F32_BYTES * plan.parameters();
+        Footprint {
+            parameters,
+            gradients: parameters,
+            momentum: parameters,
+            activations: F32_BYTES * self.elements as u64,
+            input: F32_BYTES * plan.input.elements() as u64,
+        }
+    }
+}
+
+/// First and last operation of every tensor.
+fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Tensor> {
+    let mut tensors: std::collections::BTreeMap<Slot, Tensor> = Default::default();
+    let mut touch = |slot: Slot, at: usize, elements: usize| {
+        let size = elements.next_multiple_of(ALIGNMENT);
+        let tensor = tensors.entry(slot).or_insert(Tensor { slot, size, first: at, last: at });
+        tensor.last = at;
+    };
+    for (at, op) in ops.iter().enumerate() {
+        let layer = &plan.layers[op.layer];
+        let output = layer.output.elements();
+        let (reads_input, reads_output) = reads(layer, op.phase);
+        if reads_input {
+            for (source, shape) in layer.inputs.iter().zip(&layer.input_shapes) {
+                if let Source::Layer(of) = *source {
+                    touch(Slot::Value(of), at, shape.elements());
+                }
+            }
+        }
+        if reads_output {
+            touch(Slot::Value(op.layer), at, output);
+        }
+        if matches!(op.phase, Phase::BackwardData | Phase::BackwardWeights) && layer.kind != Kind::SoftmaxLoss {
+            touch(Slot::Gradient(Source::Layer(op.layer)), at, output);
+        }
+        if op.phase == Phase::BackwardData {
+            for (slot, &source) in layer.inputs.iter().enumerate().filter(|&(slot, _)| layer.input_gradients[slot]) {
+                touch(Slot::Gradient(source), at, layer.input_shapes[slot].elements());
+            }
+        }
+    }
+    tensors.into_values().collect()
+}
+
+/// Whether a phase reads the layer's input, and whether it reads or writes its output. Backward reads are those of the
+/// needier of the devices: cuDNN's pooling and LRN want both, everyone's ReLU is content with the output.
+fn reads(layer: &LayerPlan, phase: Phase) -> (bool, bool) {
+    match phase {
+        Phase::Forward => (true, true),
+        Phase::BackwardWeights => (true, false),
+        Phase::WeightUpdate => (false, false),
+        Phase::BackwardData => match layer.kind {
+            Kind::Relu | Kind::SoftmaxLoss => (false, true),
+            Kind::MaxPool(_) | Kind::Lrn(_) => (true, true),
+            Kind::BatchNorm(_) => (true, false),
+            Kind::Conv(_)
+            | Kind::Fc(_)
+            | Kind::AvgPool(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::Add
+            | Kind::Concat => (false, false),
+        },
+    }
+}
+
+/// The lowest offset at which `tensor` overlaps nothing that lives when it does.
+fn lowest_gap(placed: &[(usize, &Tensor)], tensor: &Tensor) -> usize {
+    let mut neighbours: Vec<(usize, usize)> = placed
+        .iter()
+        .filter(|(_, other)| other.first <= tensor.last && tensor.first <= other.last)
+        .map(|&(offset, other)| (offset, offset + other.size))
+        .collect();
+    neighbours.sort_unstable();
+    let mut offset = 0;
+    for (start, end) in neighbours {
+        if offset + tensor.size <= start {
+            break;
+        }
+        offset = offset.max(end);
+    }
+    offset
+}

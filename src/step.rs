@@ -1,0 +1,89 @@
+//! The training step: the one place that knows its order.
+//!
+//! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data), then the
+//! weight update layer by layer. The step is written once against [`Session`]: no device can order it, mark it or
+//! accumulate gradients differently.
+
+use crate::device::{DeviceError, Session};
+use crate::plan::{Phase, Plan, memory::Layout};
+
+/// One phase of one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Op {
+    pub layer: usize,
+    pub phase: Phase,
+}
+
+/// A planned training step: what runs, in which order, and where its tensors lie.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub plan: Plan,
+    pub ops: Vec<Op>,
+    pub layout: Layout,
+}
+
+/// What one timed step gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// One duration per operation, in the order of [`Step::ops`].
+    pub phases_us: Vec<f64>,
+    /// Length of an empty phase: two marks with nothing between.
+    pub mark_us: f64,
+}
+
+impl Sample {
+    /// Σ phases.
+    pub fn total_us(&self) -> f64 {
+        self.phases_us.iter().sum()
+    }
+}
+
+impl Step {
+    pub fn new(plan: Plan) -> Step {
+        let ops = order(&plan);
+        let layout = Layout::new(&plan, &ops);
+        Step { plan, ops, layout }
+    }
+
+    /// Runs one step with a mark at every boundary. A phase ends where the next begins, so no time is unowned.
+    pub fn timed(&self, session: &mut dyn Session) -> Result<Sample, DeviceError> {
+        session.begin()?;
+        session.mark()?;
+        for &op in &self.ops {
+            session.run(op)?;
+            session.mark()?;
+        }
+        session.mark()?;
+        let mut gaps = session.end()?;
+        let mark_us = gaps.pop().unwrap_or_default();
+        Ok(Sample { phases_us: gaps, mark_us })
+    }
+
+    /// Runs one step with marks at its start and end only; its duration in µs.
+    pub fn plain(&self, session: &mut dyn Session) -> Result<f64, DeviceError> {
+        session.begin()?;
+        session.mark()?;
+        for &op in &self.ops {
+            session.run(op)?;
+        }
+        session.mark()?;
+        Ok(session.end()?.iter().sum())
+    }
+}
+
+fn order(plan: &Plan) -> Vec<Op> {
+    let mut ops = Vec::new();
+    let mut push = |layer: usize, phase: Phase| {
+        if plan.layers[layer].has(phase) {
+            ops.push(Op { layer, phase });
+        }
+    };
+    let layers = 0..plan.layers.len();
+    layers.clone().for_each(|layer| push(layer, Phase::Forward));
+    for layer in layers.clone().rev() {
+        push(layer, Phase::BackwardWeights);
+        push(layer, Phase::BackwardData);
+    }
+    layers.for_each(|layer| push(layer, Phase::WeightUpdate));
+    ops
+}
