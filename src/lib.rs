@@ -9,4 +9,5 @@ pub mod fill;
 pub mod model;
 pub mod philox;
 pub mod plan;
+pub mod profile;
 pub mod step;

@@ -1,0 +1,47 @@
+//! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
+
+use crate::device::Algorithm;
+use crate::plan::Plan;
+use crate::step::{Op, Sample};
+
+/// How a batch size's measurement ended; the first that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Predicted,
+    OutOfMemory,
+    /// A thermal or hardware slowdown was seen.
+    Throttled,
+    /// The target was not reached in the time given.
+    Noisy,
+    Ok,
+}
+
+/// Everything that one batch and image size gave, before any statistics.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    pub plan: Plan,
+    pub ops: Vec<Op>,
+    pub status: Status,
+    /// Per operation, how it was computed where there was a choice.
+    pub algorithms: Vec<Option<Algorithm>>,
+    /// One per timed step; empty when out of memory.
+    pub samples: Vec<Sample>,
+    /// The plain step of each pair, beside the timed one of the same index.
+    pub plain_us: Vec<f64>,
+    /// Host time per plain step launched live, gaps included.
+    pub wall_us: Vec<f64>,
+    pub conditions: Conditions,
+    pub planned_bytes: u64,
+    pub measured_bytes: Option<u64>,
+}
+
+/// The device's state while a batch was measured; empty where a device does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Conditions {
+    pub sm_clock_mhz: Option<f64>,
+    pub mem_clock_mhz: Option<f64>,
+    pub temperature_c: Option<f64>,
+    /// Timed steps during which a thermal or hardware slowdown was active.
+    pub throttled_samples: Option<usize>,
+}
