@@ -1,0 +1,90 @@
+//! The mean of each window, over fixed or adaptive windows. Padding counts.
+
+use super::parallel;
+use super::pool::{Windows, channel_blocks};
+use super::vector::{lanes, lanes_mut, multiversioned, put};
+use crate::plan::{PoolGeometry, Window};
+use rayon::prelude::*;
+
+pub struct AvgPool {
+    windows: Windows,
+}
+
+impl AvgPool {
+    pub fn new(geometry: PoolGeometry) -> AvgPool {
+        AvgPool { windows: Windows::new(geometry) }
+    }
+
+    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+        let PoolGeometry { input, rows, .. } = &self.windows.geometry;
+        let (_, row) = self.windows.row_elements();
+        let piece = parallel::rows(input.n * rows.len(), row);
+        y.par_chunks_mut(piece * row).enumerate().for_each(|(index, y)| {
+            for (at, y) in (index * piece..).zip(y.chunks_exact_mut(row)) {
+                let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
+                forward_row(&self.windows, rows[at % rows.len()], image, y);
+            }
+        });
+    }
+
+    /// Gathers, for every input element, its share of the gradients of the windows that hold it.
+    pub fn backward_data(&self, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        let input = self.windows.geometry.input;
+        let (row, _) = self.windows.row_elements();
+        let piece = parallel::rows(input.n * input.h, row);
+        let image = self.windows.geometry.output().image_elements();
+        dx.par_chunks_mut(piece * row).enumerate().for_each(|(index, dx)| {
+            for (at, dx) in (index * piece..).zip(dx.chunks_exact_mut(row)) {
+                backward_row(&self.windows, at % input.h, &dy[at / input.h * image..][..image], dx, accumulate);
+            }
+        });
+    }
+}
+
+multiversioned! {
+    fn forward_row(windows: &Windows, row: Window, image: &[f32], y: &mut [f32]) {
+        let PoolGeometry { input, columns, .. } = &windows.geometry;
+        for (&column, y) in columns.iter().zip(y.chunks_exact_mut(input.c)) {
+            channel_blocks!(input.c, |channel, L| {
+                let mut sum = [0.0; L];
+                for y in row.start..row.end {
+                    for x in column.start..column.end {
+                        add(&mut sum, lanes(image, (y * input.w + x) * input.c + channel), 1.0);
+                    }
+                }
+                *lanes_mut(y, channel) = sum.map(|sum| sum * weight(row, column));
+            });
+        }
+    }
+
+    fn backward_row(windows: &Windows, row: usize, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        let PoolGeometry { input, rows, columns } = &windows.geometry;
+        for (dx, covering) in dx.chunks_exact_mut(input.c).zip(&windows.covering_columns) {
+            channel_blocks!(input.c, |channel, L| {
+                let mut sum = [0.0; L];
+                for y in windows.covering_rows[row].clone() {
+                    for x in covering.clone() {
+                        let at = (y * columns.len() + x) * input.c + channel;
+                        add(&mut sum, lanes(dy, at), weight(rows[y], columns[x]));
+                    }
+                }
+                for (dx, sum) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(sum) {
+                    put(dx, sum, accumulate);
+                }
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn add<const L: usize>(sum: &mut [f32; L], values: &[f32; L], weight: f32) {
+    for lane in 0..L {
+        sum[lane] += values[lane] * weight;
+    }
+}
+
+/// The share of one element in a window's mean.
+#[inline(always)]
+fn weight(row: Window, column: Window) -> f32 {
+    1.0 / (row.padded * column.padded) as f32
+}

@@ -1,0 +1,186 @@
+//! Batch normalisation with the batch's own statistics, per channel over images and positions (M values):
+//! y = x̂·weight + bias with x̂ = (x − mean) / √(variance + ε), the biased variance.
+//!
+//! Backward: dbias = Σ dy, dweight = Σ dy·x̂, and dx = weight/√(variance + ε) · (dy − (dbias + x̂·dweight) / M).
+//! (Ioffe and Szegedy 2015, "Batch Normalization".) Sums are taken in f64: M can be millions.
+
+use super::parallel;
+use super::vector::{multiversioned, put};
+use crate::model::kind;
+use rayon::prelude::*;
+
+pub struct BatchNorm {
+    eps: f32,
+    momentum: f32,
+    channels: usize,
+    /// The statistics of the last forward pass.
+    mean: Vec<f32>,
+    inverse_deviation: Vec<f32>,
+    /// Moving averages for inference; the variance is the unbiased one, as in PyTorch.
+    pub running_mean: Vec<f32>,
+    pub running_variance: Vec<f32>,
+    /// weight/√(variance + ε).
+    scale: Vec<f32>,
+    /// What the gradient of the input takes of dy, of x − mean and of one.
+    coefficients: [Vec<f32>; 3],
+    /// Two sums per channel and work area.
+    scratch: Vec<f64>,
+}
+
+impl BatchNorm {
+    /// For a pool of `threads` threads.
+    pub fn new(params: &kind::BatchNorm, channels: usize, threads: usize) -> BatchNorm {
+        BatchNorm {
+            eps: params.eps,
+            momentum: params.momentum,
+            channels,
+            mean: vec![0.0; channels],
+            inverse_deviation: vec![0.0; channels],
+            running_mean: vec![0.0; channels],
+            running_variance: vec![1.0; channels],
+            scale: vec![0.0; channels],
+            coefficients: [(); 3].map(|()| vec![0.0; channels]),
+            scratch: vec![0.0; parallel::scratches(threads) * 2 * channels],
+        }
+    }
+
+    pub fn forward(&mut self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+        let piece = self.piece(x.len());
+        (x.par_chunks(piece), self.scratch.par_chunks_exact_mut(2 * self.channels))
+            .into_par_iter()
+            .for_each(|(x, sums)| moments(x, sums));
+        self.take_statistics(x.len() / self.channels, x.len().div_ceil(piece));
+        for (scale, (inverse, weight)) in self.scale.iter_mut().zip(self.inverse_deviation.iter().zip(weight)) {
+            *scale = inverse * weight;
+        }
+        let (mean, scale) = (&*self.mean, &*self.scale);
+        (y.par_chunks_mut(piece), x.par_chunks(piece))
+            .into_par_iter()
+            .for_each(|(y, x)| normalise(x, y, mean, scale, bias));
+    }
+
+    /// Runs before [`BatchNorm::backward_data`], which needs both sums.
+    pub fn backward_weights(&mut self, x: &[f32], dy: &[f32], dweight: &mut [f32], dbias: &mut [f32]) {
+        let piece = self.piece(x.len());
+        let (mean, inverse) = (&*self.mean, &*self.inverse_deviation);
+        (x.par_chunks(piece), dy.par_chunks(piece), self.scratch.par_chunks_exact_mut(2 * self.channels))
+            .into_par_iter()
+            .for_each(|(x, dy, sums)| gradients(x, dy, mean, inverse, sums));
+        let pieces = x.len().div_ceil(piece);
+        for (channel, (dweight, dbias)) in dweight.iter_mut().zip(dbias).enumerate() {
+            let [bias, weight] = self.sums(channel, pieces);
+            (*dweight, *dbias) = (weight as f32, bias as f32);
+        }
+    }
+
+    /// `gradients` are those that [`BatchNorm::backward_weights`] gave in this step, of the weight and of the bias.
+    pub fn backward_data(
+        &mut self,
+        x: &[f32],
+        weight: &[f32],
+        gradients: (&[f32], &[f32]),
+        dy: &[f32],
+        dx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let values = (x.len() / self.channels) as f32;
+        let [of_dy, of_x, of_one] = &mut self.coefficients;
+        for channel in 0..self.channels {
+            let inverse = self.inverse_deviation[channel];
+            let scale = weight[channel] * inverse;
+            of_dy[channel] = scale;
+            of_x[channel] = -scale * inverse * gradients.0[channel] / values;
+            of_one[channel] = -scale * gradients.1[channel] / values;
+        }
+        let piece = self.piece(x.len());
+        let (mean, coefficients) = (&*self.mean, &self.coefficients);
+        (dx.par_chunks_mut(piece), dy.par_chunks(piece), x.par_chunks(piece))
+            .into_par_iter()
+            .for_each(|(dx, dy, x)| backward_piece(x, dy, dx, mean, coefficients, accumulate));
+    }
+
+    fn piece(&self, elements: usize) -> usize {
+        let areas = self.scratch.len() / (2 * self.channels);
+        parallel::rows_with_scratch(elements / self.channels, self.channels, areas) * self.channels
+    }
+
+    /// A channel's two sums over all pieces.
+    fn sums(&self, channel: usize, pieces: usize) -> [f64; 2] {
+        let areas = self.scratch.chunks_exact(2 * self.channels).take(pieces);
+        areas.fold([0.0; 2], |[first, second], area| {
+            [first + area[channel], second + area[self.channels + channel]]
+        })
+    }
+
+    /// Mean and variance from the pieces' sums, and the moving averages.
+    fn take_statistics(&mut self, values: usize, pieces: usize) {
+        let values = values as f64;
+        for channel in 0..self.channels {
+            let [sum, squares] = self.sums(channel, pieces);
+            let mean = sum / values;
+            let variance = (squares / values - mean * mean).max(0.0);
+            self.mean[channel] = mean as f32;
+            self.inverse_deviation[channel] = (variance + f64::from(self.eps)).sqrt().recip() as f32;
+            let unbiased = variance * values / (values - 1.0).max(1.0);
+            let follow = |running: &mut f32, value: f64| *running += self.momentum * (value as f32 - *running);
+            follow(&mut self.running_mean[channel], mean);
+            follow(&mut self.running_variance[channel], unbiased);
+        }
+    }
+}
+
+multiversioned! {
+    /// Σ x and Σ x² per channel.
+    fn moments(x: &[f32], sums: &mut [f64]) {
+        sums.fill(0.0);
+        let (sum, squares) = sums.split_at_mut(sums.len() / 2);
+        for row in x.chunks_exact(sum.len()) {
+            for ((&x, sum), squares) in row.iter().zip(&mut *sum).zip(&mut *squares) {
+                let x = f64::from(x);
+                *sum += x;
+                *squares += x * x;
+            }
+        }
+    }
+
+    fn normalise(x: &[f32], y: &mut [f32], mean: &[f32], scale: &[f32], bias: &[f32]) {
+        for (y, x) in y.chunks_exact_mut(mean.len()).zip(x.chunks_exact(mean.len())) {
+            for ((((y, x), mean), scale), bias) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(bias) {
+                *y = (x - mean) * scale + bias;
+            }
+        }
+    }
+
+    /// Σ dy and Σ dy·x̂ per channel.
+    fn gradients(x: &[f32], dy: &[f32], mean: &[f32], inverse: &[f32], sums: &mut [f64]) {
+        sums.fill(0.0);
+        let (bias, weight) = sums.split_at_mut(sums.len() / 2);
+        for (x, dy) in x.chunks_exact(mean.len()).zip(dy.chunks_exact(mean.len())) {
+            let operands = x.iter().zip(dy).zip(mean).zip(inverse);
+            for ((((x, dy), mean), inverse), (bias, weight)) in operands.zip(bias.iter_mut().zip(&mut *weight)) {
+                *bias += f64::from(*dy);
+                *weight += f64::from(dy * ((x - mean) * inverse));
+            }
+        }
+    }
+
+    fn backward_piece(
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        mean: &[f32],
+        coefficients: &[Vec<f32>; 3],
+        accumulate: bool,
+    ) {
+        let channels = mean.len();
+        let [of_dy, of_x, of_one] = coefficients.each_ref().map(|of| &of[..channels]);
+        let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
+        for (dx, (x, dy)) in dx.chunks_exact_mut(channels).zip(rows) {
+            for channel in 0..channels {
+                let centred = x[channel] - mean[channel];
+                let value = of_dy[channel] * dy[channel] + of_x[channel] * centred + of_one[channel];
+                put(&mut dx[channel], value, accumulate);
+            }
+        }
+    }
+}

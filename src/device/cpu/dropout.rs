@@ -1,0 +1,139 @@
+//! Each element is kept with probability 1 − p and then scaled by 1/(1 − p), or zeroed.
+//!
+//! The random numbers are [`Philox`]'s, four images to a block: the counter is \[position in image, image / 4, layer, step\], the
+//! lane image % 4, and an element is kept when its unit number is at least p.
+
+use super::parallel::{self, piece};
+use super::vector::{lanes, multiversioned, put};
+use crate::philox::Philox;
+use rayon::prelude::*;
+
+/// Images that share a Philox block.
+const IMAGES: usize = 4;
+/// Positions drawn at once.
+const LANES: usize = 16;
+
+pub struct Dropout {
+    philox: Philox,
+    layer: u32,
+    /// An element is kept when its number, in units of 2⁻²⁴, reaches this.
+    threshold: u32,
+    scale: f32,
+    /// The canonical index of each memory offset within an image.
+    positions: Vec<u32>,
+}
+
+impl Dropout {
+    /// `positions` has the canonical (CHW) index of each memory offset within an image. To switch dropout off, let p be 0.
+    pub fn new(seed: u64, layer: usize, p: f32, positions: Vec<u32>) -> Dropout {
+        // Unit numbers are multiples of 2⁻²⁴, so that u ≥ p just when u·2²⁴ ≥ ⌈p·2²⁴⌉.
+        let threshold = (f64::from(p) * f64::from(1 << 24)).ceil() as u32;
+        Dropout { philox: Philox::new(seed), layer: layer as u32, threshold, scale: 1.0 / (1.0 - p), positions }
+    }
+
+    /// `mask` is one byte per element, 1 where it is kept.
+    pub fn forward(&self, step: u32, x: &[f32], y: &mut [f32], mask: &mut [u8]) {
+        let block = IMAGES * self.positions.len();
+        (y.par_chunks_mut(block), x.par_chunks(block), mask.par_chunks_mut(block)).into_par_iter().enumerate().for_each(
+            |(group, (y, x, mask))| {
+                let images = Images::new(&self.positions, x, y, mask);
+                images.in_pieces(piece(self.positions.len()), &|images| draw(self, group as u32, step, images));
+            },
+        );
+    }
+
+    pub fn backward_data(&self, mask: &[u8], dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        let piece = parallel::piece(dx.len());
+        (dx.par_chunks_mut(piece), dy.par_chunks(piece), mask.par_chunks(piece))
+            .into_par_iter()
+            .for_each(|(dx, dy, mask)| backward_piece(dx, dy, mask, self.scale, accumulate));
+    }
+}
+
+/// The same stretch of up to four images; those that the batch lacks are empty.
+struct Images<'a> {
+    positions: &'a [u32],
+    x: [&'a [f32]; IMAGES],
+    y: [&'a mut [f32]; IMAGES],
+    mask: [&'a mut [u8]; IMAGES],
+}
+
+impl<'a> Images<'a> {
+    fn new(positions: &'a [u32], x: &'a [f32], y: &'a mut [f32], mask: &'a mut [u8]) -> Images<'a> {
+        let image = positions.len();
+        let (mut x, mut y, mut mask) = (x.chunks(image), y.chunks_mut(image), mask.chunks_mut(image));
+        Images {
+            positions,
+            x: std::array::from_fn(|_| x.next().unwrap_or_default()),
+            y: std::array::from_fn(|_| y.next().unwrap_or_default()),
+            mask: std::array::from_fn(|_| mask.next().unwrap_or_default()),
+        }
+    }
+
+    /// Halves the stretch until it is short enough, and works on the pieces in parallel.
+    fn in_pieces(self, longest: usize, work: &(impl Fn(Images) + Sync)) {
+        if self.positions.len() <= longest {
+            return work(self);
+        }
+        let middle = (self.positions.len() / 2).next_multiple_of(LANES);
+        let (positions, other_positions) = self.positions.split_at(middle);
+        let (x, other_x) = split(self.x, |x| x.split_at(middle.min(x.len())));
+        let (y, other_y) = split(self.y, |y| y.split_at_mut(middle.min(y.len())));
+        let (mask, other_mask) = split(self.mask, |mask| mask.split_at_mut(middle.min(mask.len())));
+        let other = Images { positions: other_positions, x: other_x, y: other_y, mask: other_mask };
+        let this = Images { positions, x, y, mask };
+        rayon::join(|| this.in_pieces(longest, work), || other.in_pieces(longest, work));
+    }
+}
+
+fn split<T: Default>(slices: [T; IMAGES], halves: impl Fn(T) -> (T, T)) -> ([T; IMAGES], [T; IMAGES]) {
+    let mut second: [T; IMAGES] = Default::default();
+    let mut rest = second.iter_mut();
+    let first = slices.map(|slice| {
+        let (first, last) = halves(slice);
+        if let Some(slot) = rest.next() {
+            *slot = last;
+        }
+        first
+    });
+    (first, second)
+}
+
+multiversioned! {
+    fn draw(dropout: &Dropout, group: u32, step: u32, images: Images) {
+        let Images { positions, x, y, mask } = images;
+        for start in (0..positions.len()).step_by(LANES) {
+            let count = LANES.min(positions.len() - start);
+            let positions = match positions[start..].first_chunk() {
+                Some(positions) => *positions,
+                None => std::array::from_fn(|lane| positions.get(start + lane).copied().unwrap_or(0)),
+            };
+            let counters = [positions, [group; LANES], [dropout.layer; LANES], [step; LANES]];
+            let words = dropout.philox.blocks(counters);
+            for (image, words) in words.iter().enumerate().filter(|(image, _)| !x[*image].is_empty()) {
+                let keep = words.map(|word| word >> 8 >= dropout.threshold);
+                let range = start..start + count;
+                let (x, y, mask) = (&x[image][range.clone()], &mut y[image][range.clone()], &mut mask[image][range]);
+                if count == LANES {
+                    apply(keep, dropout.scale, lanes::<LANES, f32>(x, 0), y, mask);
+                } else {
+                    apply(keep, dropout.scale, x, y, mask);
+                }
+            }
+        }
+    }
+
+    fn backward_piece(dx: &mut [f32], dy: &[f32], mask: &[u8], scale: f32, accumulate: bool) {
+        for ((dx, &dy), &mask) in dx.iter_mut().zip(dy).zip(mask) {
+            put(dx, if mask != 0 { dy * scale } else { 0.0 }, accumulate);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply(keep: [bool; LANES], scale: f32, x: &[f32], y: &mut [f32], mask: &mut [u8]) {
+    for (((keep, x), y), mask) in keep.into_iter().zip(x).zip(y).zip(mask) {
+        *y = if keep { x * scale } else { 0.0 };
+        *mask = u8::from(keep);
+    }
+}

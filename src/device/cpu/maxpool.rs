@@ -1,0 +1,197 @@
+//! The largest element of each window, and its place, to which the gradient goes.
+
+use super::parallel;
+use super::pool::{Windows, channel_blocks, largest_window};
+use super::vector::{lanes, lanes_mut, multiversioned, put};
+use crate::plan::{PoolGeometry, Window};
+use rayon::prelude::*;
+
+pub struct MaxPool {
+    windows: Windows,
+}
+
+/// The winner of each window, as its position in the window in row-major order; laid out as the output.
+pub enum Winners {
+    /// For windows of at most 256 elements: all that networks have.
+    Bytes(Vec<u8>),
+    Words(Vec<u32>),
+}
+
+impl Winners {
+    pub fn new(geometry: &PoolGeometry) -> Winners {
+        let elements = geometry.output().elements();
+        match largest_window(geometry) {
+            ..=256 => Winners::Bytes(vec![0; elements]),
+            257.. => Winners::Words(vec![0; elements]),
+        }
+    }
+}
+
+/// A number that holds a position within a window.
+trait Position: Copy + Send + Sync {
+    fn new(position: u32) -> Self;
+    fn get(self) -> u32;
+}
+
+impl Position for u8 {
+    #[inline(always)]
+    fn new(position: u32) -> u8 {
+        position as u8
+    }
+    #[inline(always)]
+    fn get(self) -> u32 {
+        u32::from(self)
+    }
+}
+
+impl Position for u32 {
+    #[inline(always)]
+    fn new(position: u32) -> u32 {
+        position
+    }
+    #[inline(always)]
+    fn get(self) -> u32 {
+        self
+    }
+}
+
+impl MaxPool {
+    pub fn new(geometry: PoolGeometry) -> MaxPool {
+        MaxPool { windows: Windows::new(geometry) }
+    }
+
+    /// The first of equal maxima wins, and so does the last NaN, as in PyTorch.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], winners: &mut Winners) {
+        match winners {
+            Winners::Bytes(winners) => self.forward_with(x, y, winners),
+            Winners::Words(winners) => self.forward_with(x, y, winners),
+        }
+    }
+
+    /// Gathers, for every input element, the gradients of the windows that it won; 0 where it won none.
+    pub fn backward_data(&self, winners: &Winners, dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        match winners {
+            Winners::Bytes(winners) => self.backward_with(winners, dy, dx, accumulate),
+            Winners::Words(winners) => self.backward_with(winners, dy, dx, accumulate),
+        }
+    }
+
+    fn forward_with<P: Position>(&self, x: &[f32], y: &mut [f32], winners: &mut [P]) {
+        let PoolGeometry { input, rows, columns } = &self.windows.geometry;
+        let (_, row) = self.windows.row_elements();
+        let piece = parallel::rows(input.n * rows.len(), row);
+        (y.par_chunks_mut(piece * row), winners.par_chunks_mut(piece * row)).into_par_iter().enumerate().for_each(
+            |(index, (y, winners))| {
+                let outputs = y.chunks_exact_mut(row).zip(winners.chunks_exact_mut(row));
+                for (at, (y, winners)) in (index * piece..).zip(outputs) {
+                    let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
+                    forward_row(image, input.c, rows[at % rows.len()], columns, input.w, y, winners);
+                }
+            },
+        );
+    }
+
+    fn backward_with<P: Position>(&self, winners: &[P], dy: &[f32], dx: &mut [f32], accumulate: bool) {
+        let input = self.windows.geometry.input;
+        let (row, _) = self.windows.row_elements();
+        let piece = parallel::rows(input.n * input.h, row);
+        let image = self.windows.geometry.output().image_elements();
+        dx.par_chunks_mut(piece * row).enumerate().for_each(|(index, dx)| {
+            for (at, dx) in (index * piece..).zip(dx.chunks_exact_mut(row)) {
+                let range = at / input.h * image..(at / input.h + 1) * image;
+                backward_row(&self.windows, at % input.h, &winners[range.clone()], &dy[range], dx, accumulate);
+            }
+        });
+    }
+}
+
+multiversioned! {
+    fn forward_row<P: Position>(
+        image: &[f32],
+        channels: usize,
+        row: Window,
+        columns: &[Window],
+        width: usize,
+        y: &mut [f32],
+        winners: &mut [P],
+    ) {
+        let outputs = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
+        for (&column, (y, winners)) in columns.iter().zip(outputs) {
+            channel_blocks!(channels, |channel, L| {
+                let (best, place) = largest::<L>(image, channel, channels, row, column, width);
+                *lanes_mut(y, channel) = best;
+                *lanes_mut(winners, channel) = place.map(P::new);
+            });
+        }
+    }
+
+    fn backward_row<P: Position>(
+        windows: &Windows,
+        row: usize,
+        winners: &[P],
+        dy: &[f32],
+        dx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let channels = windows.geometry.input.c;
+        for (column, dx) in dx.chunks_exact_mut(channels).enumerate() {
+            channel_blocks!(channels, |channel, L| {
+                let won = won::<L, P>(windows, (row, column), channel, winners, dy);
+                for (dx, won) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(won) {
+                    put(dx, won, accumulate);
+                }
+            });
+        }
+    }
+}
+
+/// The maxima of one window in `L` channels, and where they are.
+#[inline(always)]
+fn largest<const L: usize>(
+    image: &[f32],
+    channel: usize,
+    channels: usize,
+    row: Window,
+    column: Window,
+    width: usize,
+) -> ([f32; L], [u32; L]) {
+    let (mut best, mut place) = ([f32::NEG_INFINITY; L], [0; L]);
+    let mut position = 0;
+    for y in row.start..row.end {
+        for x in column.start..column.end {
+            let values: &[f32; L] = lanes(image, (y * width + x) * channels + channel);
+            for lane in 0..L {
+                let wins = values[lane] > best[lane] || values[lane].is_nan();
+                best[lane] = if wins { values[lane] } else { best[lane] };
+                place[lane] = if wins { position } else { place[lane] };
+            }
+            position += 1;
+        }
+    }
+    (best, place)
+}
+
+/// The sum of the gradients of the windows that one input element won, in `L` channels.
+#[inline(always)]
+fn won<const L: usize, P: Position>(
+    windows: &Windows,
+    (row, column): (usize, usize),
+    channel: usize,
+    winners: &[P],
+    dy: &[f32],
+) -> [f32; L] {
+    let PoolGeometry { input, rows, columns } = &windows.geometry;
+    let mut sum = [0.0; L];
+    for y in windows.covering_rows[row].clone() {
+        for x in windows.covering_columns[column].clone() {
+            let width = columns[x].end - columns[x].start;
+            let position = ((row - rows[y].start) * width + column - columns[x].start) as u32;
+            let at = (y * columns.len() + x) * input.c + channel;
+            let (winners, dy): (&[P; L], &[f32; L]) = (lanes(winners, at), lanes(dy, at));
+            for lane in 0..L {
+                sum[lane] += if winners[lane].get() == position { dy[lane] } else { 0.0 };
+            }
+        }
+    }
+    sum
+}
