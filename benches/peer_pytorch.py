@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""layertime against PyTorch on the CPU: a whole training step, peak memory, and every layer and phase. Writes a Markdown report.
+
+    cargo build --release
+    python3 -m venv .venv && .venv/bin/pip install torch numpy safetensors
+    .venv/bin/python benches/peer_pytorch.py --output report.md
+
+For every number of threads and batch size the two programs run in turn, each in a process of its own, in an order drawn anew in
+each round; a ratio is formed inside a round and the median over rounds is reported with its extremes. PyTorch gets the best of
+its own settings (NCHW or channels_last, SGD foreach or fused), found by a short trial before the rounds, and runs twice in each:
+as installed, and with its heap kept (glibc returns no memory between steps). Dropout is on in both programs, both keep the batch
+where it is, and both run with the same learning rate, momentum and weight decay. PyTorch's half is `peer/pytorch_step.py`.
+
+Wants a quiet machine: the load average is noted in the report. The defaults take about half an hour.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from peer import report
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = [(layout, optimizer) for layout in ("nchw", "channels_last") for optimizer in ("foreach", "fused")]
+HEAPS = {
+    "as installed": {},
+    "heap kept": {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "100000000000",
+        "MALLOC_TOP_PAD_": "536870912",
+    },
+}
+# What would steer either program's threads, BLAS or allocator from outside.
+STEERING = ("OPENBLAS_", "MKL_", "DNNL_", "ONEDNN_", "OMP_", "KMP_", "GOMP_", "GOTO_", "MALLOC_", "RAYON_", "LD_PRELOAD")
+
+
+@dataclass
+class Case:
+    """What was measured for one number of threads and one batch size; lists have one entry per round."""
+
+    threads: int
+    batch: int
+    layertime: list[dict] = field(default_factory=list)
+    settings: dict[str, tuple] = field(default_factory=dict)  # by heap
+    pytorch: dict[str, list[dict]] = field(default_factory=lambda: {heap: [] for heap in HEAPS})
+
+
+def arguments() -> argparse.Namespace:
+    def numbers(text: str) -> list[int]:
+        return [int(n) for n in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="alexnet")
+    parser.add_argument("--batches", type=numbers, default=[1, 8, 32, 128])
+    parser.add_argument("--threads", type=numbers, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4, help="of measuring per process")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "layertime")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch")
+    parser.add_argument("--output", type=Path, help="the report (default: stdout)")
+    args = parser.parse_args()
+    if not args.binary.exists():
+        parser.error(f"{args.binary} does not exist: run `cargo build --release`, or name it with --binary")
+    return args
+
+
+def measured_process(command: list, extra: dict[str, str]) -> tuple[str, int]:
+    """stdout and the peak of resident memory in bytes, both of a process in a clean environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(STEERING)} | extra
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([str(word) for word in command], env=environment, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0), err.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{err.read().decode()}")
+        return out.read().decode(), usage.ru_maxrss * 1024
+
+
+def run_layertime(args, case: Case) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [args.binary, "run", "--model", args.model, "--device", "cpu", "--batch", case.batch]
+        command += ["--threads", case.threads, "--target", "0.1%", "--max-time", f"{args.seconds}s", "--out", folder]
+        _, peak = measured_process(command, {})
+        (run,) = Path(folder).iterdir()
+        groups = list(csv.DictReader((run / "summary.csv").open()))
+        phases = list(csv.DictReader((run / "phases.csv").open()))
+    (step,) = [row for row in groups if row["group"] == row["phase"] == "all"]
+    return {
+        "step_us": float(step["plain_step_us"]),
+        "peak_bytes": peak,
+        "pieces_us": [[row["layer"], row["phase"], float(row["median_us"])] for row in phases],
+        "shares_pct": {
+            row["group"]: float(row["share_pct"]) for row in groups if row["phase"] == "all" and row["group"] != "all"
+        },
+        "parts_over_whole": float(step["closure"]),
+    }
+
+
+def run_pytorch(args, case: Case, heap: str, setting: tuple, seconds: float, *options: str) -> dict:
+    layout, optimizer = setting
+    command = [args.python, ROOT / "benches" / "peer" / "pytorch_step.py", "--model", args.model, "--batch", case.batch]
+    command += ["--threads", case.threads, "--layout", layout, "--optimizer", optimizer, "--seconds", seconds, *options]
+    printed, _ = measured_process(command, HEAPS[heap] | {"OMP_NUM_THREADS": str(case.threads)})
+    return json.loads(printed)
+
+
+def measure(args, case: Case) -> None:
+    def say(text: str) -> None:
+        print(f"batch {case.batch}, threads {case.threads}: {text}", file=sys.stderr)
+
+    for heap in HEAPS:
+        trials = {s: run_pytorch(args, case, heap, s, args.seconds / 4, "--no-pieces")["fastest_us"] for s in SETTINGS}
+        case.settings[heap] = min(trials, key=trials.get)
+        say(f"{heap}: " + ", ".join(f"{' '.join(s)} {us / 1000:.0f} ms" for s, us in trials.items()))
+    for _ in range(args.rounds):
+        for program in random.sample(["layertime", *HEAPS], k=1 + len(HEAPS)):
+            if program == "layertime":
+                case.layertime.append(run_layertime(args, case))
+            else:
+                case.pytorch[program].append(run_pytorch(args, case, program, case.settings[program], args.seconds))
+        latest = [case.layertime[-1], *(case.pytorch[heap][-1] for heap in HEAPS)]
+        say(" / ".join(f"{measured['step_us'] / 1000:.1f}" for measured in latest) + " ms")
+
+
+def main() -> None:
+    args = arguments()
+    started, load = datetime.now(UTC), os.getloadavg()[0]
+    cases = [Case(threads, batch) for threads in args.threads for batch in args.batches]
+    for case in cases:
+        measure(args, case)
+    conditions = {
+        "model": args.model,
+        "rounds": args.rounds,
+        "seconds": args.seconds,
+        "date": f"{started:%Y-%m-%d %H:%M} UTC",
+        "load": f"{load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
+    }
+    text = report.markdown(conditions, cases)
+    if args.output:
+        args.output.write_text(text)
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""A layertime model file (README: "Model files") as a PyTorch network: reading it, drawing parameters, and the forward pass.
+
+Written for the references (`export.py`, f64) and for the speed comparison (`benches/peer_pytorch.py`, f32), so that both
+are about the same network. It reads a file that layertime accepts; it is not the place where files are validated.
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+MODELS = Path(__file__).resolve().parents[2] / "src" / "models"
+IMAGE = "input"  # the name under which a layer's `inputs` may ask for the image
+
+# The options of each kind with their defaults; None: the file must give it.
+OPTIONS = {
+    "conv": {"channels": None, "kernel": None, "stride": 1, "pad": 0, "groups": 1, "bias": True},
+    "fc": {"outputs": None, "bias": True},
+    "maxpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
+    "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
+    "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
+    "dropout": {"p": None},
+    "batchnorm": {"eps": 1e-5, "momentum": 0.1},
+} | {kind: {} for kind in ("relu", "flatten", "add", "concat", "softmax_loss")}
+
+
+@dataclass
+class Layer:
+    name: str
+    kind: str
+    inputs: list[str]
+    options: dict = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        return self.kind if self.kind in ("conv", "fc") else "other"
+
+
+@dataclass
+class Model:
+    name: str
+    input: list[int]  # channels, height, width
+    layers: list[Layer]
+
+
+def read(model: str, image: int | None = None) -> Model:
+    """A built-in's name or a file; `image` replaces the file's height and width."""
+    path = Path(model) if model.endswith(".toml") else MODELS / f"{model}.toml"
+    described = tomllib.loads(path.read_text())
+    channels, height, width = described["input"]
+    layers, before = [], IMAGE
+    for entry in described["layer"]:
+        name, kind = entry.pop("name"), entry.pop("kind")
+        inputs = entry.pop("inputs", [before])
+        options = {"output": entry.pop("output")} if "output" in entry else dict(OPTIONS[kind])
+        unknown = entry.keys() - options.keys()
+        options |= entry
+        missing = [key for key, value in options.items() if value is None]
+        if unknown or missing:
+            raise SystemExit(f"{path}: layer {name}: unknown keys {sorted(unknown)}, missing keys {missing}")
+        layers.append(Layer(name, kind, inputs, options))
+        before = name
+    return Model(described["name"], [channels, image or height, image or width], layers)
+
+
+def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=None, training=False) -> torch.Tensor:
+    """One layer's forward pass. Always a new tensor object, so that each layer's output has a gradient of its own.
+
+    `training` turns dropout on; batch normalisation uses the batch's statistics in any case.
+    """
+    o, x = layer.options, xs[0]
+    match layer.kind:
+        case "conv":
+            return F.conv2d(x, weight, bias, o["stride"], o["pad"], groups=o["groups"])
+        case "fc":
+            return F.linear(x.flatten(1), weight, bias)
+        case "relu":
+            return F.relu(x)
+        case "maxpool":
+            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], ceil_mode=o["ceil"])
+        case "avgpool" if "output" in o:
+            return F.adaptive_avg_pool2d(x, o["output"])
+        case "avgpool":
+            return F.avg_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], o["ceil"], count_include_pad=True)
+        case "lrn":
+            return F.local_response_norm(x, o["size"], o["alpha"], o["beta"], o["k"])
+        case "dropout":
+            return F.dropout(x, o["p"]) if training else x.view_as(x)
+        case "batchnorm":
+            return F.batch_norm(x, None, None, weight, bias, training=True, eps=o["eps"])
+        case "flatten":
+            return x.reshape(x.shape[0], -1).view(x.shape[0], -1)
+        case "add":
+            return sum(xs[1:], start=x)
+        case "concat":
+            return torch.cat(xs, dim=1)
+        case "softmax_loss":
+            return F.cross_entropy(x.flatten(1), labels)
+        case kind:
+            raise SystemExit(f"layer {layer.name}: unknown kind {kind}")
+
+
+def forward(model: Model, parameters: dict, image: torch.Tensor, labels: torch.Tensor, training=False) -> dict:
+    """Every layer's output by name; the last one is the loss."""
+    outputs = {IMAGE: image}
+    for layer in model.layers:
+        xs = [outputs[name] for name in layer.inputs]
+        outputs[layer.name] = apply(layer, xs, *parameters.get(layer.name, (None, None)), labels, training)
+    return outputs
+
+
+def weight_shape(layer: Layer, x: torch.Tensor) -> list[int] | None:
+    """conv [K, C/groups, R, S], fc [out, in], batchnorm [C]; None for a layer without weights."""
+    o = layer.options
+    if layer.kind == "conv":
+        kernel = o["kernel"] if isinstance(o["kernel"], list) else [o["kernel"]] * 2
+        return [o["channels"], x.shape[1] // o["groups"], *kernel]
+    if layer.kind == "fc":
+        return [o["outputs"], math.prod(x.shape[1:])]
+    return [x.shape[1]] if layer.kind == "batchnorm" else None
+
+
+def shapes(model: Model, batch: int) -> tuple[dict, dict]:
+    """Per layer the shape of its output, and of its weights where it has any. Computes nothing (meta tensors)."""
+    outputs = {IMAGE: torch.empty(batch, *model.input, device="meta")}
+    weights = {}
+    for layer in model.layers:
+        xs = [outputs[name] for name in layer.inputs]
+        weight = None
+        if shape := weight_shape(layer, xs[0]):
+            weights[layer.name] = shape
+            weight = torch.empty(shape, device="meta")
+        labels = torch.empty(batch, dtype=torch.long, device="meta")
+        outputs[layer.name] = apply(layer, xs, weight, labels=labels)
+    return {name: list(x.shape) for name, x in outputs.items()}, weights
+
+
+def draw_batch(model: Model, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """f32 images from a normal distribution, and i64 labels over the classes that the loss is given."""
+    outputs, _ = shapes(model, batch)
+    classes = math.prod(outputs[model.layers[-1].inputs[0]][1:])
+    image = torch.randn(batch, *model.input, generator=generator)
+    return image, torch.randint(classes, (batch,), generator=generator)
+
+
+def draw_parameters(model: Model, image: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> dict:
+    """f32 (weight, bias or None) of every layer that has weights, by name.
+
+    Weights are normal and scaled so that each conv's and fc's output has a deviation of 1 on this batch: then neither the
+    activations nor the loss saturate, however deep the network. Biases, and batchnorm's weights around 1, get a deviation of
+    0.1, so that each of them shows in the result.
+    """
+    outputs, parameters = {IMAGE: image}, {}
+    for layer in model.layers:
+        xs = [outputs[name] for name in layer.inputs]
+        weight = bias = None
+        if shape := weight_shape(layer, xs[0]):
+            weight = torch.randn(shape, generator=generator)
+            weight = 1 + 0.1 * weight if layer.kind == "batchnorm" else weight / apply(layer, xs, weight).std()
+            if layer.options.get("bias", True):
+                bias = 0.1 * torch.randn(shape[0], generator=generator)
+            parameters[layer.name] = (weight, bias)
+        outputs[layer.name] = apply(layer, xs, weight, bias, labels)
+    return parameters
