@@ -4,8 +4,10 @@
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
 //! [`device`] (a session that runs it).
 
+pub mod cli;
 pub mod device;
 pub mod fill;
+pub mod interrupt;
 pub mod model;
 pub mod philox;
 pub mod plan;

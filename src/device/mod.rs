@@ -1,6 +1,7 @@
 //! What a device must offer. The step, the measuring and the checks know devices by these traits only.
 
 pub mod cpu;
+pub mod options;
 
 use crate::plan::Phase;
 use crate::step::{Op, Step};
@@ -21,14 +22,17 @@ pub trait Device {
     /// The name reports carry, such as the processor's own.
     fn name(&self) -> &str;
 
+    /// What else reports should say of the device, by key.
+    fn facts(&self) -> Vec<(&'static str, String)>;
+
     /// Makes a step real: buffers, descriptors, chosen algorithms. Parameters, momentum and inputs are undefined until filled.
     fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError>;
 
     /// Runs work in the surroundings that sessions need (the CPU's thread pool).
     fn enter(&self, work: &mut (dyn FnMut() + Send));
 
-    /// Bytes that can still be allocated without harm.
-    fn available_bytes(&self) -> Option<u64>;
+    /// Bytes that this program holds on the device, where the device tells.
+    fn used_bytes(&self) -> Option<u64>;
 
     /// The measured roofs of this device.
     fn ceilings(&self) -> Result<Ceilings, DeviceError>;
@@ -109,6 +113,9 @@ pub enum DeviceError {
     OutOfMemory { needed: u64, available: u64 },
     #[error("{call} failed in layer `{layer}`, {phase}: {status}", phase = phase.name())]
     Call { layer: String, phase: Phase, call: &'static str, status: String },
+    /// The device cannot do what it was asked to: a mistake in usage.
+    #[error("{0}")]
+    Usage(String),
     #[error("{0}")]
     Unusable(String),
 }

@@ -1,52 +1,82 @@
 //! Convolution's shape arithmetic.
 
 use super::Shape;
-use crate::model::kind::{Conv, Pair};
+use crate::model::kind::Conv;
 
-/// A convolution with all its sizes.
+/// A two-dimensional convolution over a batch. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {
-    pub input: Shape,
+    /// Images in the batch.
+    pub n: usize,
+    /// Input channels, over all groups.
+    pub c: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
     /// Output channels, over all groups.
     pub k: usize,
-    pub kernel: Pair,
-    pub stride: Pair,
-    pub pad: Pair,
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    /// Zeros before the first and after the last row (column).
+    pub pad: [usize; 2],
+    /// Input and output channels fall into this many groups that do not mix.
     pub groups: usize,
 }
 
 impl ConvGeometry {
     /// `Err` says what does not fit.
     pub fn new(conv: &Conv, input: Shape) -> Result<ConvGeometry, String> {
-        let Conv { channels, kernel, stride, pad, groups, bias: _ } = *conv;
-        if input.c % groups != 0 {
-            return Err(format!("{} input channels do not divide into {groups} groups", input.c));
+        let Conv { channels: k, kernel, stride, pad, groups, bias: _ } = *conv;
+        let Shape { n, c, h, w } = input;
+        if c % groups != 0 {
+            return Err(format!("{c} input channels do not divide into {groups} groups"));
         }
-        let geometry = ConvGeometry { input, k: channels, kernel, stride, pad, groups };
-        if input.h + 2 * pad.h < kernel.h || input.w + 2 * pad.w < kernel.w {
+        if h + 2 * pad.h < kernel.h || w + 2 * pad.w < kernel.w {
             return Err(super::layer::window_too_large(kernel, input, pad));
         }
-        Ok(geometry)
+        let [kernel, stride, pad] = [kernel, stride, pad].map(|pair| [pair.h, pair.w]);
+        Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, groups })
     }
 
-    /// N, K and ⌊(size + 2·pad − kernel) / stride⌋ + 1 in both directions.
+    /// ⌊(h + 2·pad − kernel) / stride⌋ + 1, and likewise the width.
+    pub fn out_h(&self) -> usize {
+        (self.h + 2 * self.pad[0] - self.kernel[0]) / self.stride[0] + 1
+    }
+
+    pub fn out_w(&self) -> usize {
+        (self.w + 2 * self.pad[1] - self.kernel[1]) / self.stride[1] + 1
+    }
+
     pub fn output(&self) -> Shape {
-        let side = |size: usize, kernel: usize, stride: usize, pad: usize| (size + 2 * pad - kernel) / stride + 1;
-        Shape {
-            n: self.input.n,
-            c: self.k,
-            h: side(self.input.h, self.kernel.h, self.stride.h, self.pad.h),
-            w: side(self.input.w, self.kernel.w, self.stride.w, self.pad.w),
-        }
+        Shape { n: self.n, c: self.k, h: self.out_h(), w: self.out_w() }
     }
 
-    /// Input channels that one output channel sees.
-    pub fn channels_per_group(&self) -> usize {
-        self.input.c / self.groups
+    /// Input channels of one group: what one output channel sees.
+    pub fn group_c(&self) -> usize {
+        self.c / self.groups
+    }
+
+    /// Output channels of one group.
+    pub fn group_k(&self) -> usize {
+        self.k / self.groups
+    }
+
+    pub fn input_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+
+    pub fn output_len(&self) -> usize {
+        self.output().elements()
     }
 
     /// K · C/groups · R · S.
-    pub fn weights(&self) -> u64 {
-        (self.k * self.channels_per_group() * self.kernel.h * self.kernel.w) as u64
+    pub fn weight_len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.group_c() * self.k
+    }
+
+    /// Multiply-adds of one phase, counted directly (padding included).
+    pub fn macs(&self) -> usize {
+        self.n * self.out_h() * self.out_w() * self.weight_len()
     }
 }

@@ -4,7 +4,7 @@
 //! (Winograd) shows as more than the roof. Elementwise kinds count one operation per addition, multiplication,
 //! comparison, exponential or power. Bytes count each operand once, in f32.
 
-use super::{ConvGeometry, LayerPlan, Phase, PoolGeometry, Shape};
+use super::{LayerPlan, Phase, PoolGeometry, Shape};
 use crate::model::Kind;
 
 /// Size of an element. Precision is the device's; the plan's bytes are those of f32.
@@ -124,13 +124,5 @@ fn saved_for_backward_data(layer: &LayerPlan) -> u64 {
         Kind::BatchNorm(_) => input + layer.parameters(),
         // The probabilities take the place of the output's gradient, which a loss does not have.
         Kind::SoftmaxLoss | Kind::AvgPool(_) | Kind::Add | Kind::Concat | Kind::Flatten => 0,
-    }
-}
-
-impl ConvGeometry {
-    /// Multiply-adds of one pass over the batch.
-    pub fn macs(&self) -> u64 {
-        let output = self.output();
-        (output.n * output.h * output.w) as u64 * self.weights()
     }
 }

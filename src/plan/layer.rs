@@ -97,7 +97,7 @@ fn plan_one(
     let (output, weights, biases) = match &layer.kind {
         Kind::Conv(conv) => {
             let geometry = ConvGeometry::new(conv, input)?;
-            (geometry.output(), geometry.weights(), if conv.bias { conv.channels } else { 0 })
+            (geometry.output(), geometry.weight_len() as u64, if conv.bias { conv.channels } else { 0 })
         }
         Kind::Fc(params) => {
             (fc::output(params, input), fc::weights(params, input), if params.bias { params.outputs } else { 0 })

@@ -107,9 +107,7 @@ impl BatchNorm {
     /// A channel's two sums over all pieces.
     fn sums(&self, channel: usize, pieces: usize) -> [f64; 2] {
         let areas = self.scratch.chunks_exact(2 * self.channels).take(pieces);
-        areas.fold([0.0; 2], |[first, second], area| {
-            [first + area[channel], second + area[self.channels + channel]]
-        })
+        areas.fold([0.0; 2], |[first, second], area| [first + area[channel], second + area[self.channels + channel]])
     }
 
     /// Mean and variance from the pieces' sums, and the moving averages.

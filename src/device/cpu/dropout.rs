@@ -34,12 +34,13 @@ impl Dropout {
     /// `mask` is one byte per element, 1 where it is kept.
     pub fn forward(&self, step: u32, x: &[f32], y: &mut [f32], mask: &mut [u8]) {
         let block = IMAGES * self.positions.len();
-        (y.par_chunks_mut(block), x.par_chunks(block), mask.par_chunks_mut(block)).into_par_iter().enumerate().for_each(
-            |(group, (y, x, mask))| {
+        (y.par_chunks_mut(block), x.par_chunks(block), mask.par_chunks_mut(block))
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(group, (y, x, mask))| {
                 let images = Images::new(&self.positions, x, y, mask);
                 images.in_pieces(piece(self.positions.len()), &|images| draw(self, group as u32, step, images));
-            },
-        );
+            });
     }
 
     pub fn backward_data(&self, mask: &[u8], dy: &[f32], dx: &mut [f32], accumulate: bool) {

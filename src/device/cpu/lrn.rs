@@ -4,9 +4,9 @@
 //! Its gradient is dx_i = dy_i · s_i^−β − 2αβ/n · x_i · Σ dy_c · x_c · s_c^(−β−1), over the channels c whose window holds i.
 //! Backward computes s again: that takes less time than reading it from memory.
 
+use super::math;
 use super::parallel;
 use super::vector::{lanes, lanes_mut, multiversioned, put};
-use super::math;
 use crate::model::kind;
 use rayon::prelude::*;
 

@@ -1,20 +1,20 @@
-//! The CPU: f32 in NHWC, threads by rayon.
+//! The CPU: the embedded device, f32 in NHWC, threads by rayon.
 //!
 //! One file per layer kind. Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
 //! The memory-bound kinds go over their data once: a chunk per thread and more ([`parallel`]), vectors inside ([`vector`]).
 
-pub mod add;
-pub mod avgpool;
-pub mod batchnorm;
-pub mod ceiling;
-pub mod concat;
-pub mod dropout;
-pub mod lrn;
+mod add;
+mod avgpool;
+mod batchnorm;
+mod ceiling;
+mod concat;
+mod dropout;
+mod lrn;
 mod math;
-pub mod maxpool;
+mod maxpool;
 mod parallel;
 mod pool;
-pub mod relu;
-pub mod sgd;
-pub mod softmax_loss;
+mod relu;
+mod sgd;
+mod softmax_loss;
 mod vector;

@@ -33,7 +33,9 @@ pub fn largest_window(geometry: &PoolGeometry) -> usize {
 
 fn covering(windows: &[Window], size: usize) -> Vec<Range<usize>> {
     (0..size)
-        .map(|at| windows.partition_point(|window| window.end <= at)..windows.partition_point(|window| window.start <= at))
+        .map(|at| {
+            windows.partition_point(|window| window.end <= at)..windows.partition_point(|window| window.start <= at)
+        })
         .map(|range| range.start..range.end.max(range.start))
         .collect()
 }

@@ -1,0 +1,185 @@
+//! The command line: parsed and validated here, acted on elsewhere.
+
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::Training;
+use crate::device::options::{Choice, Launch, Layout, Options, Precision, Search};
+pub use values::ImageSize;
+
+/// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train step by step over a sweep of batch sizes and time every layer and phase.
+    Run(RunArgs),
+    /// Print a model's static table: shapes, parameters, multiply-adds, memory.
+    Inspect(InspectArgs),
+    /// Show which devices can be used here, and what is missing.
+    Devices,
+    /// Check every layer and phase against double precision or another framework's tensors.
+    Verify(VerifyArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
+    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
+    pub model: String,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Batch sizes [default: 1,2,4,8,16,32; on a GPU also 64,128,256,512].
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    pub batch: Vec<usize>,
+    /// Image sizes, as a side or HxW [default: the model's own].
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub image: Vec<ImageSize>,
+    /// Stop when the median step's 95 % interval is this narrow to either side.
+    #[arg(long, default_value = "1%", value_name = "PERCENT", value_parser = values::percent)]
+    pub target: f64,
+    /// Stop after this long per batch size, warm-up apart.
+    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = values::duration)]
+    pub max_time: Duration,
+    /// Take at least this many timed steps (never fewer than 6).
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub min_samples: usize,
+    /// Also write samples.csv: every timed step and phase.
+    #[arg(long)]
+    pub samples: bool,
+    /// Where the run's folder is made.
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with an interrupted run's folder, with the options it was started with.
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub training: TrainingArgs,
+    /// Also compute the gradient of the image, which training does not need.
+    #[arg(long)]
+    pub input_gradient: bool,
+}
+
+/// Which device, and how it is to compute.
+#[derive(Clone, Debug, Args)]
+pub struct DeviceArgs {
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: Choice,
+    /// Arithmetic; the CPU has f32 alone.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
+    /// CPU threads [default: all].
+    #[arg(long, value_name = "N", value_parser = values::threads)]
+    pub threads: Option<usize>,
+    /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16; the CPU has nhwc alone].
+    #[arg(long, value_enum)]
+    pub layout: Option<Layout>,
+    /// How steps reach the GPU [default: queued].
+    #[arg(long, value_enum)]
+    pub launch: Option<Launch>,
+    /// Most memory a convolution algorithm may use, such as 256MiB.
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
+    pub workspace_limit: Option<u64>,
+    /// How cuDNN's convolution algorithms are chosen.
+    #[arg(long, value_enum, default_value = "search")]
+    pub algorithms: Search,
+    /// Only algorithms that give the same bits every time.
+    #[arg(long)]
+    pub deterministic: bool,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TrainingArgs {
+    /// Seed of images, labels, weights, dropout and the order within pairs.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    #[arg(long, default_value = "0.01", value_name = "X", value_parser = values::constant)]
+    pub learning_rate: f32,
+    #[arg(long, default_value = "0.9", value_name = "X", value_parser = values::constant)]
+    pub momentum: f32,
+    #[arg(long, default_value = "0.0005", value_name = "X", value_parser = values::constant)]
+    pub weight_decay: f32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// A built-in model or a .toml description.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    #[arg(long, default_value = "1", value_name = "N", value_parser = values::batch)]
+    pub batch: usize,
+    /// Image size, as a side or HxW [default: the model's own].
+    #[arg(long)]
+    pub image: Option<ImageSize>,
+    /// Write CSV, to standard output or to a file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub csv: Option<Option<PathBuf>>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// A built-in model or a .toml description [default: alexnet, or the one that the reference names].
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    pub model: Option<String>,
+    #[arg(long, default_value = "2", value_name = "N", value_parser = values::batch)]
+    pub batch: usize,
+    /// Image size, as a side or HxW [default: the model's own].
+    #[arg(long)]
+    pub image: Option<ImageSize>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    pub training: TrainingArgs,
+    /// Also check the gradient of the image.
+    #[arg(long)]
+    pub input_gradient: bool,
+    /// Check against tensors exported from another framework.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub reference: Option<PathBuf>,
+}
+
+impl DeviceArgs {
+    pub fn options(&self) -> Options {
+        Options {
+            precision: self.precision,
+            layout: self.layout,
+            launch: self.launch,
+            algorithms: self.algorithms,
+            deterministic: self.deterministic,
+            workspace_limit: self.workspace_limit,
+            threads: self.threads,
+        }
+    }
+}
+
+impl TrainingArgs {
+    pub fn constants(&self) -> Training {
+        Training {
+            learning_rate: self.learning_rate,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            seed: self.seed,
+            dropout: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

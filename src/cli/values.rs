@@ -1,0 +1,93 @@
+//! The values that options take, beyond what clap knows: sizes with units, percentages, lists of image sizes.
+
+use std::str::FromStr;
+
+/// The largest batch that can be asked for.
+pub const LARGEST_BATCH: usize = 1 << 20;
+/// The largest image side that can be asked for.
+const LARGEST_IMAGE: usize = 1 << 16;
+
+/// One batch size.
+pub fn batch(text: &str) -> Result<usize, String> {
+    let fault = || format!("a batch size is a whole number from 1 to {LARGEST_BATCH}, such as 32 or a list 1,2,4");
+    let batch = text.parse().map_err(|_| fault())?;
+    if (1..=LARGEST_BATCH).contains(&batch) { Ok(batch) } else { Err(fault()) }
+}
+
+/// An image's height and width, written as one side or HxW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize(pub [usize; 2]);
+
+impl FromStr for ImageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ImageSize, String> {
+        let fault =
+            || format!("an image size is a side such as 224 or HEIGHTxWIDTH such as 224x192, up to {LARGEST_IMAGE}");
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=LARGEST_IMAGE).contains(side)).ok_or_else(fault);
+        Ok(ImageSize([side(height)?, side(width)?]))
+    }
+}
+
+/// A percentage such as `1%` or `0.5%`, as a fraction.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    number
+        .filter(|percent| percent.is_finite() && *percent > 0.0 && *percent <= 100.0)
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "a target is a percentage above 0 and up to 100, such as 1%".into())
+}
+
+/// A number of bytes with a unit, such as `256MiB`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    parse_size::parse_size(text).map_err(|_| "a size is a number with a unit, such as 256MiB or 1GB".into())
+}
+
+/// A duration with a unit, such as `15s`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "a duration is a number with a unit, such as 15s, 500ms or 2m".into())
+}
+
+/// A training constant: any finite number from 0 up.
+pub fn constant(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "a number from 0 up, such as 0.01".into())
+}
+
+/// How many threads.
+pub fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=4096).contains(number));
+    number.ok_or_else(|| "a number of threads from 1 up".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches() {
+        assert_eq!(batch("32"), Ok(32));
+        for bad in ["0", "1099511627776", "x", "-1", "", "1.5", "99999999999999999999999"] {
+            assert!(batch(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn image_sizes() {
+        assert_eq!("224".parse(), Ok(ImageSize([224, 224])));
+        assert_eq!("224x192".parse(), Ok(ImageSize([224, 192])));
+        for bad in ["0", "224x", "x224", "224x192x3", "-5"] {
+            assert!(bad.parse::<ImageSize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!(percent("1%"), Ok(0.01));
+        assert_eq!(percent("0.5%"), Ok(0.005));
+        for bad in ["1", "0%", "-1%", "NaN%", "101%", "%"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+}

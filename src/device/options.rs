@@ -1,0 +1,128 @@
+//! What a user may choose about a device, in the words of the command line, `run.json` and the CSV.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Which device to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A GPU when one is usable, else the CPU, saying why.
+    #[default]
+    Auto,
+    Cpu,
+    /// The GPU with this index.
+    Cuda(usize),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Choice, String> {
+        let expected = || format!("`{text}` is no device: give auto, cpu, cuda or cuda:N");
+        match text.split_once(':') {
+            None if text == "auto" => Ok(Choice::Auto),
+            None if text == "cpu" => Ok(Choice::Cpu),
+            None if text == "cuda" => Ok(Choice::Cuda(0)),
+            Some(("cuda", index)) => index.parse().map(Choice::Cuda).map_err(|_| expected()),
+            _ => Err(expected()),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Choice::Auto => f.write_str("auto"),
+            Choice::Cpu => f.write_str("cpu"),
+            Choice::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+/// The arithmetic of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE single precision everywhere.
+    #[default]
+    F32,
+    Tf32,
+    F16,
+    Bf16,
+}
+
+/// The memory order of activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    Nchw,
+    Nhwc,
+}
+
+/// How a step reaches the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Launch {
+    /// The stream is held until the step is enqueued: no launch gaps inside phases.
+    #[default]
+    Queued,
+    /// The device runs while the host enqueues.
+    Live,
+    /// The host is the device.
+    #[value(skip)]
+    Direct,
+}
+
+/// How convolution algorithms are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Search {
+    /// Time them all.
+    #[default]
+    Search,
+    /// Ask the library.
+    Heuristic,
+}
+
+/// Everything that opening a device can be told.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub precision: Precision,
+    /// `None` leaves it to the device and precision.
+    pub layout: Option<Layout>,
+    pub launch: Option<Launch>,
+    pub algorithms: Search,
+    pub deterministic: bool,
+    pub workspace_limit: Option<u64>,
+    /// CPU threads; `None` means all.
+    pub threads: Option<usize>,
+}
+
+macro_rules! word {
+    ($($kind:ty),*) => {$(
+        /// The word on the command line.
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(&format!("{self:?}").to_lowercase())
+            }
+        }
+    )*};
+}
+word!(Precision, Layout, Launch, Search);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names() {
+        assert_eq!("cuda:3".parse(), Ok(Choice::Cuda(3)));
+        assert_eq!("cuda".parse(), Ok(Choice::Cuda(0)));
+        for bad in ["gpu", "cuda:", "cuda:-1", "cpu:0", ""] {
+            assert!(bad.parse::<Choice>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One batch size: warm-up, then pairs of one timed and one plain step until the rule says stop.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+
+use super::{Conditions, Measured, Status, stopping};
+use crate::device::{Device, DeviceError, Session, Training};
+use crate::fill;
+use crate::interrupt::Interrupt;
+use crate::step::{Sample, Step};
+
+/// When to stop, and who may ask for it earlier.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub rule: stopping::Rule,
+    pub seed: u64,
+    pub interrupt: Interrupt,
+}
+
+/// What a caller may show while it waits.
+pub trait Watch: Send {
+    fn warm_up(&mut self, steps: usize);
+    /// Pairs so far, and the last known relative half-width of the median's interval.
+    fn sampled(&mut self, pairs: usize, width: Option<f64>, elapsed: Duration);
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("interrupted by signal {0}")]
+    Interrupted(i32),
+}
+
+/// Measures one planned step on a device. Running out of memory is a result, not an error.
+pub fn measure(
+    device: &dyn Device,
+    step: &Step,
+    training: Training,
+    settings: &Settings,
+    watch: &mut dyn Watch,
+) -> Result<Measured, MeasureError> {
+    let used_before = device.used_bytes();
+    let mut session = match device.open(step, training) {
+        Ok(session) => session,
+        Err(DeviceError::OutOfMemory { needed, .. }) => return Ok(out_of_memory(step, needed)),
+        Err(error) => return Err(error.into()),
+    };
+    let session = session.as_mut();
+    fill::all(session, &step.plan, &training)?;
+    let mut measured = Measured {
+        plan: step.plan.clone(),
+        ops: step.ops.clone(),
+        status: Status::Ok,
+        algorithms: step.ops.iter().map(|&op| session.algorithm(op)).collect(),
+        samples: Vec::new(),
+        plain_us: Vec::new(),
+        wall_us: Vec::new(),
+        conditions: Conditions::default(),
+        planned_bytes: session.planned_bytes(),
+        measured_bytes: None,
+    };
+    warm_up(step, session, settings, watch)?;
+    let reached = sample(step, session, settings, watch, &mut measured)?;
+    if !reached {
+        measured.status = Status::Noisy;
+    }
+    measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
+    Ok(measured)
+}
+
+fn out_of_memory(step: &Step, needed: u64) -> Measured {
+    Measured {
+        plan: step.plan.clone(),
+        ops: step.ops.clone(),
+        status: Status::OutOfMemory,
+        algorithms: vec![None; step.ops.len()],
+        samples: Vec::new(),
+        plain_us: Vec::new(),
+        wall_us: Vec::new(),
+        conditions: Conditions::default(),
+        planned_bytes: needed,
+        measured_bytes: None,
+    }
+}
+
+/// Steps until three in a row agree within 5 %, or until the time for a batch is spent.
+fn warm_up(step: &Step, session: &mut dyn Session, settings: &Settings, watch: &mut dyn Watch) -> Result<(), MeasureError> {
+    let began = Instant::now();
+    let mut steps: Vec<f64> = Vec::new();
+    loop {
+        check(&settings.interrupt)?;
+        steps.push(step.plain(session)?);
+        watch.warm_up(steps.len());
+        if steady(&steps) || (steps.len() >= 3 && began.elapsed() >= settings.rule.max_time) {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the last three agree within 5 %.
+fn steady(steps: &[f64]) -> bool {
+    let Some(last) = steps.last_chunk::<3>() else { return false };
+    let (low, high) = last.iter().fold((f64::INFINITY, 0f64), |(low, high), &step| (low.min(step), high.max(step)));
+    high <= low * 1.05
+}
+
+/// Pairs of a timed and a plain step, the order within a pair drawn at random; whether the target was reached.
+fn sample(
+    step: &Step,
+    session: &mut dyn Session,
+    settings: &Settings,
+    watch: &mut dyn Watch,
+    measured: &mut Measured,
+) -> Result<bool, MeasureError> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
+    let mut totals: Vec<f64> = Vec::new();
+    let began = Instant::now();
+    loop {
+        check(&settings.interrupt)?;
+        let timed_first = random.next_u32() & 1 == 0;
+        if timed_first {
+            measured.samples.push(step.timed(session)?);
+        }
+        let wall = Instant::now();
+        measured.plain_us.push(step.plain(session)?);
+        measured.wall_us.push(wall.elapsed().as_secs_f64() * 1e6);
+        if !timed_first {
+            measured.samples.push(step.timed(session)?);
+        }
+        totals.extend(measured.samples.last().map(Sample::total_us));
+        let verdict = settings.rule.look(&totals, began.elapsed());
+        watch.sampled(totals.len(), verdict.width, began.elapsed());
+        if let Some(reached) = verdict.stop {
+            return Ok(reached);
+        }
+    }
+}
+
+fn check(interrupt: &Interrupt) -> Result<(), MeasureError> {
+    interrupt.signal().map_or(Ok(()), |signal| Err(MeasureError::Interrupted(signal)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::steady;
+
+    #[test]
+    fn three_steps_within_five_percent_are_steady() {
+        assert!(!steady(&[100.0, 100.0]));
+        assert!(steady(&[500.0, 100.0, 104.9, 102.0]));
+        assert!(!steady(&[100.0, 105.1, 102.0]));
+    }
+}
