@@ -2,7 +2,7 @@
 //!
 //! Data flows one way:
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
-//! [`device`] (a session that runs it).
+//! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say).
 
 pub mod cli;
 pub mod device;
@@ -12,4 +12,5 @@ pub mod model;
 pub mod philox;
 pub mod plan;
 pub mod profile;
+pub mod stats;
 pub mod step;

@@ -1,5 +1,7 @@
 //! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
 
+pub mod stopping;
+
 use crate::device::Algorithm;
 use crate::plan::Plan;
 use crate::step::{Op, Sample};

@@ -1,0 +1,104 @@
+//! How long to go on measuring one batch.
+
+use std::time::Duration;
+
+use crate::stats::{MEDIAN_SAMPLES, Summary};
+
+/// Stops when the median step is known well enough, or when time is up.
+///
+/// It looks only at `min_samples`, and then at √2 times as many each time: looking after every sample would stop on
+/// whichever interval is narrow by luck, and such an interval covers less than it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StoppingRule {
+    /// The largest distance from the median to an end of its interval, as a fraction of the median: 0.01 is 1 %.
+    pub target: f64,
+    /// For one batch, warm-up apart. It comes before `min_samples`, but not before [`MEDIAN_SAMPLES`].
+    pub max_time: Duration,
+    /// The first look; [`MEDIAN_SAMPLES`] where it is less.
+    pub min_samples: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Continue,
+    /// Stop: the median step is as exact as wanted.
+    TargetReached,
+    /// Stop: it is not, and the batch is noisy.
+    TimeUp,
+}
+
+impl StoppingRule {
+    /// Asked after each pair with the durations of all timed steps so far.
+    pub fn decide(&self, steps: &[f64], elapsed: Duration) -> Decision {
+        let time_up = elapsed >= self.max_time;
+        if steps.len() < MEDIAN_SAMPLES || !(time_up || self.is_look(steps.len())) {
+            return Decision::Continue;
+        }
+        match relative_error(steps) {
+            Some(error) if error <= self.target => Decision::TargetReached,
+            _ if time_up => Decision::TimeUp,
+            _ => Decision::Continue,
+        }
+    }
+
+    /// 10, 14, 20, 28, 40, 57, 80, … from 10 on.
+    fn is_look(&self, samples: usize) -> bool {
+        let first = self.min_samples.max(MEDIAN_SAMPLES) as f64;
+        let number = (2.0 * (samples as f64 / first).log2()).round();
+        number >= 0.0 && (first * (number / 2.0).exp2()).round() as usize == samples
+    }
+}
+
+/// The larger distance from the median to an end of its 95 % interval, as a fraction of the median. `None` below
+/// [`MEDIAN_SAMPLES`] and for a median that is not positive.
+pub fn relative_error(steps: &[f64]) -> Option<f64> {
+    let summary = Summary::of(steps).filter(|summary| summary.median > 0.0)?;
+    let ci95 = summary.ci95?;
+    Some((summary.median - ci95.low).max(ci95.high - summary.median) / summary.median)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: StoppingRule = StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10 };
+    const EARLY: Duration = Duration::from_secs(1);
+
+    fn looks(rule: StoppingRule) -> Vec<usize> {
+        (0..=120).filter(|&n| rule.decide(&vec![1.0; n], EARLY) == Decision::TargetReached).collect()
+    }
+
+    #[test]
+    fn looks_are_a_factor_of_root_two_apart() {
+        assert_eq!(looks(RULE), [10, 14, 20, 28, 40, 57, 80, 113]);
+        assert_eq!(looks(StoppingRule { min_samples: 30, ..RULE }), [30, 42, 60, 85, 120]);
+    }
+
+    #[test]
+    fn the_first_look_is_never_before_six() {
+        assert_eq!(looks(StoppingRule { min_samples: 0, ..RULE })[0], 6);
+    }
+
+    #[test]
+    fn time_up_waits_for_six_samples_and_says_whether_the_target_was_reached() {
+        assert_eq!(RULE.decide(&[1.0; 5], RULE.max_time), Decision::Continue);
+        assert_eq!(RULE.decide(&[1.0; 7], RULE.max_time), Decision::TargetReached);
+        assert_eq!(RULE.decide(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0], RULE.max_time), Decision::TimeUp);
+    }
+
+    #[test]
+    fn one_wide_side_is_enough_to_go_on() {
+        let mut steps = [100.0; 10];
+        assert_eq!(RULE.decide(&steps, EARLY), Decision::TargetReached);
+        // The upper end lies between the eighth and the ninth of ten.
+        steps[7..].fill(102.0);
+        assert_eq!(relative_error(&steps), Some(0.02));
+        assert_eq!(RULE.decide(&steps, EARLY), Decision::Continue);
+    }
+
+    #[test]
+    fn no_error_of_a_median_that_is_not_positive() {
+        assert_eq!(relative_error(&[0.0; 10]), None);
+        assert_eq!(relative_error(&[f64::NAN; 10]), None);
+    }
+}
