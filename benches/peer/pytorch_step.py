@@ -31,8 +31,8 @@ import network
 import torch
 import torch.nn.functional as F
 
-WARM_UP = 3  # steps
-MINIMUM = 3  # measured steps, however long they take
+WARM_UP = 2  # steps
+MINIMUM = 2  # measured steps, however long they take
 
 
 def arguments() -> argparse.Namespace:
