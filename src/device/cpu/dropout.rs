@@ -4,14 +4,14 @@
 //! lane image % 4, and an element is kept when its unit number is at least p.
 
 use super::parallel::{self, piece};
-use super::vector::{lanes, multiversioned, put};
+use super::vector::{multiversioned, put};
 use crate::philox::Philox;
 use rayon::prelude::*;
 
 /// Images that share a Philox block.
 const IMAGES: usize = 4;
 /// Positions drawn at once.
-const LANES: usize = 16;
+const LANES: usize = 64;
 
 pub struct Dropout {
     philox: Philox,
@@ -103,22 +103,21 @@ fn split<T: Default>(slices: [T; IMAGES], halves: impl Fn(T) -> (T, T)) -> ([T; 
 multiversioned! {
     fn draw(dropout: &Dropout, group: u32, step: u32, images: Images) {
         let Images { positions, x, y, mask } = images;
-        for start in (0..positions.len()).step_by(LANES) {
-            let count = LANES.min(positions.len() - start);
-            let positions = match positions[start..].first_chunk() {
-                Some(positions) => *positions,
-                None => std::array::from_fn(|lane| positions.get(start + lane).copied().unwrap_or(0)),
-            };
-            let counters = [positions, [group; LANES], [dropout.layer; LANES], [step; LANES]];
-            let words = dropout.philox.blocks(counters);
+        let mut words = [[0; LANES]; IMAGES];
+        for (block, positions) in positions.chunks(LANES).enumerate() {
+            let [first, second, third, fourth] = &mut words;
+            let lanes = first.iter_mut().zip(second).zip(third).zip(fourth);
+            for (&position, (((first, second), third), fourth)) in positions.iter().zip(lanes) {
+                let counter = [position, group, dropout.layer, step];
+                [*first, *second, *third, *fourth] = dropout.philox.block(counter);
+            }
+            let range = block * LANES..block * LANES + positions.len();
             for (image, words) in words.iter().enumerate().filter(|(image, _)| !x[*image].is_empty()) {
-                let keep = words.map(|word| word >> 8 >= dropout.threshold);
-                let range = start..start + count;
-                let (x, y, mask) = (&x[image][range.clone()], &mut y[image][range.clone()], &mut mask[image][range]);
-                if count == LANES {
-                    apply(keep, dropout.scale, lanes::<LANES, f32>(x, 0), y, mask);
-                } else {
-                    apply(keep, dropout.scale, x, y, mask);
+                let outputs = y[image][range.clone()].iter_mut().zip(&mut mask[image][range.clone()]);
+                for ((&word, x), (y, mask)) in words.iter().zip(&x[image][range.clone()]).zip(outputs) {
+                    let keep = word >> 8 >= dropout.threshold;
+                    *y = if keep { x * dropout.scale } else { 0.0 };
+                    *mask = u8::from(keep);
                 }
             }
         }
@@ -128,13 +127,5 @@ multiversioned! {
         for ((dx, &dy), &mask) in dx.iter_mut().zip(dy).zip(mask) {
             put(dx, if mask != 0 { dy * scale } else { 0.0 }, accumulate);
         }
-    }
-}
-
-#[inline(always)]
-fn apply(keep: [bool; LANES], scale: f32, x: &[f32], y: &mut [f32], mask: &mut [u8]) {
-    for (((keep, x), y), mask) in keep.into_iter().zip(x).zip(y).zip(mask) {
-        *y = if keep { x * scale } else { 0.0 };
-        *mask = u8::from(keep);
     }
 }

@@ -77,52 +77,43 @@ impl Normaliser {
         [first, second, third, fourth]
     }
 
-    /// The sums over the window that begins `at` a position of a row with margins, for [`LANES`] neighbours.
+    /// `out` = `offset` + `scale` · Σ over the window that begins at the same place of `row`, which has a window's margin.
     #[inline(always)]
-    fn window_sums(self, row: &[f32], at: usize) -> [f32; LANES] {
-        let mut sums = [0.0; LANES];
-        for offset in 0..self.size {
-            let values: &[f32; LANES] = lanes(row, at + offset);
-            for lane in 0..LANES {
-                sums[lane] += values[lane];
+    fn window_sums(self, row: &[f32], (offset, scale): (f32, f32), out: &mut [f32]) {
+        for at in (0..self.width()).step_by(LANES) {
+            let mut sums = [0.0; LANES];
+            for position in at..at + self.size {
+                let values: &[f32; LANES] = lanes(row, position);
+                for lane in 0..LANES {
+                    sums[lane] += values[lane];
+                }
             }
+            *lanes_mut(out, at) = sums.map(|sum| offset + scale * sum);
         }
-        sums
     }
 
-    /// s^−β and s^(−β−1) from the window's sums of squares.
+    /// s and s^−β of an image position.
     #[inline(always)]
-    fn powers(self, sums: [f32; LANES]) -> ([f32; LANES], [f32; LANES]) {
-        let s = sums.map(|sum| self.k + self.scale * sum);
-        let inverse = s.map(|s| 1.0 / s);
-        let mut power = [0.0; LANES];
+    fn scales(self, x: &[f32], squares: &mut [f32], s: &mut [f32], power: &mut [f32]) {
+        for (square, x) in squares[self.size / 2..].iter_mut().zip(x) {
+            *square = x * x;
+        }
+        self.window_sums(squares, (self.k, self.scale), s);
+        let pairs = power.iter_mut().zip(s);
         if self.beta == 0.75 {
-            // s^¼ / s takes two roots where the general power takes a logarithm and an exponential.
-            for lane in 0..LANES {
-                power[lane] = s[lane].sqrt().sqrt() * inverse[lane];
-            }
+            // s^¼ / s: two roots take less time than a logarithm and an exponential.
+            pairs.for_each(|(power, s)| *power = s.sqrt().sqrt() / *s);
         } else {
-            power = s.map(|s| math::exp(-self.beta * math::ln(s)));
+            pairs.for_each(|(power, s)| *power = math::exp(-self.beta * math::ln(*s)));
         }
-        let mut next = power;
-        for lane in 0..LANES {
-            next[lane] *= inverse[lane];
-        }
-        (power, next)
     }
 }
 
 multiversioned! {
     fn forward_piece(shape: Normaliser, x: &[f32], y: &mut [f32], scratch: &mut [f32]) {
-        let [squares, _, power, _] = shape.split(scratch);
-        let before = shape.size / 2;
+        let [squares, _, s, power] = shape.split(scratch);
         for (y, x) in y.chunks_exact_mut(shape.channels).zip(x.chunks_exact(shape.channels)) {
-            for (square, x) in squares[before..].iter_mut().zip(x) {
-                *square = x * x;
-            }
-            for at in (0..shape.width()).step_by(LANES) {
-                *lanes_mut(power, at) = shape.powers(shape.window_sums(squares, at)).0;
-            }
+            shape.scales(x, squares, s, power);
             for ((y, x), power) in y.iter_mut().zip(x).zip(&*power) {
                 *y = x * power;
             }
@@ -130,26 +121,20 @@ multiversioned! {
     }
 
     fn backward_piece(shape: Normaliser, x: &[f32], dy: &[f32], dx: &mut [f32], accumulate: bool, scratch: &mut [f32]) {
-        let [squares, products, power, next] = shape.split(scratch);
-        // Who holds i in its window lies on the other side of it.
-        let (before, after) = (shape.size / 2, (shape.size - 1) / 2);
-        let factor = 2.0 * shape.scale * shape.beta;
+        let [squares, products, s, power] = shape.split(scratch);
+        // Whose window holds a channel lies on the other side of it.
+        let before = (shape.size - 1) / 2;
+        let factor = -2.0 * shape.scale * shape.beta;
         let rows = x.chunks_exact(shape.channels).zip(dy.chunks_exact(shape.channels));
         for (dx, (x, dy)) in dx.chunks_exact_mut(shape.channels).zip(rows) {
-            for (square, x) in squares[before..].iter_mut().zip(x) {
-                *square = x * x;
+            shape.scales(x, squares, s, power);
+            for ((((product, s), power), x), dy) in products[before..].iter_mut().zip(&*s).zip(&*power).zip(x).zip(dy) {
+                *product = dy * x * (power / s);
             }
-            for at in (0..shape.width()).step_by(LANES) {
-                (*lanes_mut(power, at), *lanes_mut(next, at)) = shape.powers(shape.window_sums(squares, at));
-            }
-            for (((product, next), x), dy) in products[after..].iter_mut().zip(&*next).zip(x).zip(dy) {
-                *product = dy * x * next;
-            }
-            for at in (0..shape.width()).step_by(LANES) {
-                *lanes_mut(next, at) = shape.window_sums(products, at);
-            }
-            for ((((dx, x), dy), power), sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*next) {
-                put(dx, dy * power - factor * x * sum, accumulate);
+            let sums = &mut *s;
+            shape.window_sums(products, (0.0, factor), sums);
+            for ((((dx, x), dy), power), sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*sums) {
+                put(dx, dy * power + x * sum, accumulate);
             }
         }
     }
