@@ -18,6 +18,8 @@ pub enum Stream {
     /// Weights of the layer with this index.
     Weights(usize),
     Biases(usize),
+    /// Which step of a pair comes first.
+    Pairs,
 }
 
 impl Stream {
@@ -26,8 +28,9 @@ impl Stream {
         match self {
             Stream::Images => u32::MAX,
             Stream::Labels => u32::MAX - 1,
-            Stream::Weights(layer) => u32::MAX - LAYERS - layer as u32,
-            Stream::Biases(layer) => u32::MAX - 2 * LAYERS - layer as u32,
+            Stream::Pairs => u32::MAX - 2,
+            Stream::Weights(layer) => u32::MAX - 3 - LAYERS - layer as u32,
+            Stream::Biases(layer) => u32::MAX - 3 - 2 * LAYERS - layer as u32,
         }
     }
 }

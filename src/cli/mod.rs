@@ -31,7 +31,7 @@ pub enum Command {
     Verify(VerifyArgs),
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct RunArgs {
     /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
     #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
@@ -70,7 +70,7 @@ pub struct RunArgs {
 }
 
 /// Which device, and how it is to compute.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct DeviceArgs {
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -98,7 +98,7 @@ pub struct DeviceArgs {
     pub deterministic: bool,
 }
 
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, PartialEq, Args)]
 pub struct TrainingArgs {
     /// Seed of images, labels, weights, dropout and the order within pairs.
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -111,7 +111,7 @@ pub struct TrainingArgs {
     pub weight_decay: f32,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct InspectArgs {
     /// A built-in model or a .toml description.
     #[arg(value_name = "MODEL")]
@@ -126,7 +126,7 @@ pub struct InspectArgs {
     pub csv: Option<Option<PathBuf>>,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct VerifyArgs {
     /// A built-in model or a .toml description [default: alexnet, or the one that the reference names].
     #[arg(long, value_name = "NAME|FILE.toml")]

@@ -3,8 +3,18 @@
 pub mod cpu;
 pub mod options;
 
+use options::{Choice, Launch, Layout, Options};
+
 use crate::plan::Phase;
 use crate::step::{Op, Step};
+
+/// Opens the chosen device.
+pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, DeviceError> {
+    match choice {
+        Choice::Auto | Choice::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
+        Choice::Cuda(index) => Err(DeviceError::Unusable(format!("cuda:{index} cannot be used: this build has no CUDA device"))),
+    }
+}
 
 /// The constants of momentum SGD and of everything random.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,12 +28,24 @@ pub struct Training {
 }
 
 /// A machine part that can train: opened once per run.
-pub trait Device {
+pub trait Device: Sync {
     /// The name reports carry, such as the processor's own.
     fn name(&self) -> &str;
 
     /// What else reports should say of the device, by key.
     fn facts(&self) -> Vec<(&'static str, String)>;
+
+    /// The memory order of activations.
+    fn layout(&self) -> Layout;
+
+    /// How steps reach the device.
+    fn launch(&self) -> Launch;
+
+    /// Threads that compute, where the user can choose.
+    fn threads(&self) -> Option<usize>;
+
+    /// What a sweep covers when the user names no batch sizes.
+    fn default_batches(&self) -> &'static [usize];
 
     /// Makes a step real: buffers, descriptors, chosen algorithms. Parameters, momentum and inputs are undefined until filled.
     fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError>;

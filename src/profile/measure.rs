@@ -2,19 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{Rng, SeedableRng};
-
-use super::{Conditions, Measured, Status, stopping};
+use super::stopping::{Decision, StoppingRule, relative_error};
+use super::{Conditions, Measured, Status};
 use crate::device::{Device, DeviceError, Session, Training};
 use crate::fill;
 use crate::interrupt::Interrupt;
+use crate::philox::{Philox, Stream};
 use crate::step::{Sample, Step};
 
 /// When to stop, and who may ask for it earlier.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub rule: stopping::Rule,
+    pub rule: StoppingRule,
     pub seed: u64,
     pub interrupt: Interrupt,
 }
@@ -63,10 +62,7 @@ pub fn measure(
         measured_bytes: None,
     };
     warm_up(step, session, settings, watch)?;
-    let reached = sample(step, session, settings, watch, &mut measured)?;
-    if !reached {
-        measured.status = Status::Noisy;
-    }
+    measured.status = sample(step, session, settings, watch, &mut measured)?;
     measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
     Ok(measured)
 }
@@ -107,20 +103,20 @@ fn steady(steps: &[f64]) -> bool {
     high <= low * 1.05
 }
 
-/// Pairs of a timed and a plain step, the order within a pair drawn at random; whether the target was reached.
+/// Pairs of a timed and a plain step, the order within a pair drawn at random; whether it became steady enough.
 fn sample(
     step: &Step,
     session: &mut dyn Session,
     settings: &Settings,
     watch: &mut dyn Watch,
     measured: &mut Measured,
-) -> Result<bool, MeasureError> {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(settings.seed);
+) -> Result<Status, MeasureError> {
+    let philox = Philox::new(settings.seed);
     let mut totals: Vec<f64> = Vec::new();
     let began = Instant::now();
     loop {
         check(&settings.interrupt)?;
-        let timed_first = random.next_u32() & 1 == 0;
+        let timed_first = philox.below(Stream::Pairs, totals.len(), 2) == 0;
         if timed_first {
             measured.samples.push(step.timed(session)?);
         }
@@ -131,10 +127,12 @@ fn sample(
             measured.samples.push(step.timed(session)?);
         }
         totals.extend(measured.samples.last().map(Sample::total_us));
-        let verdict = settings.rule.look(&totals, began.elapsed());
-        watch.sampled(totals.len(), verdict.width, began.elapsed());
-        if let Some(reached) = verdict.stop {
-            return Ok(reached);
+        let decision = settings.rule.decide(&totals, began.elapsed());
+        watch.sampled(totals.len(), relative_error(&totals), began.elapsed());
+        match decision {
+            Decision::Continue => {}
+            Decision::TargetReached => return Ok(Status::Ok),
+            Decision::TimeUp => return Ok(Status::Noisy),
         }
     }
 }

@@ -1,0 +1,52 @@
+//! The commands: each puts the library's parts together and prints.
+
+mod devices;
+mod inspect;
+mod run;
+mod verify;
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+
+use crate::cli::{Cli, Command};
+use crate::device::DeviceError;
+use crate::model::ModelError;
+use crate::plan::PlanError;
+
+/// A mistake in how the program was called, found after parsing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Does what the command line asks.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Devices => devices::run(),
+        Command::Verify(args) => verify::run(args),
+    }
+}
+
+/// Prints an error as one line on stderr and tells the exit code: 0 when our reader closed its end, 2 for a mistake in usage
+/// (arguments, model file, names), 1 for everything else.
+pub fn exit_code(error: &Error) -> ExitCode {
+    if error.chain().any(reader_is_gone) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::from(if error.chain().any(is_usage) { 2 } else { 1 })
+}
+
+fn reader_is_gone(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<UsageError>()
+        || cause.is::<ModelError>()
+        || cause.is::<PlanError>()
+        || matches!(cause.downcast_ref(), Some(DeviceError::Usage(_)))
+}

@@ -1,0 +1,150 @@
+//! `layertime run`: the sweep, its folder, the table and the verdict.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::device::{self, Device};
+use crate::interrupt::Interrupt;
+use crate::model::Model;
+use crate::plan::{self, Plan};
+use crate::profile::measure::{MeasureError, Settings, measure};
+use crate::profile::progress::Progress;
+use crate::profile::stopping::StoppingRule;
+use crate::report::folder::{self, Folder};
+use crate::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
+use crate::report::{table, verdict};
+use crate::step::Step;
+
+pub fn run(args: RunArgs) -> Result<ExitCode> {
+    let args = with_stored_options(args)?;
+    let model = Model::open(&args.model)?;
+    let device = device::open(args.device.device, &args.device.options())?;
+    let plans = plans(&model, &args, device.as_ref())?;
+    let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
+    let mut folder = open_folder(&args, &model, device.as_ref())?;
+    let mut result = Ok(State::Complete);
+    device.enter(&mut || result = sweep(device.as_ref(), &plans, &args, &interrupt, &mut folder));
+    let state = *result.as_ref().unwrap_or(&State::Failed);
+    folder.finish(state)?;
+    print(&folder, state)?;
+    if result? == State::Interrupted {
+        let signal = interrupt.signal().unwrap_or_default();
+        eprintln!("interrupted: go on with layertime run --resume {}", folder.path().display());
+        return Ok(ExitCode::from(128 + signal as u8));
+    }
+    if folder.summaries().iter().all(|row| row.mean_us.is_none()) {
+        bail!("no batch could be measured: all were out of memory, choose smaller ones with --batch");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--resume DIR` by itself means the options that the run was started with.
+fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
+    let Some(resumed) = args.resume.clone() else { return Ok(args) };
+    let alone = Cli::try_parse_from(["layertime".as_ref(), "run".as_ref(), "--resume".as_ref(), resumed.as_os_str()])?;
+    if !matches!(alone.command, Command::Run(alone) if alone == args) {
+        return Ok(args);
+    }
+    let stored = folder::read_run(&resumed)?;
+    match Cli::try_parse_from(&stored.argv).map(|cli| cli.command) {
+        Ok(Command::Run(stored)) => Ok(RunArgs { resume: Some(resumed), ..stored }),
+        _ => bail!("cannot resume {}: its run.json holds no command line of run, give the options again", resumed.display()),
+    }
+}
+
+/// What is to be measured, planned before anything is: a mistake shows at once. Images in the order given, batches rising.
+fn plans(model: &Model, args: &RunArgs, device: &dyn Device) -> Result<Vec<Plan>> {
+    let mut batches = if args.batch.is_empty() { device.default_batches().to_vec() } else { args.batch.clone() };
+    batches.sort_unstable();
+    batches.dedup();
+    let images = match args.image.is_empty() {
+        true => vec![None],
+        false => args.image.iter().map(|size| Some(size.0)).collect(),
+    };
+    let mut plans: Vec<Plan> = Vec::new();
+    for image in images {
+        for &batch in &batches {
+            plans.push(Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?);
+        }
+    }
+    Ok(plans)
+}
+
+fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Folder> {
+    let ceilings = match &args.resume {
+        Some(folder) => folder::read_run(folder)?.ceilings,
+        None => device.ceilings()?,
+    };
+    let setup = Setup {
+        model: model.name.clone(),
+        model_file: model.source.clone(),
+        device: device.name().into(),
+        precision: args.device.precision.to_string(),
+        layout: device.layout().to_string(),
+        launch: device.launch().to_string(),
+        threads: device.threads().unwrap_or(0),
+        training: args.training.constants(),
+        input_gradient: args.input_gradient,
+        samples: args.samples,
+        options: BTreeMap::new(),
+    };
+    let measuring = Measuring {
+        target: args.target,
+        max_time_s: args.max_time.as_secs_f64(),
+        min_samples: args.min_samples,
+    };
+    let run = Run::new(setup, measuring, machine(device), ceilings);
+    match &args.resume {
+        Some(folder) => Folder::resume(folder, &run),
+        None => Folder::create(&args.out, run),
+    }
+}
+
+fn machine(device: &dyn Device) -> Machine {
+    Machine {
+        cpu: Cpu { model: device::cpu::processor_name(), threads: device::cpu::processor_threads() },
+        device: device.facts().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        ..Machine::default()
+    }
+}
+
+/// Measures what the folder does not hold yet.
+fn sweep(device: &dyn Device, plans: &[Plan], args: &RunArgs, interrupt: &Interrupt, folder: &mut Folder) -> Result<State> {
+    let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
+    let settings = Settings { rule, seed: args.training.seed, interrupt: interrupt.clone() };
+    let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
+    let mut progress = Progress::new(wanted.len(), rule);
+    for plan in wanted {
+        progress.batch(plan.batch, plan.image());
+        let step = Step::new(plan.clone());
+        match measure(device, &step, args.training.constants(), &settings, &mut progress) {
+            Ok(measured) => folder.append(&measured)?,
+            Err(MeasureError::Interrupted(_)) => return Ok(State::Interrupted),
+            Err(error) => return Err(error).with_context(|| format!("at batch {}", plan.batch)),
+        }
+    }
+    Ok(State::Complete)
+}
+
+/// The table and the verdict of all whole batches.
+fn print(folder: &Folder, state: State) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", table::run(folder.run(), folder.phases(), folder.summaries()))?;
+    for sentence in verdict::sentences(folder.summaries()) {
+        writeln!(out, "{sentence}")?;
+    }
+    if state == State::Complete {
+        writeln!(out, "saved in {}", display(folder.path()))?;
+    }
+    Ok(())
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,220 @@
+//! The session as the outside sees it: steps, marks, and tensors in canonical order.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::layer::Layer;
+use super::order::{self, Order};
+use super::session::CpuSession;
+use crate::device::{Algorithm, DeviceError, Session, Tensor};
+use crate::model::{Kind, Source};
+use crate::plan::{ConvGeometry, Phase};
+use crate::step::Op;
+
+/// Which of the session's buffers of floats.
+#[derive(Clone, Copy)]
+enum Which {
+    Arena,
+    Parameters,
+    Gradients,
+    Momentum,
+}
+
+/// How canonical indices map to offsets within a tensor.
+enum Map {
+    Same,
+    /// Activations: image by image.
+    Images(Order, usize),
+    /// One number per channel, the channels in the order of a tensor whose images have this many pixels.
+    Channels(Order, usize),
+    Conv(ConvGeometry, Order),
+    Fc(Order),
+}
+
+impl Map {
+    fn offset(&self, index: usize) -> usize {
+        match self {
+            Map::Same => index,
+            Map::Images(order, elements) => index / elements * elements + order.offset(index % elements),
+            Map::Channels(order, plane) => order.offset(index * plane),
+            Map::Conv(geometry, order) => order::conv_weight(geometry, order, index),
+            Map::Fc(order) => order::fc_weight(order, index),
+        }
+    }
+}
+
+impl CpuSession {
+    /// Buffer, range and order of a tensor of floats; `None` for labels, loss and masks, which are kept apart.
+    fn place(&self, tensor: Tensor) -> Option<(Which, Range<usize>, Map)> {
+        let activations = |range: Range<usize>, of: Source| {
+            let elements = self.step.plan.shape_of(of).image_elements();
+            Some((Which::Arena, range, Map::Images(self.orders.of(of).clone(), elements)))
+        };
+        match tensor {
+            Tensor::Labels | Tensor::Loss | Tensor::Mask(_) => None,
+            Tensor::Input => activations(self.value(Source::Image), Source::Image),
+            Tensor::Output(layer) => activations(self.value(Source::Layer(layer)), Source::Layer(layer)),
+            Tensor::InputGradient => activations(self.gradient(Source::Image), Source::Image),
+            Tensor::OutputGradient(layer) => activations(self.gradient(Source::Layer(layer)), Source::Layer(layer)),
+            Tensor::Weight(layer) => Some((Which::Parameters, self.weights(layer), self.weight_map(layer))),
+            Tensor::WeightGradient(layer) => Some((Which::Gradients, self.weights(layer), self.weight_map(layer))),
+            Tensor::WeightMomentum(layer) => Some((Which::Momentum, self.weights(layer), self.weight_map(layer))),
+            Tensor::Bias(layer) => Some((Which::Parameters, self.biases(layer), self.bias_map(layer))),
+            Tensor::BiasGradient(layer) => Some((Which::Gradients, self.biases(layer), self.bias_map(layer))),
+            Tensor::BiasMomentum(layer) => Some((Which::Momentum, self.biases(layer), self.bias_map(layer))),
+        }
+    }
+
+    fn weight_map(&self, layer: usize) -> Map {
+        let planned = &self.step.plan.layers[layer];
+        let order = self.orders.of(planned.inputs[0]).clone();
+        match &planned.kind {
+            Kind::Conv(_) => self.step.plan.conv(layer).map_or(Map::Same, |geometry| Map::Conv(geometry, order)),
+            Kind::Fc(_) => Map::Fc(order),
+            Kind::BatchNorm(_) => Map::Channels(order, planned.output.h * planned.output.w),
+            Kind::Relu
+            | Kind::MaxPool(_)
+            | Kind::AvgPool(_)
+            | Kind::Lrn(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::Add
+            | Kind::Concat
+            | Kind::SoftmaxLoss => Map::Same,
+        }
+    }
+
+    fn bias_map(&self, layer: usize) -> Map {
+        match self.step.plan.layers[layer].kind {
+            Kind::BatchNorm(_) => self.weight_map(layer),
+            _ => Map::Same,
+        }
+    }
+
+    fn buffer(&mut self, which: Which) -> &mut [f32] {
+        match which {
+            Which::Arena => &mut self.arena,
+            Which::Parameters => &mut self.parameters,
+            Which::Gradients => &mut self.gradients,
+            Which::Momentum => &mut self.momentum,
+        }
+    }
+
+    /// A dropout layer's mask, with the order of its elements.
+    fn mask(&mut self, layer: usize) -> Option<(&mut [u8], Map)> {
+        let elements = self.step.plan.layers[layer].output.image_elements();
+        let map = Map::Images(self.orders.of(Source::Layer(layer)).clone(), elements);
+        match &mut self.layers[layer] {
+            Layer::Dropout(_, mask) => Some((mask, map)),
+            _ => None,
+        }
+    }
+
+    /// Classes are the channels of what the loss reads.
+    fn class_order(&self) -> &Order {
+        self.orders.of(self.step.plan.layers[self.step.plan.loss()].inputs[0])
+    }
+}
+
+/// A tensor's start, for threads that write different elements.
+struct Start(*mut f32);
+
+// SAFETY: only a pointer; `fill` sees to it that no two threads write one element.
+unsafe impl Sync for Start {}
+
+impl Start {
+    /// # Safety
+    /// `offset` must lie within the tensor, and nobody else write or read it.
+    unsafe fn write(&self, offset: usize, value: f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(offset).write(value) }
+    }
+}
+
+impl Session for CpuSession {
+    fn begin(&mut self) -> Result<(), DeviceError> {
+        self.begun += 1;
+        self.marks.clear();
+        Ok(())
+    }
+
+    /// Every phase has joined its threads when it returns, so now is after all of its work.
+    fn mark(&mut self) -> Result<(), DeviceError> {
+        self.marks.push(Instant::now());
+        Ok(())
+    }
+
+    fn run(&mut self, op: Op) -> Result<(), DeviceError> {
+        self.do_op(op);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<Vec<f64>, DeviceError> {
+        Ok(self.marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e6).collect())
+    }
+
+    fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError> {
+        if let Some((which, range, map)) = self.place(tensor) {
+            let start = Start(self.buffer(which)[range.clone()].as_mut_ptr());
+            let start = &start;
+            (0..range.len()).into_par_iter().with_min_len(4096).for_each(|index| {
+                // SAFETY: a canonical order is a permutation of the tensor's elements, so each is written by one thread.
+                unsafe { start.write(map.offset(index), value(index)) }
+            });
+        } else if let Tensor::Mask(layer) = tensor {
+            if let Some((mask, map)) = self.mask(layer) {
+                (0..mask.len()).for_each(|index| mask[map.offset(index)] = u8::from(value(index) != 0.0));
+            }
+        } else if tensor == Tensor::Labels {
+            let order = self.class_order().clone();
+            self.labels.iter_mut().enumerate().for_each(|(index, label)| *label = order.offset(value(index) as usize) as u32);
+        } else {
+            self.loss = f64::from(value(0));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>, DeviceError> {
+        if let Some((which, range, map)) = self.place(tensor) {
+            let elements = &self.buffer(which)[range];
+            return Ok((0..elements.len()).into_par_iter().map(|index| elements[map.offset(index)]).collect());
+        }
+        Ok(match tensor {
+            Tensor::Mask(layer) => self.mask(layer).map_or(Vec::new(), |(mask, map)| {
+                (0..mask.len()).map(|index| f32::from(mask[map.offset(index)])).collect()
+            }),
+            Tensor::Labels => {
+                let positions = self.class_order().positions();
+                self.labels.iter().map(|&label| positions[label as usize] as f32).collect()
+            }
+            _ => vec![self.loss as f32],
+        })
+    }
+
+    fn algorithm(&self, op: Op) -> Option<Algorithm> {
+        if op.phase == Phase::WeightUpdate {
+            return None;
+        }
+        let (name, floats) = match &self.layers[op.layer] {
+            Layer::Conv(conv) => (conv.algorithm(), conv.workspace().of(op.phase)),
+            Layer::Fc(fc) => (fc.algorithm(), fc.workspace().of(op.phase)),
+            Layer::Relu
+            | Layer::MaxPool(..)
+            | Layer::AvgPool(_)
+            | Layer::Lrn(_)
+            | Layer::Dropout(..)
+            | Layer::Flatten
+            | Layer::BatchNorm(_)
+            | Layer::Add
+            | Layer::Concat(_)
+            | Layer::SoftmaxLoss(_) => return None,
+        };
+        Some(Algorithm { name: name.into(), workspace_bytes: 4 * floats as u64 })
+    }
+
+    fn planned_bytes(&self) -> u64 {
+        self.step.layout.footprint(&self.step.plan).total() + 4 * self.workspace.len() as u64
+    }
+}

@@ -1,0 +1,6 @@
+//! Black-box tests of the binary.
+
+mod bad_input;
+mod ending;
+mod folder;
+mod program;
