@@ -1,0 +1,8 @@
+//! The CPU.
+
+pub mod conv;
+pub mod simd;
+
+mod gemm;
+mod microkernel;
+mod parallel;

@@ -1,0 +1,3 @@
+//! Devices that can run a training step.
+
+pub mod cpu;

@@ -1,0 +1,3 @@
+//! Shapes, counts and bytes: pure arithmetic.
+
+pub mod conv;
