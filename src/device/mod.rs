@@ -12,7 +12,9 @@ use crate::step::{Op, Step};
 pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, DeviceError> {
     match choice {
         Choice::Auto | Choice::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-        Choice::Cuda(index) => Err(DeviceError::Unusable(format!("cuda:{index} cannot be used: this build has no CUDA device"))),
+        Choice::Cuda(index) => {
+            Err(DeviceError::Unusable(format!("cuda:{index} cannot be used: this build has no CUDA device")))
+        }
     }
 }
 

@@ -83,7 +83,12 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
 }
 
 /// Steps until three in a row agree within 5 %, or until the time for a batch is spent.
-fn warm_up(step: &Step, session: &mut dyn Session, settings: &Settings, watch: &mut dyn Watch) -> Result<(), MeasureError> {
+fn warm_up(
+    step: &Step,
+    session: &mut dyn Session,
+    settings: &Settings,
+    watch: &mut dyn Watch,
+) -> Result<(), MeasureError> {
     let began = Instant::now();
     let mut steps: Vec<f64> = Vec::new();
     loop {

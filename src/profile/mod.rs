@@ -1,5 +1,6 @@
 //! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
 
+pub mod measure;
 pub mod stopping;
 
 use crate::device::Algorithm;

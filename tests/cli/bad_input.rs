@@ -3,7 +3,8 @@
 use super::program::{Program, QUICK, assert_refused, number, records};
 
 const HEAD: &str = "name = \"mine\"\ninput = [3, 8, 8]\n";
-const TAIL: &str = "[[layer]]\nname = \"out\"\nkind = \"fc\"\noutputs = 4\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n";
+const TAIL: &str =
+    "[[layer]]\nname = \"out\"\nkind = \"fc\"\noutputs = 4\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n";
 
 #[track_caller]
 fn refuse(arguments: &str, code: i32, words: &[&str]) {
@@ -52,19 +53,37 @@ fn an_image_that_is_too_small_names_the_least() {
 
 #[test]
 fn descriptions_are_refused_with_file_and_line() {
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"convolution\"\n", &["mine.toml:5", "unknown kind `convolution`", "conv"]);
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"convolution\"\n",
+        &["mine.toml:5", "unknown kind `convolution`", "conv"],
+    );
     refuse_model("[[layer]]\nname = \"a\"\nkind = \"relu\"\nslope = 2\n", &["mine.toml:6", "slope"]);
     refuse_model("[[layer]]\nname = \"a\"\nkind = \"conv\"\nkernel = 3\n", &["mine.toml:3", "channels"]);
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = \"3\"\n", &["mine.toml:7", "[height, width]"]);
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = \"3\"\n",
+        &["mine.toml:7", "[height, width]"],
+    );
     refuse_model("[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = -4\nkernel = 3\n", &["mine.toml:6"]);
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"relu\"\n[[layer]]\nname = \"a\"\nkind = \"relu\"\n", &["mine.toml:7", "two layers are named `a`"]);
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"relu\"\ninputs = [\"b\"]\n", &["mine.toml:6", "no layer has that name"]);
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"relu\"\n[[layer]]\nname = \"a\"\nkind = \"relu\"\n",
+        &["mine.toml:7", "two layers are named `a`"],
+    );
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"relu\"\ninputs = [\"b\"]\n",
+        &["mine.toml:6", "no layer has that name"],
+    );
     refuse_model(
         "[[layer]]\nname = \"a\"\nkind = \"relu\"\ninputs = [\"b\"]\n[[layer]]\nname = \"b\"\nkind = \"relu\"\ninputs = [\"a\"]\n",
         &["mine.toml:6", "cycle"],
     );
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 9\n", &["`a`", "line 3", "9x9", "8x8"]);
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\ngroups = 3\n", &["`a`", "mine.toml:3", "groups"]);
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 9\n",
+        &["`a`", "line 3", "9x9", "8x8"],
+    );
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\ngroups = 3\n",
+        &["`a`", "mine.toml:3", "groups"],
+    );
     refuse_model("[[layer]]\nname = \"a\"\nkind = \"dropout\"\np = 1.0\n", &["mine.toml:3", "below 1"]);
     refuse_model("[[layer]\nname = 3", &["mine.toml:3"]);
 }

@@ -84,11 +84,18 @@ fn a_killed_run_is_resumed_with_the_options_it_had() {
     let output = program.output(&format!("run --resume {}", folder.display()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(state(&folder), "complete");
-    assert_eq!(std::fs::read_to_string(folder.join("phases.csv")).unwrap(), before, "batch 1 was all that was asked for");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("phases.csv")).unwrap(),
+        before,
+        "batch 1 was all that was asked for"
+    );
     let output = program.output(&format!("{QUICK} --samples --batch 1,2 --resume {}", folder.display()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(batches(&folder, "summary.csv"), ["1", "2"]);
-    assert!(std::fs::read_to_string(folder.join("phases.csv")).unwrap().starts_with(&before), "batch 1 is not measured again");
+    assert!(
+        std::fs::read_to_string(folder.join("phases.csv")).unwrap().starts_with(&before),
+        "batch 1 is not measured again"
+    );
 }
 
 #[test]
@@ -105,8 +112,7 @@ fn another_run_is_not_resumed() {
 fn a_reader_that_leaves_early_is_no_failure() {
     let program = Program::new();
     for arguments in ["inspect vgg19 --csv", "inspect vgg19", &format!("{QUICK} --batch 1")] {
-        let mut child =
-            program.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = program.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let mut message = String::new();
         child.stderr.take().unwrap().read_to_string(&mut message).unwrap();

@@ -28,7 +28,8 @@ fn assert_adds_up(layers: &[&Record], summary: &[&Record]) {
     let step = summary.iter().find(|row| row["group"] == "all" && row["phase"] == "all").unwrap();
     let step_us = number(step, "mean_us");
     assert_close(sum(layers, "mean_us"), step_us, 1e-6 * step_us, "layers in the step");
-    let totals: Vec<&Record> = summary.iter().copied().filter(|row| row["phase"] == "all" && row["group"] != "all").collect();
+    let totals: Vec<&Record> =
+        summary.iter().copied().filter(|row| row["phase"] == "all" && row["group"] != "all").collect();
     assert_close(sum(&totals, "mean_us"), step_us, 1e-6 * step_us, "groups in the step");
     assert_close(sum(&totals, "share_pct"), 100.0, 0.01, "shares of groups");
     for total in summary {
@@ -58,7 +59,10 @@ fn columns_units_and_sums() {
     let (phases, summary) = (records(&folder.join("phases.csv")), records(&folder.join("summary.csv")));
     for row in phases.iter().chain(&summary) {
         assert!(row.values().all(|field| !["nan", "inf"].contains(&field.to_lowercase().as_str())), "{row:?}");
-        assert_eq!((row["layout"].as_str(), row["launch"].as_str(), row["precision"].as_str()), ("nhwc", "direct", "f32"));
+        assert_eq!(
+            (row["layout"].as_str(), row["launch"].as_str(), row["precision"].as_str()),
+            ("nhwc", "direct", "f32")
+        );
     }
     for row in &phases {
         assert!(number(row, "min_us") > 0.0 && number(row, "samples") >= 6.0, "{row:?}");

@@ -1,7 +1,9 @@
-//! The roof of memory-bound work: how fast this machine copies what no cache holds.
+//! The roofs: how fast this machine multiplies matrices, and how fast it copies what no cache holds.
 
 use rayon::prelude::*;
 use std::time::Instant;
+
+use super::gemm::{Matrix, multiply};
 
 /// Each buffer's size: beyond any last-level cache's share of a thread.
 const BYTES: usize = 256 << 20;
@@ -24,4 +26,20 @@ pub fn copy_bytes_per_s() -> f64 {
     // The first touches the pages.
     copy(&mut target);
     (0..REPETITIONS).map(|_| copy(&mut target)).fold(0.0, f64::max)
+}
+
+/// Rows and columns of the matrices that are multiplied: large enough that packing does not show.
+const SIDE: usize = 1536;
+
+/// FLOP per second of a large matrix product on the threads of the current pool, the best of several.
+pub fn gemm_flops_per_s() -> f64 {
+    let matrix = vec![1f32; SIDE * SIDE];
+    let mut product = vec![0f32; SIDE * SIDE];
+    let mut flops_per_s = || {
+        let view = Matrix::rows(&matrix, SIDE, SIDE, SIDE);
+        let start = Instant::now();
+        multiply(view, view, &mut product, SIDE, false, rayon::current_num_threads());
+        2.0 * (SIDE as f64).powi(3) / start.elapsed().as_secs_f64()
+    };
+    (0..REPETITIONS).map(|_| flops_per_s()).fold(0.0, f64::max)
 }

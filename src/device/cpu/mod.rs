@@ -4,17 +4,172 @@
 //! The memory-bound kinds go over their data once: a chunk per thread and more ([`parallel`]), vectors inside ([`vector`]).
 
 mod add;
+mod arena;
 mod avgpool;
 mod batchnorm;
+mod buffer;
 mod ceiling;
 mod concat;
+pub mod conv;
 mod dropout;
+mod fc;
+mod gemm;
+mod layer;
 mod lrn;
 mod math;
 mod maxpool;
+mod microkernel;
+mod order;
 mod parallel;
 mod pool;
 mod relu;
+mod session;
 mod sgd;
+pub mod simd;
 mod softmax_loss;
+mod tasks;
+mod tensors;
 mod vector;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+
+use super::options::{Launch, Layout, Options, Precision};
+use super::{Ceilings, Device, DeviceError, Session, Training};
+use crate::step::Step;
+
+/// The processor and the threads that a run may use.
+pub struct Cpu {
+    name: String,
+    pool: ThreadPool,
+}
+
+impl Cpu {
+    pub fn open(options: &Options) -> Result<Cpu, DeviceError> {
+        refuse_what_only_gpus_have(options)?;
+        let threads = options.threads.unwrap_or_else(processor_threads);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("cpu-{index}"))
+            .start_handler(|_| flush_subnormals())
+            .build()
+            .map_err(|error| DeviceError::Unusable(format!("cannot start {threads} threads: {error}")))?;
+        Ok(Cpu { name: processor_name(), pool })
+    }
+}
+
+fn refuse_what_only_gpus_have(options: &Options) -> Result<(), DeviceError> {
+    let refuse = |what: String, instead: &str| Err(DeviceError::Usage(format!("the CPU has no {what}: {instead}")));
+    if options.precision != Precision::F32 {
+        return refuse(format!("{} arithmetic", options.precision), "it computes in f32 alone, leave --precision out");
+    }
+    if options.layout == Some(Layout::Nchw) {
+        return refuse("nchw layout".into(), "it keeps activations nhwc, leave --layout out");
+    }
+    if let Some(launch @ (Launch::Queued | Launch::Live)) = options.launch {
+        return refuse(format!("{launch} launch"), "it runs steps directly, leave --launch out");
+    }
+    Ok(())
+}
+
+/// As the processor calls itself.
+pub fn processor_name() -> String {
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(Default::default()));
+    let brand = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned());
+    brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| std::env::consts::ARCH.into())
+}
+
+/// Hardware threads that this process may use.
+pub fn processor_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Subnormal numbers take a hundred times longer on some processors, and a net that has learnt its batch makes many.
+fn flush_subnormals() {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Flush-to-zero is bit 15 of MXCSR, denormals-are-zero bit 6 (Intel SDM, vol. 1, 10.2.3).
+        const FTZ_DAZ: u32 = 1 << 15 | 1 << 6;
+        let mut control = 0u32;
+        // SAFETY: reads and writes this thread's own control register; the thread runs nothing but our arithmetic.
+        unsafe {
+            std::arch::asm!("stmxcsr [{0}]", in(reg) &mut control, options(nostack));
+            control |= FTZ_DAZ;
+            std::arch::asm!("ldmxcsr [{0}]", in(reg) &control, options(nostack, readonly));
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        // Flush-to-zero is bit 24 of FPCR (Arm ARM, C5.2.8).
+        const FZ: u64 = 1 << 24;
+        // SAFETY: as above.
+        unsafe {
+            let mut control: u64;
+            std::arch::asm!("mrs {0}, fpcr", out(reg) control);
+            control |= FZ;
+            std::arch::asm!("msr fpcr, {0}", in(reg) control);
+        }
+    }
+}
+
+/// Free memory without swap, within the limits of this process's control group and address space.
+fn available_bytes() -> u64 {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory);
+    let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    system.available_memory().min(group)
+}
+
+impl Device for Cpu {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("threads", self.pool.current_num_threads().to_string()),
+            ("instructions", simd::Isa::detect().name().into()),
+        ]
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Nhwc
+    }
+
+    fn launch(&self) -> Launch {
+        Launch::Direct
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.pool.current_num_threads())
+    }
+
+    fn default_batches(&self) -> &'static [usize] {
+        &[1, 2, 4, 8, 16, 32]
+    }
+
+    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError> {
+        let session = self.pool.install(|| session::CpuSession::open(step, training, available_bytes()))?;
+        Ok(Box::new(session))
+    }
+
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        self.pool.install(work);
+    }
+
+    fn used_bytes(&self) -> Option<u64> {
+        let pid = Pid::from_u32(std::process::id());
+        let mut system = System::new();
+        let memory = ProcessRefreshKind::nothing().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
+        system.process(pid).map(|process| process.memory())
+    }
+
+    fn ceilings(&self) -> Result<Ceilings, DeviceError> {
+        let measure = || Ceilings {
+            gemm_flops_per_s: ceiling::gemm_flops_per_s(),
+            copy_bytes_per_s: ceiling::copy_bytes_per_s(),
+        };
+        Ok(self.pool.install(measure))
+    }
+}

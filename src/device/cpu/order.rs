@@ -86,10 +86,12 @@ pub struct Orders {
 
 impl Orders {
     pub fn new(plan: &Plan) -> Result<Orders, DeviceError> {
-        let mut orders = Orders { image: Order::channels_last(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
+        let mut orders =
+            Orders { image: Order::channels_last(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
         for layer in &plan.layers {
             let inputs: Vec<&Order> = layer.inputs.iter().map(|&source| orders.of(source)).collect();
-            let shuffled = inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != Order::channels_last(shape));
+            let shuffled =
+                inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != Order::channels_last(shape));
             let unsupported = match &layer.kind {
                 Kind::Conv(conv) => conv.groups > 1,
                 Kind::Lrn(_) => true,

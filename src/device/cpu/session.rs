@@ -49,10 +49,12 @@ impl CpuSession {
         let footprint = step.layout.footprint(plan).total();
         fits(footprint)?;
         let orders = Orders::new(plan)?;
-        let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::best(), seed: training.seed };
-        let layers = plan.layers.iter().enumerate().map(|(index, layer)| {
-            Layer::new(index, layer, orders.of(layer.inputs[0]), &setting)
-        });
+        let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), seed: training.seed };
+        let layers = plan
+            .layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| Layer::new(index, layer, orders.of(layer.inputs[0]), &setting));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let scratch = layers.iter().map(Layer::workspace_floats).max().unwrap_or(0);
         fits(footprint + 4 * scratch as u64)?;

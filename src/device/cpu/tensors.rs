@@ -169,7 +169,10 @@ impl Session for CpuSession {
             }
         } else if tensor == Tensor::Labels {
             let order = self.class_order().clone();
-            self.labels.iter_mut().enumerate().for_each(|(index, label)| *label = order.offset(value(index) as usize) as u32);
+            self.labels
+                .iter_mut()
+                .enumerate()
+                .for_each(|(index, label)| *label = order.offset(value(index) as usize) as u32);
         } else {
             self.loss = f64::from(value(0));
         }

@@ -1,0 +1,242 @@
+//! The inner loops of convolution and fully connected layers: one tile of results held in registers.
+//!
+//! Both tiles have up to [`MAX_ROWS`](Kernels::max_rows) rows of one or two vectors and add up products of a broadcast
+//! number and a vector of a *panel*: an array `[step][width]`, width one or two vectors, packed by the caller. They
+//! differ in where the broadcast numbers lie:
+//!
+//! - [`RowTile`]: each row walks along memory of its own: `acc[m] += rows[m][step] · panel[step]`.
+//! - [`ColumnTile`]: each step is a short column: `acc[m] += columns[step][m] · panel[step]`.
+//!
+//! Twenty-eight accumulators, two panel vectors and a broadcast fill the 32 registers of AVX-512; twelve fill the 16 of
+//! AVX2.
+
+use super::simd::{Avx2, Avx512, Isa, Vector};
+
+/// A tile whose rows walk along memory: pixels of an image against packed weights.
+pub(super) struct RowTile<'a> {
+    pub input: *const f32,
+    /// Where each row begins, from `input`: one number per row of the tile.
+    pub rows: &'a [usize],
+    /// Where the contiguous runs of a row begin, from the row's beginning.
+    pub runs: &'a [usize],
+    pub run_len: usize,
+    /// `[runs · run_len][width]`, aligned to vectors.
+    pub panel: *const f32,
+    /// What the accumulators begin with: a vector of the panel's width, or null for zeros.
+    pub bias: *const f32,
+    pub output: *mut f32,
+    /// Where each row of results begins, from `output`.
+    pub output_rows: &'a [usize],
+    /// Columns of results to write; the panel may be wider.
+    pub columns: usize,
+    /// Add to the output (then `bias` is not read).
+    pub accumulate: bool,
+}
+
+/// A tile whose rows lie side by side in each step: a gradient of weights, summed over pixels.
+pub(super) struct ColumnTile<'a> {
+    pub input: *const f32,
+    /// Where each step's column begins, from `input`.
+    pub steps: &'a [usize],
+    pub rows: usize,
+    /// `[steps][width]`, aligned to vectors.
+    pub panel: *const f32,
+    pub output: *mut f32,
+    /// From one row of results to the next.
+    pub output_pitch: usize,
+    /// Columns of results to write; the panel may be wider.
+    pub columns: usize,
+    pub write: Write,
+}
+
+/// What happens to the results of a [`ColumnTile`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    Store,
+    Add,
+    /// Store past the caches; whole, aligned vectors only.
+    Stream,
+}
+
+type RowKernel = unsafe fn(&RowTile);
+type ColumnKernel = unsafe fn(&ColumnTile);
+
+/// The kernels of one instruction set.
+pub(super) struct Kernels {
+    /// Lanes of a vector.
+    pub lanes: usize,
+    /// By vectors of width − 1, then rows − 1.
+    rows: [&'static [RowKernel]; 2],
+    columns: [&'static [ColumnKernel]; 2],
+}
+
+impl Kernels {
+    /// The kernels of an instruction set that the CPU supports; none for the portable one.
+    pub fn of(isa: Isa) -> Option<&'static Kernels> {
+        assert!(isa.is_supported(), "this CPU has no {isa:?}");
+        match isa {
+            Isa::Avx512 => Some(&AVX512),
+            Isa::Avx2 => Some(&AVX2),
+            Isa::Portable => None,
+        }
+    }
+
+    /// The most rows of a tile.
+    pub fn max_rows(&self) -> usize {
+        self.rows[0].len()
+    }
+
+    /// The widest panel: two vectors.
+    pub fn max_width(&self) -> usize {
+        2 * self.lanes
+    }
+
+    /// The width of a panel that holds `columns` columns, at most [`max_width`](Self::max_width).
+    pub fn width(&self, columns: usize) -> usize {
+        if columns > self.lanes { 2 * self.lanes } else { self.lanes }
+    }
+
+    /// # Safety
+    /// All that the tile's fields describe must be valid for reads, its results for writes; `panel` is as wide as
+    /// [`width`](Self::width)`(columns)` says; rows number 1 to `max_rows`.
+    #[inline]
+    pub unsafe fn row_tile(&self, tile: &RowTile) {
+        let vectors = self.width(tile.columns) / self.lanes;
+        // SAFETY: this table exists only for a supported instruction set; the rest is the caller's promise.
+        unsafe { self.rows[vectors - 1][tile.rows.len() - 1](tile) }
+    }
+
+    /// # Safety
+    /// As for [`row_tile`](Self::row_tile).
+    #[inline]
+    pub unsafe fn column_tile(&self, tile: &ColumnTile) {
+        let vectors = self.width(tile.columns) / self.lanes;
+        // SAFETY: this table exists only for a supported instruction set; the rest is the caller's promise.
+        unsafe { self.columns[vectors - 1][tile.rows - 1](tile) }
+    }
+}
+
+/// Splits `total` rows into the fewest tiles of at most `max`, of nearly equal size: `(first row, rows)` of each.
+pub(super) fn tiles(total: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = total.div_ceil(max);
+    (0..count).map(move |i| {
+        let first = total * i / count;
+        (first, total * (i + 1) / count - first)
+    })
+}
+
+#[inline(always)]
+unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &RowTile) {
+    // SAFETY: every address is one that the caller of `Kernels::row_tile` vouched for.
+    unsafe {
+        let mut rows = [tile.input; ROWS];
+        let mut acc = [[V::zero(); VECTORS]; ROWS];
+        for m in 0..ROWS {
+            rows[m] = tile.input.add(*tile.rows.get_unchecked(m));
+        }
+        if !tile.accumulate && !tile.bias.is_null() {
+            for v in 0..VECTORS {
+                let bias = V::load(tile.bias.add(v * V::LANES));
+                for row in &mut acc {
+                    row[v] = bias;
+                }
+            }
+        }
+        let mut panel = tile.panel;
+        for &run in tile.runs {
+            for step in run..run + tile.run_len {
+                let mut b = [V::zero(); VECTORS];
+                for v in 0..VECTORS {
+                    b[v] = V::load(panel.add(v * V::LANES));
+                }
+                for m in 0..ROWS {
+                    let a = V::splat(rows[m].add(step));
+                    for v in 0..VECTORS {
+                        acc[m][v] = a.mul_add(b[v], acc[m][v]);
+                    }
+                }
+                panel = panel.add(VECTORS * V::LANES);
+            }
+        }
+        let write = if tile.accumulate { Write::Add } else { Write::Store };
+        for m in 0..ROWS {
+            let to = tile.output.add(*tile.output_rows.get_unchecked(m));
+            write_row(&acc[m], to, tile.columns, write);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &ColumnTile) {
+    // SAFETY: every address is one that the caller of `Kernels::column_tile` vouched for.
+    unsafe {
+        let mut acc = [[V::zero(); VECTORS]; ROWS];
+        let mut panel = tile.panel;
+        for &step in tile.steps {
+            let column = tile.input.add(step);
+            let mut b = [V::zero(); VECTORS];
+            for v in 0..VECTORS {
+                b[v] = V::load(panel.add(v * V::LANES));
+            }
+            for m in 0..ROWS {
+                let a = V::splat(column.add(m));
+                for v in 0..VECTORS {
+                    acc[m][v] = a.mul_add(b[v], acc[m][v]);
+                }
+            }
+            panel = panel.add(VECTORS * V::LANES);
+        }
+        for m in 0..ROWS {
+            write_row(&acc[m], tile.output.add(m * tile.output_pitch), tile.columns, tile.write);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mut f32, columns: usize, write: Write) {
+    // SAFETY: `columns` numbers from `to` are the caller's to write.
+    unsafe {
+        for (v, &value) in acc.iter().enumerate() {
+            let to = to.add(v * V::LANES);
+            let lanes = columns.saturating_sub(v * V::LANES);
+            match write {
+                Write::Stream => value.stream(to),
+                Write::Store if lanes >= V::LANES => value.store(to),
+                Write::Store => value.store_part(to, lanes),
+                Write::Add if lanes >= V::LANES => value.add(V::load(to)).store(to),
+                Write::Add => value.add(V::load_part(to, lanes)).store_part(to, lanes),
+            }
+        }
+    }
+}
+
+/// The table of an instruction set's kernels, compiled for its features.
+macro_rules! kernels {
+    ($table:ident, $module:ident, $vector:ty, $features:literal, [$($rows:literal)*]) => {
+        mod $module {
+            use super::*;
+
+            #[target_feature(enable = $features)]
+            unsafe fn row<const ROWS: usize, const VECTORS: usize>(tile: &RowTile) {
+                // SAFETY: the caller's promise.
+                unsafe { row_tile::<$vector, ROWS, VECTORS>(tile) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn column<const ROWS: usize, const VECTORS: usize>(tile: &ColumnTile) {
+                // SAFETY: the caller's promise.
+                unsafe { column_tile::<$vector, ROWS, VECTORS>(tile) }
+            }
+
+            pub(super) static TABLE: Kernels = Kernels {
+                lanes: <$vector>::LANES,
+                rows: [&[$(row::<$rows, 1>),*], &[$(row::<$rows, 2>),*]],
+                columns: [&[$(column::<$rows, 1>),*], &[$(column::<$rows, 2>),*]],
+            };
+        }
+        use $module::TABLE as $table;
+    };
+}
+
+kernels!(AVX512, avx512, Avx512, "avx512f", [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+kernels!(AVX2, avx2, Avx2, "avx2,fma", [1 2 3 4 5 6]);
