@@ -12,5 +12,6 @@ pub mod model;
 pub mod philox;
 pub mod plan;
 pub mod profile;
+pub mod report;
 pub mod stats;
 pub mod step;

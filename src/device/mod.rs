@@ -19,7 +19,7 @@ pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, Device
 }
 
 /// The constants of momentum SGD and of everything random.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Training {
     pub learning_rate: f32,
     pub momentum: f32,

@@ -20,7 +20,8 @@ pub enum Kind {
 }
 
 /// What the verdict compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Group {
     Conv,
     Fc,

@@ -18,7 +18,8 @@ pub use shape::Shape;
 use crate::model::{Kind, Model, Source, kind::Group};
 
 /// One quarter of what training does to a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     Forward,
     /// The gradient of the layer's input.

@@ -1,7 +1,9 @@
 //! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
 
 pub mod measure;
+pub mod progress;
 pub mod stopping;
+pub mod summary;
 
 use crate::device::Algorithm;
 use crate::plan::Plan;
@@ -18,6 +20,18 @@ pub enum Status {
     /// The target was not reached in the time given.
     Noisy,
     Ok,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Predicted => "predicted",
+            Status::OutOfMemory => "out_of_memory",
+            Status::Throttled => "throttled",
+            Status::Noisy => "noisy",
+            Status::Ok => "ok",
+        }
+    }
 }
 
 /// Everything that one batch and image size gave, before any statistics.

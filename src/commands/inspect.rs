@@ -1,0 +1,25 @@
+//! `layertime inspect`: the static table of a model.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::cli::InspectArgs;
+use crate::model::Model;
+use crate::plan::{Options, Plan};
+use crate::report::inspect;
+use crate::step::Step;
+
+pub fn run(args: InspectArgs) -> Result<ExitCode> {
+    let image = args.image.map(|size| size.0);
+    let plan = Plan::new(&Model::open(&args.model)?, Options { batch: args.batch, image, input_gradient: false })?;
+    let mut out = std::io::stdout().lock();
+    match args.csv {
+        None => out.write_all(inspect::table(&Step::new(plan)).as_bytes())?,
+        Some(None) => out.write_all(&inspect::csv(&plan)?)?,
+        Some(Some(file)) => std::fs::write(&file, inspect::csv(&plan)?)
+            .with_context(|| format!("cannot write {}: name another file with --csv", file.display()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,176 @@
+//! From the samples of one batch and image size to the statistics of its phases, groups and whole step.
+
+use super::Measured;
+use crate::model::kind::Group;
+use crate::plan::{Phase, Plan};
+use crate::stats::{self, Figure};
+use crate::step::Op;
+
+/// One phase of one layer, or the total over a [`Scope`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// In µs. Means add up: layers to groups to the step.
+    pub duration: stats::Summary,
+    /// Percent of the step, computed inside each step over Σ phases, then averaged over steps.
+    pub share: Figure,
+}
+
+/// What a total is over: `None` stands for all groups or all phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub group: Option<Group>,
+    pub phase: Option<Phase>,
+}
+
+/// The whole step's own figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepFigures {
+    /// Σ phases of a timed step over the plain step beside it.
+    pub closure: Option<Figure>,
+    /// Medians.
+    pub mark_us: Option<f64>,
+    pub plain_step_us: Option<f64>,
+    pub wall_step_us: Option<f64>,
+    /// From `wall_step_us`.
+    pub images_per_s: Option<f64>,
+}
+
+/// The statistics of everything in one [`Measured`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    pub samples: usize,
+    /// In the order of [`Measured::ops`].
+    pub ops: Vec<Part>,
+    /// In the order of [`Scope::of`].
+    pub totals: Vec<(Scope, Part)>,
+    pub step: StepFigures,
+}
+
+impl Scope {
+    const STEP: Scope = Scope { group: None, phase: None };
+
+    /// The totals that a plan's operations have: by group, then by phase, each group's own total after its phases. The
+    /// whole step comes last.
+    pub fn of(plan: &Plan, ops: &[Op]) -> Vec<Scope> {
+        let groups = Group::ALL.map(Some).into_iter().chain([None]);
+        groups
+            .flat_map(|group| Phase::ALL.map(Some).into_iter().chain([None]).map(move |phase| Scope { group, phase }))
+            .filter(|scope| *scope == Scope::STEP || ops.iter().any(|&op| scope.holds(plan, op)))
+            .collect()
+    }
+
+    pub fn is_step(self) -> bool {
+        self == Scope::STEP
+    }
+
+    fn holds(self, plan: &Plan, op: Op) -> bool {
+        self.group.is_none_or(|group| group == plan.layers[op.layer].group())
+            && self.phase.is_none_or(|phase| phase == op.phase)
+    }
+}
+
+impl Summary {
+    /// `None` without samples, or with one that is not finite.
+    pub fn of(measured: &Measured) -> Option<Summary> {
+        let Measured { plan, ops, samples, .. } = measured;
+        let steps: Vec<f64> = samples.iter().map(|sample| sample.total_us()).collect();
+        let part = |holds: &dyn Fn(Op) -> bool| {
+            let of_sample = |phases: &[f64]| {
+                ops.iter().zip(phases).filter(|&(&op, _)| holds(op)).map(|(_, duration)| duration).sum::<f64>()
+            };
+            let durations: Vec<f64> = samples.iter().map(|sample| of_sample(&sample.phases_us)).collect();
+            Some(Part { duration: stats::Summary::of(&durations)?, share: stats::share(&durations, &steps)? })
+        };
+        let ops_parts = ops.iter().map(|&wanted| part(&|op| op == wanted)).collect::<Option<Vec<Part>>>()?;
+        let totals = Scope::of(plan, ops)
+            .into_iter()
+            .map(|scope| Some((scope, part(&|op| scope.holds(plan, op))?)))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Summary { samples: samples.len(), ops: ops_parts, totals, step: StepFigures::of(measured, &steps) })
+    }
+}
+
+impl StepFigures {
+    fn of(measured: &Measured, steps: &[f64]) -> StepFigures {
+        let median = |samples: &[f64]| stats::Summary::of(samples).map(|summary| summary.median);
+        let marks: Vec<f64> = measured.samples.iter().map(|sample| sample.mark_us).collect();
+        let wall_step_us = median(&measured.wall_us);
+        StepFigures {
+            closure: stats::closure(steps, &measured.plain_us),
+            mark_us: median(&marks),
+            plain_step_us: median(&measured.plain_us),
+            wall_step_us,
+            images_per_s: wall_step_us.map(|wall| measured.plan.batch as f64 / wall * 1e6),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::fixture;
+    use crate::step::Sample;
+
+    fn total(summary: &Summary, group: Option<Group>, phase: Option<Phase>) -> Part {
+        summary.totals.iter().find(|(scope, _)| *scope == Scope { group, phase }).unwrap().1
+    }
+
+    /// Two steps of `small`: conv1 and fc2 have no other input gradient than fc2's, relu1 has one.
+    /// Forward conv1 10, relu1 2, fc2 4, loss 1; backward loss 1, fc2 weights 6 and data 5, relu1 3, conv1 weights 12;
+    /// update conv1 2, fc2 4: 50 µs. The second step takes 2 µs longer in conv1's forward and 2 less in fc2's.
+    #[test]
+    fn small_step_by_hand() {
+        let summary = Summary::of(&fixture::measured(1)).unwrap();
+        let conv = total(&summary, Some(Group::Conv), None);
+        assert_eq!((conv.duration.mean, conv.duration.min, conv.duration.max), (25.0, 24.0, 26.0));
+        assert_eq!(conv.share.value, 50.0);
+        let fc_forward = total(&summary, Some(Group::Fc), Some(Phase::Forward));
+        assert_eq!((fc_forward.duration.mean, fc_forward.share.value), (3.0, 6.0));
+        assert_eq!(total(&summary, None, Some(Phase::WeightUpdate)).duration.mean, 6.0);
+        assert_eq!(total(&summary, None, None).share.value, 100.0);
+        assert!(summary.totals.last().unwrap().0.is_step());
+        // Plain steps of 50 and 40 µs: ratios 1 and 1.25. Wall 80 and 120: median 100 µs for one image.
+        assert_eq!(summary.step.closure.unwrap().value, 1.125);
+        assert_eq!(summary.step.mark_us, Some(0.5));
+        assert_eq!(summary.step.plain_step_us, Some(45.0));
+        assert_eq!(summary.step.images_per_s, Some(10_000.0));
+    }
+
+    #[test]
+    fn a_phase_that_no_layer_has_is_no_total() {
+        let measured = fixture::measured(1);
+        let scopes = Scope::of(&measured.plan, &measured.ops);
+        assert!(!scopes.contains(&Scope { group: Some(Group::Conv), phase: Some(Phase::BackwardData) }));
+        assert!(!scopes.contains(&Scope { group: Some(Group::Other), phase: Some(Phase::WeightUpdate) }));
+        // conv 3 + its total, fc 4 + 1, other 2 + 1, all 4 + 1.
+        assert_eq!(scopes.len(), 4 + 5 + 3 + 5);
+    }
+
+    #[test]
+    fn no_samples_no_summary() {
+        assert_eq!(Summary::of(&fixture::out_of_memory(8)), None);
+    }
+
+    proptest! {
+        /// What the contract asks of every batch: shares add up to 100 ± 0.01, and means from layers to groups to the step.
+        #[test]
+        fn parts_add_up(steps in prop::collection::vec(prop::collection::vec(0.01f64..1e6, 11), 1..40)) {
+            let mut measured = fixture::measured(4);
+            measured.samples = steps.into_iter().map(|phases_us| Sample { phases_us, mark_us: 0.1 }).collect();
+            let summary = Summary::of(&measured).unwrap();
+            let step = total(&summary, None, None);
+            let close = |sum: f64, whole: f64| (sum - whole).abs() <= 1e-9 * whole;
+            prop_assert!((summary.ops.iter().map(|op| op.share.value).sum::<f64>() - 100.0).abs() < 0.01);
+            prop_assert!(close(summary.ops.iter().map(|op| op.duration.mean).sum(), step.duration.mean));
+            let groups = Group::ALL.map(|group| total(&summary, Some(group), None));
+            prop_assert!((groups.iter().map(|group| group.share.value).sum::<f64>() - 100.0).abs() < 0.01);
+            prop_assert!(close(groups.iter().map(|group| group.duration.mean).sum(), step.duration.mean));
+            for (group, whole) in Group::ALL.into_iter().zip(groups) {
+                let phases = summary.totals.iter().filter(|(scope, _)| scope.group == Some(group) && scope.phase.is_some());
+                prop_assert!(close(phases.map(|(_, part)| part.duration.mean).sum(), whole.duration.mean));
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `inspect`: what a network is made of, layer by layer, before anything is measured.
+
+use serde::Serialize;
+
+use super::grid::{grid, grouped, size};
+use super::rows::Row;
+use super::{csv, rows};
+use crate::model::Kind;
+use crate::model::kind::Group;
+use crate::plan::{LayerPlan, Phase, Plan};
+use crate::step::Step;
+
+const F32_BYTES: u64 = 4;
+
+/// One layer's static figures, for the whole batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerRow {
+    pub layer: String,
+    pub kind: String,
+    /// One image's output.
+    pub output: String,
+    pub parameters: u64,
+    pub macs_forward: u64,
+    pub macs_backward_data: u64,
+    pub macs_backward_weights: u64,
+    /// Of the layer's own output, in f32; flatten has none.
+    pub activation_bytes: u64,
+    /// Of weights and biases, in f32.
+    pub weight_bytes: u64,
+}
+
+impl Row for LayerRow {
+    const FILE: &'static str = "the layers' table";
+    #[rustfmt::skip]
+    const HEADER: &'static [&'static str] = &[
+        "layer", "kind", "output", "parameters",
+        "macs_forward", "macs_backward_data", "macs_backward_weights", "activation_bytes", "weight_bytes",
+    ];
+}
+
+/// One row per layer.
+pub fn rows(plan: &Plan) -> Vec<LayerRow> {
+    plan.layers.iter().map(row).collect()
+}
+
+fn row(layer: &LayerPlan) -> LayerRow {
+    let own_output = if layer.kind == Kind::Flatten { 0 } else { layer.output.elements() as u64 };
+    LayerRow {
+        layer: layer.name.clone(),
+        kind: layer.kind.name().into(),
+        output: layer.output.to_string(),
+        parameters: layer.parameters(),
+        macs_forward: layer.cost(Phase::Forward).macs,
+        macs_backward_data: layer.cost(Phase::BackwardData).macs,
+        macs_backward_weights: layer.cost(Phase::BackwardWeights).macs,
+        activation_bytes: F32_BYTES * own_output,
+        weight_bytes: F32_BYTES * layer.parameters(),
+    }
+}
+
+/// The rows as CSV, without totals, so that columns can be summed.
+pub fn csv(plan: &Plan) -> anyhow::Result<Vec<u8>> {
+    let mut text = csv::header::<LayerRow>().into_bytes();
+    text.extend(csv::lines::<LayerRow>(rows(plan))?);
+    Ok(text)
+}
+
+/// The table, its totals, the shares of conv and fc, and the memory that training takes.
+pub fn table(step: &Step) -> String {
+    let plan = &step.plan;
+    let rows = rows(plan);
+    let header =
+        ["layer", "kind", "output", "parameters", "MACs forward", "backward data", "backward weights", "activations"];
+    let cells = |row: &LayerRow| {
+        let macs = [row.macs_forward, row.macs_backward_data, row.macs_backward_weights];
+        let mut cells = vec![row.layer.clone(), row.kind.clone(), row.output.clone(), grouped(row.parameters)];
+        cells.extend(macs.map(grouped));
+        cells.push(size(row.activation_bytes));
+        cells
+    };
+    let sum = |of: fn(&LayerRow) -> u64| rows.iter().map(of).sum::<u64>();
+    let total = LayerRow {
+        layer: "total".into(),
+        kind: String::new(),
+        output: String::new(),
+        parameters: sum(|row| row.parameters),
+        macs_forward: sum(|row| row.macs_forward),
+        macs_backward_data: sum(|row| row.macs_backward_data),
+        macs_backward_weights: sum(|row| row.macs_backward_weights),
+        activation_bytes: sum(|row| row.activation_bytes),
+        weight_bytes: sum(|row| row.weight_bytes),
+    };
+    let image = rows::image_name(plan.image());
+    let mut text = format!(
+        "{}, batch {}, image {image}: multiply-adds (MACs) and activations of the whole batch\n\n",
+        plan.model.name, plan.batch
+    );
+    text += &grid(&header, 3, rows.iter().chain([&total]).map(cells));
+    text += "\n";
+    text += &group_shares(plan, &rows, &total);
+    text += &memory(step);
+    text
+}
+
+fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> String {
+    let columns: [fn(&LayerRow) -> u64; 4] =
+        [|row| row.parameters, |row| row.macs_forward, |row| row.macs_backward_data, |row| row.macs_backward_weights];
+    let header = ["group", "parameters %", "MACs forward %", "backward data %", "backward weights %"];
+    let line = |group: Group| {
+        let share = |column: &fn(&LayerRow) -> u64| {
+            let of_group: u64 = rows
+                .iter()
+                .zip(&plan.layers)
+                .filter(|(_, layer)| layer.group() == group)
+                .map(|(row, _)| column(row))
+                .sum();
+            let whole = column(total).max(1);
+            format!("{:.1}", 100.0 * of_group as f64 / whole as f64)
+        };
+        [group.name().to_owned()].into_iter().chain(columns.iter().map(share)).collect()
+    };
+    grid(&header, 1, Group::ALL.map(line))
+}
+
+fn memory(step: &Step) -> String {
+    let footprint = step.layout.footprint(&step.plan);
+    format!(
+        "\nTraining takes {} in f32, scratch apart:\n\
+         parameters {}, their gradients {}, momentum {}, images {},\n\
+         activations and their gradients {} (their memory is used again within a step)\n",
+        size(footprint.total()),
+        size(footprint.parameters),
+        size(footprint.gradients),
+        size(footprint.momentum),
+        size(footprint.input),
+        size(footprint.activations),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! What a run leaves behind and says: rows, the folder they are kept in, tables and the verdict.
+//!
+//! One file per report. All of them but [`inspect`] start from [`rows`], so that what is printed is what was saved, in a
+//! resumed run too.
+
+pub mod csv;
+pub mod folder;
+pub mod grid;
+pub mod inspect;
+pub mod json;
+pub mod rows;
+pub mod table;
+pub mod verdict;
+
+#[cfg(test)]
+pub mod fixture;
