@@ -14,3 +14,4 @@ pub mod plan;
 pub mod profile;
 pub mod stats;
 pub mod step;
+pub mod verify;
