@@ -15,3 +15,4 @@ pub mod profile;
 pub mod report;
 pub mod stats;
 pub mod step;
+pub mod verify;

@@ -58,6 +58,12 @@ pub trait Device: Sync {
     /// Bytes that this program holds on the device, where the device tells.
     fn used_bytes(&self) -> Option<u64>;
 
+    /// Whether max pooling gives its gradient to the first of equal maxima, as PyTorch does. A library that chooses otherwise is
+    /// not wrong, but cannot be compared there.
+    fn first_maximum_wins(&self) -> bool {
+        true
+    }
+
     /// The measured roofs of this device.
     fn ceilings(&self) -> Result<Ceilings, DeviceError>;
 }

@@ -1,0 +1,197 @@
+//! A step run operation by operation beside an exported one.
+//!
+//! To check each phase by itself, a tensor is replaced by the file's as soon as it is complete and compared: every later
+//! reader, forward or backward, then works on what the other framework had. Each tensor is replaced right after the
+//! operation that completes it, which lies within its life: activations and gradients share memory.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::Result;
+
+use super::contents::Exported;
+use crate::device::Session;
+use crate::device::options::Precision;
+use crate::model::{Kind, Source};
+use crate::plan::{LayerPlan, Phase};
+use crate::step::{Op, Step};
+use crate::verify::error::relative_error;
+use crate::verify::key::{Key, Part, memory_of};
+use crate::verify::operands::DeviceOperands;
+use crate::verify::{GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, Row, WEIGHT_BOUND, phase_bound, reference};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Tensors whose phase had all its operands from the file.
+    EachPhase,
+    /// The loss and the updated parameters, and what could not be checked by its phase alone.
+    WholeStep,
+}
+
+pub struct Pass<'a> {
+    pub step: &'a Step,
+    pub exported: &'a mut Exported,
+    pub scope: Scope,
+    pub first_maximum_wins: bool,
+    pub precision: Precision,
+}
+
+/// What is known of results before their operations run.
+#[derive(Default)]
+struct Caveats {
+    /// Norms below which a gradient counts as cancelled, see [`reference::least_norms`].
+    least_norms: HashMap<Key, f64>,
+    /// Elements whose gradient is a matter of choice.
+    ties: HashMap<Key, Vec<bool>>,
+}
+
+impl Pass<'_> {
+    pub fn run(&mut self, session: &mut dyn Session) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut caveats = Caveats::default();
+        session.begin()?;
+        for &op in &self.step.ops {
+            if self.scope == Scope::EachPhase && op.phase == Phase::WeightUpdate {
+                self.replace_gradients(session, op.layer)?;
+            }
+            self.note_caveats(session, op, &mut caveats)?;
+            session.run(op)?;
+            for key in self.completed(op) {
+                rows.extend(self.meet(session, op, key, &caveats)?);
+            }
+        }
+        session.end()?;
+        Ok(rows)
+    }
+
+    /// Compares a complete tensor with the file's, and puts that in its place.
+    fn meet(&mut self, session: &mut dyn Session, op: Op, key: Key, caveats: &Caveats) -> Result<Option<Row>> {
+        let compares = match self.scope {
+            Scope::EachPhase => self.by_itself(key),
+            Scope::WholeStep => !self.by_itself(key) || matches!(key, Key::Loss | Key::Updated(..)),
+        };
+        let replaces = self.scope == Scope::EachPhase && matches!(key, Key::Output(_) | Key::OutputGradient(_));
+        if !self.exported.has(key) || !(compares || replaces) {
+            return Ok(None);
+        }
+        let tensor = key.tensor(&self.step.plan);
+        let expected = self.exported.values(key)?;
+        let row = match compares {
+            true => Some(self.compare(op, key, &session.read(tensor)?, &expected, caveats)),
+            false => None,
+        };
+        if replaces {
+            session.fill(tensor, &|index| expected[index])?;
+        }
+        Ok(row)
+    }
+
+    fn compare(&self, op: Op, key: Key, actual: &[f32], expected: &[f32], caveats: &Caveats) -> Row {
+        let least_norm = match key {
+            Key::Loss => LEAST_LOSS,
+            _ => caveats.least_norms.get(&key).copied().unwrap_or(0.0),
+        };
+        let ties = caveats.ties.get(&key);
+        let counted = |index: usize| ties.is_none_or(|ties| !ties[index]);
+        let error = relative_error(actual, |index| f64::from(expected[index]), counted, least_norm);
+        let (phase, bound) = match self.scope {
+            Scope::EachPhase => (Some(op.phase), phase_bound(self.precision)),
+            Scope::WholeStep => (None, whole_step_bound(key)),
+        };
+        Row::new(&self.step.plan, op.layer, phase, key, error, bound)
+    }
+
+    /// The weight update by itself starts from the file's gradients.
+    fn replace_gradients(&mut self, session: &mut dyn Session, layer: usize) -> Result<()> {
+        for key in Part::of(self.layer(layer)).map(|part| Key::Gradient(layer, part)) {
+            if self.exported.has(key) {
+                let gradient = self.exported.values(key)?;
+                session.fill(key.tensor(&self.step.plan), &|index| gradient[index])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_caveats(&self, session: &mut dyn Session, op: Op, caveats: &mut Caveats) -> Result<()> {
+        let layer = self.layer(op.layer);
+        let backward_data =
+            op.phase == Phase::BackwardData && matches!(layer.kind, Kind::BatchNorm(_) | Kind::MaxPool(_));
+        if !backward_data && op.phase != Phase::BackwardWeights {
+            return Ok(());
+        }
+        let operands = DeviceOperands::read(session, &self.step.plan, op)?;
+        let operands = operands.lend(&[]);
+        let least_norms = reference::least_norms(layer, op.phase, &operands);
+        if op.phase == Phase::BackwardWeights {
+            let keys = Part::ALL.map(|part| Key::Gradient(op.layer, part));
+            caveats.least_norms.extend(keys.into_iter().zip(least_norms));
+            return Ok(());
+        }
+        let gradient = Key::gradient_of(layer.inputs[0]);
+        *caveats.least_norms.entry(gradient).or_default() += least_norms[0];
+        let x = operands.inputs[0];
+        for (index, tied) in reference::ties(layer, x).into_iter().flatten().enumerate() {
+            // What differs in f64 may be equal in f32; only zeros, of a ReLU, are surely the same for both.
+            if tied && (x[index] != 0.0 || !self.first_maximum_wins) {
+                caveats.ties.entry(gradient).or_insert_with(|| vec![false; x.len()])[index] = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tensors that are complete once an operation has run, under all their names.
+    fn completed(&self, op: Op) -> Vec<Key> {
+        let (plan, layer) = (&self.step.plan, self.layer(op.layer));
+        match op.phase {
+            Phase::Forward if op.layer == plan.loss() => vec![Key::Output(op.layer), Key::Loss],
+            Phase::Forward => self.exported.output_keys(op.layer).collect(),
+            Phase::BackwardWeights => Part::of(layer).map(|part| Key::Gradient(op.layer, part)).collect(),
+            Phase::WeightUpdate => Part::of(layer).map(|part| Key::Updated(op.layer, part)).collect(),
+            Phase::BackwardData => {
+                let sources: BTreeSet<Source> = layer.inputs.iter().copied().collect();
+                let last = |source: &Source| self.readers(*source).next() == Some(op.layer);
+                let complete = sources.into_iter().filter(last);
+                complete.flat_map(|source| self.exported.gradient_keys(source)).collect()
+            }
+        }
+    }
+
+    /// Whether all that the tensor's phase reads is the file's.
+    fn by_itself(&self, key: Key) -> bool {
+        let plan = &self.step.plan;
+        let inputs = |layer: usize| plan.layers[layer].inputs.iter().all(|&source| self.exported.has_output(source));
+        let backward = |source: Source| {
+            self.readers(source).all(|reader| {
+                let output = reader == plan.loss() || self.exported.has_output(Source::Layer(reader));
+                output && inputs(reader) && self.exported.has_gradient(reader)
+            })
+        };
+        match key {
+            Key::Output(layer) => inputs(layer),
+            Key::Loss => inputs(plan.loss()),
+            Key::Gradient(layer, _) => inputs(layer) && self.exported.has_gradient(layer),
+            Key::OutputGradient(layer) => backward(memory_of(plan, layer)),
+            Key::ImageGradient => backward(Source::Image),
+            Key::Updated(layer, part) => self.exported.has(Key::Gradient(layer, part)),
+            Key::Input | Key::Labels | Key::Parameter(..) | Key::Momentum(..) => false,
+        }
+    }
+
+    /// The layers that read a source, the first one last in the backward pass.
+    fn readers(&self, source: Source) -> impl Iterator<Item = usize> + '_ {
+        let layers = self.step.plan.layers.iter().enumerate();
+        let reads = move |layer: &LayerPlan| layer.kind != Kind::Flatten && layer.inputs.contains(&source);
+        layers.filter(move |(_, layer)| reads(layer)).map(|(index, _)| index)
+    }
+
+    fn layer(&self, index: usize) -> &LayerPlan {
+        &self.step.plan.layers[index]
+    }
+}
+
+fn whole_step_bound(key: Key) -> f64 {
+    match key {
+        Key::Updated(..) => WEIGHT_BOUND,
+        Key::OutputGradient(_) | Key::ImageGradient | Key::Gradient(..) => GRADIENT_BOUND,
+        Key::Loss | Key::Output(_) | Key::Input | Key::Labels | Key::Parameter(..) | Key::Momentum(..) => LOSS_BOUND,
+    }
+}

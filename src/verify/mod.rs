@@ -1,0 +1,181 @@
+//! Does a device compute right?
+//!
+//! Two ways: against this module's own f64 arithmetic ([`reference`]), or against tensors exported from another framework
+//! ([`exported`]). Either way each phase is checked by itself, because end to end a single flipped ReLU or pool maximum moves a
+//! gradient by 1e-3 in f32 without anything being wrong; then, in f32, the whole step is checked for what it is for: the
+//! loss and the updated weights. Nothing here prints; [`Report`] is what was found.
+
+mod error;
+mod exported;
+mod key;
+mod operands;
+mod phases;
+pub mod reference;
+mod start;
+mod whole_step;
+
+#[cfg(test)]
+mod test_session;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::device::options::Precision;
+use crate::device::{Device, DeviceError, Session, Training};
+use crate::model::Model;
+use crate::plan::{Options, Phase, Plan};
+use crate::step::Step;
+use key::Key;
+
+/// Bounds of what a whole step gives, in f32: the loss (and outputs), the updated parameters, and gradients, which a few
+/// flipped ReLUs may move by 1e-3.
+const LOSS_BOUND: f64 = 1e-4;
+const WEIGHT_BOUND: f64 = 1e-5;
+const GRADIENT_BOUND: f64 = 1e-2;
+
+/// A loss below this is held against it: −log p cannot be better than the rounding of p, which is near one.
+const LEAST_LOSS: f64 = 1.0;
+
+/// What to verify.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// A built-in model or a description's path; `None` is what the reference names, or alexnet.
+    pub model: Option<String>,
+    pub batch: usize,
+    pub image: Option<[usize; 2]>,
+    pub precision: Precision,
+    pub input_gradient: bool,
+    pub training: Training,
+    /// Tensors from another framework; they bring batch, image and training constants of their own.
+    pub reference: Option<PathBuf>,
+}
+
+/// One comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub layer: String,
+    /// `None` for the whole step.
+    pub phase: Option<Phase>,
+    /// Named as in exported files: `grad.conv1.weight`.
+    pub tensor: String,
+    /// Relative L2 error.
+    pub error: f64,
+    pub bound: f64,
+}
+
+impl Row {
+    fn new(plan: &Plan, layer: usize, phase: Option<Phase>, key: Key, error: f64, bound: f64) -> Row {
+        Row { layer: plan.layers[layer].name.clone(), phase, tensor: key.name(plan), error, bound }
+    }
+
+    /// NaN never passes.
+    pub fn passes(&self) -> bool {
+        self.error <= self.bound
+    }
+
+    /// Error as a share of what is allowed; NaN counts as infinitely much.
+    pub fn severity(&self) -> f64 {
+        let severity = self.error / self.bound;
+        if severity.is_nan() { f64::INFINITY } else { severity }
+    }
+}
+
+/// Everything that was compared, in the step's order, the whole step last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub model: String,
+    pub batch: usize,
+    pub image: [usize; 2],
+    pub device: String,
+    pub precision: Precision,
+    /// What the device was compared with: `f64`, or the exported file.
+    pub reference: String,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn passes(&self) -> bool {
+        self.failures().next().is_none()
+    }
+
+    pub fn failures(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !row.passes())
+    }
+
+    /// The comparison nearest to its bound, or furthest over it.
+    pub fn worst(&self) -> Option<&Row> {
+        self.rows.iter().max_by(|a, b| a.severity().total_cmp(&b.severity()))
+    }
+}
+
+/// Relative L2 error that a phase may have, by the rounding of its operands.
+fn phase_bound(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-5,
+        Precision::Tf32 | Precision::F16 => 2e-3,
+        Precision::Bf16 => 2e-2,
+    }
+}
+
+/// Verifies a device in one precision.
+pub fn run(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
+    match &request.reference {
+        Some(path) => exported::run(device, request, path),
+        None => against_f64(device, request),
+    }
+}
+
+fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
+    let model = Model::open(request.model.as_deref().unwrap_or("alexnet"))?;
+    let Request { batch, image, input_gradient, precision, training, .. } = *request;
+    let step = Step::new(Plan::new(&model, Options { batch, image, input_gradient })?);
+    let phases = phases::PhaseCheck {
+        step: &step,
+        training: &training,
+        bound: phase_bound(precision),
+        first_maximum_wins: device.first_maximum_wins(),
+    };
+    let rows = in_session(device, &step, training, |session| {
+        start::fresh(session, &step, &training)?;
+        let initial = whole_step::Initial::read(session, &step.plan)?;
+        let mut rows = phases.run(session)?;
+        if precision == Precision::F32 {
+            let whole = whole_step::WholeStep {
+                plan: &step.plan,
+                training: &training,
+                initial,
+                loss_bound: LOSS_BOUND,
+                weight_bound: WEIGHT_BOUND,
+            };
+            rows.extend(whole.check(session)?);
+        }
+        Ok(rows)
+    })?;
+    Ok(report(device, request, &step.plan, "f64".into(), rows))
+}
+
+fn report(device: &dyn Device, request: &Request, plan: &Plan, reference: String, rows: Vec<Row>) -> Report {
+    Report {
+        model: plan.model.name.clone(),
+        batch: plan.batch,
+        image: plan.image(),
+        device: device.name().into(),
+        precision: request.precision,
+        reference,
+        rows,
+    }
+}
+
+/// Opens a session and works with it where the device wants it.
+fn in_session<T: Send>(
+    device: &dyn Device,
+    step: &Step,
+    training: Training,
+    work: impl FnOnce(&mut dyn Session) -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    let mut session = device.open(step, training)?;
+    let (mut work, mut result) = (Some(work), None);
+    device.enter(&mut || result = work.take().map(|work| work(&mut *session)));
+    result.unwrap_or_else(|| Err(DeviceError::Unusable("the device did no work at all".into()).into()))
+}

@@ -1,0 +1,200 @@
+//! Phase by phase: each result of a device against f64 arithmetic on the device's own operands.
+//!
+//! So a rounding that flips a ReLU or the maximum of a window is no error downstream: the next phase's expectation starts
+//! from what the device itself has.
+
+use std::collections::BTreeMap;
+
+use super::error::relative_error;
+use super::key::{Key, Part, gradient};
+use super::operands::{DeviceOperands, in_f64, labels};
+use super::reference::{self, Operands};
+use super::{LEAST_LOSS, Row};
+use crate::device::{DeviceError, Session, Training};
+use crate::model::{Kind, Source};
+use crate::plan::{LayerPlan, Phase, Plan};
+use crate::step::{Op, Step};
+
+pub struct PhaseCheck<'a> {
+    pub step: &'a Step,
+    pub training: &'a Training,
+    pub bound: f64,
+    /// Whether ties of max pooling are compared: the device gives the gradient to the first of equal maxima.
+    pub first_maximum_wins: bool,
+}
+
+/// What a key should be.
+struct Expected {
+    key: Key,
+    values: Vec<f64>,
+    least_norm: f64,
+}
+
+impl PhaseCheck<'_> {
+    /// Runs one step operation by operation; one row per result, in the step's order.
+    pub fn run(&self, session: &mut dyn Session) -> Result<Vec<Row>, DeviceError> {
+        let labels = labels(session)?;
+        let mut rows = Vec::new();
+        session.begin()?;
+        for &op in &self.step.ops {
+            rows.extend(match op.phase {
+                Phase::Forward => self.forward(session, op, &labels)?,
+                Phase::BackwardData => self.backward_data(session, op, &labels)?,
+                Phase::BackwardWeights => self.backward_weights(session, op)?,
+                Phase::WeightUpdate => self.weight_update(session, op)?,
+            });
+        }
+        session.end()?;
+        Ok(rows)
+    }
+
+    fn forward(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Row>, DeviceError> {
+        let (operands, _) = self.run_op(session, op)?;
+        let (layer, operands) = (self.layer(op), operands.lend(labels));
+        let output =
+            Expected { key: Key::Output(op.layer), values: reference::forward(layer, &operands), least_norm: 0.0 };
+        let mut rows = vec![self.compare(session, op, output, None)?];
+        if layer.kind == Kind::SoftmaxLoss {
+            let loss = Expected { key: Key::Loss, values: vec![reference::loss(&operands)], least_norm: LEAST_LOSS };
+            rows.push(self.compare(session, op, loss, None)?);
+        }
+        Ok(rows)
+    }
+
+    /// One row per source whose gradient the layer writes or adds to.
+    fn backward_data(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Row>, DeviceError> {
+        let layer = self.layer(op);
+        let before = self.accumulated(session, layer)?;
+        let (operands, ties) = self.run_op(session, op)?;
+        let operands = operands.lend(labels);
+        let least_norm = reference::least_norms(layer, op.phase, &operands)[0];
+        let mut rows = Vec::new();
+        for (source, values) in self.input_gradients(layer, &operands, before) {
+            let expected = Expected { key: Key::gradient_of(source), values, least_norm };
+            rows.push(self.compare(session, op, expected, ties.as_deref())?);
+        }
+        Ok(rows)
+    }
+
+    fn backward_weights(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Row>, DeviceError> {
+        let (operands, _) = self.run_op(session, op)?;
+        let (layer, operands) = (self.layer(op), operands.lend(&[]));
+        let least_norms = reference::least_norms(layer, op.phase, &operands);
+        let gradients = reference::backward_weights(layer, &operands);
+        let mut rows = Vec::new();
+        for (part, (values, least_norm)) in Part::ALL.into_iter().zip(gradients.into_iter().zip(least_norms)) {
+            if Part::of(layer).any(|existing| existing == part) {
+                let expected = Expected { key: Key::Gradient(op.layer, part), values, least_norm };
+                rows.push(self.compare(session, op, expected, None)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn weight_update(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Row>, DeviceError> {
+        let mut read = |key: Key| session.read(key.tensor(&self.step.plan));
+        let mut before = Vec::new();
+        for part in Part::of(self.layer(op)) {
+            let weights = read(Key::Parameter(op.layer, part))?;
+            before.push((part, weights, read(Key::Gradient(op.layer, part))?, read(Key::Momentum(op.layer, part))?));
+        }
+        session.run(op)?;
+        let mut rows = Vec::new();
+        for (part, weights, gradients, momentum) in before {
+            let updated = |index: usize| {
+                let [weight, gradient, momentum] =
+                    [&weights, &gradients, &momentum].map(|values: &Vec<f32>| f64::from(values[index]));
+                reference::update(self.training, weight, gradient, momentum)
+            };
+            let weight: &dyn Fn(usize) -> f64 = &|index| updated(index).0;
+            let velocity: &dyn Fn(usize) -> f64 = &|index| updated(index).1;
+            for (key, expected) in [(Key::Updated(op.layer, part), weight), (Key::Momentum(op.layer, part), velocity)] {
+                let actual = session.read(key.tensor(&self.step.plan))?;
+                rows.push(self.row(op, key, relative_error(&actual, expected, |_| true, 0.0)));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads the operands, runs the operation, and finds the ties that are not to be compared.
+    fn run_op(&self, session: &mut dyn Session, op: Op) -> Result<(DeviceOperands, Option<Vec<bool>>), DeviceError> {
+        let plan = &self.step.plan;
+        let mut operands = DeviceOperands::read(session, plan, op)?;
+        session.run(op)?;
+        if self.training.dropout {
+            operands.read_mask(session, plan, op)?;
+        }
+        let undecided = op.phase == Phase::BackwardData && !self.first_maximum_wins;
+        let ties = match operands.lend(&[]).inputs.first() {
+            Some(x) if undecided => reference::ties(self.layer(op), x),
+            _ => None,
+        };
+        Ok((operands, ties))
+    }
+
+    /// Gradients that the layer will add to, as they are before.
+    fn accumulated(
+        &self,
+        session: &mut dyn Session,
+        layer: &LayerPlan,
+    ) -> Result<BTreeMap<Source, Vec<f64>>, DeviceError> {
+        let mut before = BTreeMap::new();
+        for (&source, &accumulate) in layer.inputs.iter().zip(&layer.accumulate) {
+            // The second of two equal inputs adds to what the first wrote.
+            let first = layer.inputs.iter().position(|&other| other == source);
+            if accumulate && first.is_some_and(|first| layer.accumulate[first]) && !before.contains_key(&source) {
+                before.insert(source, in_f64(session, gradient(source))?);
+            }
+        }
+        Ok(before)
+    }
+
+    /// The gradients of a layer's inputs: its own share, input by input, on top of what was there before.
+    fn input_gradients(
+        &self,
+        layer: &LayerPlan,
+        operands: &Operands,
+        before: BTreeMap<Source, Vec<f64>>,
+    ) -> BTreeMap<Source, Vec<f64>> {
+        let mut totals = before;
+        for (slot, &source) in layer.inputs.iter().enumerate().filter(|&(slot, _)| layer.input_gradients[slot]) {
+            add(&mut totals, source, reference::backward_data(layer, slot, operands));
+        }
+        totals
+    }
+
+    fn compare(
+        &self,
+        session: &mut dyn Session,
+        op: Op,
+        expected: Expected,
+        left_out: Option<&[bool]>,
+    ) -> Result<Row, DeviceError> {
+        let Expected { key, values, least_norm } = expected;
+        let actual = session.read(key.tensor(&self.step.plan))?;
+        let counted = |index: usize| left_out.is_none_or(|left_out| !left_out[index]);
+        Ok(self.row(op, key, relative_error(&actual, |index| values[index], counted, least_norm)))
+    }
+
+    fn row(&self, op: Op, key: Key, error: f64) -> Row {
+        Row::new(&self.step.plan, op.layer, Some(op.phase), key, error, self.bound)
+    }
+
+    fn layer(&self, op: Op) -> &LayerPlan {
+        &self.plan().layers[op.layer]
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.step.plan
+    }
+}
+
+/// Adds a share of a source's gradient to what the others gave.
+pub fn add(totals: &mut BTreeMap<Source, Vec<f64>>, source: Source, share: Vec<f64>) {
+    match totals.entry(source) {
+        std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(share)),
+        std::collections::btree_map::Entry::Occupied(mut entry) => {
+            entry.get_mut().iter_mut().zip(share).for_each(|(total, share)| *total += share);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Batch normalisation with the batch's own statistics: y = w · x̂ + b with x̂ = (x − μ) / √(σ² + ε), where mean μ and (biased)
+//! variance σ² are over images, rows and columns of each channel (Ioffe and Szegedy 2015).
+
+use rayon::prelude::*;
+
+use super::sums::over_channels;
+use crate::plan::Shape;
+
+/// What normalises one channel.
+struct Statistics {
+    mean: f64,
+    /// 1 / √(σ² + ε)
+    inverse_deviation: f64,
+}
+
+pub fn forward(eps: f32, shape: Shape, x: &[f64], weights: &[f64], biases: &[f64]) -> Vec<f64> {
+    let statistics = statistics(eps, shape, x);
+    elementwise(shape, |c, at| weights[c] * statistics[c].normalise(x[at]) + biases[c])
+}
+
+/// dx = w / √(σ² + ε) · (dy − mean(dy) − x̂ · mean(dy · x̂)), the means over the channel.
+pub fn backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64], dy: &[f64]) -> Vec<f64> {
+    let statistics = statistics(eps, shape, x);
+    let [weight_sums, bias_sums] = backward_weights(eps, shape, x, dy);
+    let count = per_channel(shape);
+    elementwise(shape, |c, at| {
+        let centred = dy[at] - bias_sums[c] / count - statistics[c].normalise(x[at]) * weight_sums[c] / count;
+        weights[c] * statistics[c].inverse_deviation * centred
+    })
+}
+
+/// Gradients of weights, Σ dy · x̂, and biases, Σ dy.
+pub fn backward_weights(eps: f32, shape: Shape, x: &[f64], dy: &[f64]) -> [Vec<f64>; 2] {
+    let statistics = statistics(eps, shape, x);
+    let weights = over_channels(shape, |c, at| dy[at] * statistics[c].normalise(x[at]));
+    [weights, over_channels(shape, |_, at| dy[at])]
+}
+
+/// The first of the terms of [`backward_data`]: what remains of it when the others cancel it is rounding.
+pub fn uncentred_backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64], dy: &[f64]) -> Vec<f64> {
+    let statistics = statistics(eps, shape, x);
+    elementwise(shape, |c, at| weights[c] * statistics[c].inverse_deviation * dy[at])
+}
+
+impl Statistics {
+    fn normalise(&self, x: f64) -> f64 {
+        (x - self.mean) * self.inverse_deviation
+    }
+}
+
+fn statistics(eps: f32, shape: Shape, x: &[f64]) -> Vec<Statistics> {
+    let count = per_channel(shape);
+    let means: Vec<f64> = over_channels(shape, |_, at| x[at]).into_iter().map(|sum| sum / count).collect();
+    let squares = over_channels(shape, |c, at| (x[at] - means[c]).powi(2));
+    let deviation = |square: f64| (square / count + f64::from(eps)).sqrt();
+    means
+        .iter()
+        .zip(squares)
+        .map(|(&mean, square)| Statistics { mean, inverse_deviation: 1.0 / deviation(square) })
+        .collect()
+}
+
+fn per_channel(shape: Shape) -> f64 {
+    (shape.n * shape.h * shape.w) as f64
+}
+
+fn elementwise(shape: Shape, value: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    let plane = shape.h * shape.w;
+    (0..shape.elements()).into_par_iter().with_min_len(1024).map(|at| value(at / plane % shape.c, at)).collect()
+}

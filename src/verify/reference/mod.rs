@@ -1,0 +1,168 @@
+//! The f64 reference: every layer kind by its definition, in canonical order (NCHW, \[K, C/groups, R, S\], \[out, in\]).
+//!
+//! Written to be read against the formulas, and shared with no device. One file per kind; this one says which formula a
+//! layer's phase is.
+
+mod batchnorm;
+mod conv;
+mod dropout;
+mod fc;
+mod join;
+mod lrn;
+mod pool;
+mod relu;
+mod sgd;
+mod softmax_loss;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+pub use sgd::update;
+
+use super::error::norm;
+use crate::model::Kind;
+use crate::model::kind::{AvgPool, Group, MaxPool};
+use crate::plan::{LayerPlan, Phase, PoolGeometry, Shape};
+
+/// What a phase of a layer reads. Those that its formula does not hold may be empty.
+#[derive(Default)]
+pub struct Operands<'a> {
+    pub inputs: Vec<&'a [f64]>,
+    /// The layer's own output: what ReLU's gradient depends on, and the probabilities of softmax_loss.
+    pub output: &'a [f64],
+    pub output_gradient: &'a [f64],
+    pub weights: &'a [f64],
+    /// Empty where the layer has none.
+    pub biases: &'a [f64],
+    /// Dropout's kept elements as ones; `None` with dropout off.
+    pub mask: Option<&'a [f64]>,
+    pub labels: &'a [usize],
+}
+
+/// The operands that a phase's formula holds, beside labels and masks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    pub inputs: bool,
+    pub output: bool,
+    pub output_gradient: bool,
+    pub weights: bool,
+    pub biases: bool,
+}
+
+/// What the formulas below look at, by phase.
+pub fn reads(layer: &LayerPlan, phase: Phase) -> Reads {
+    let (weights, loss) = (layer.weights > 0, layer.kind == Kind::SoftmaxLoss);
+    match phase {
+        Phase::Forward => Reads { inputs: true, weights, biases: layer.biases > 0, ..Reads::default() },
+        Phase::BackwardData => Reads {
+            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_)),
+            output: loss || layer.kind == Kind::Relu,
+            output_gradient: !loss,
+            weights,
+            biases: false,
+        },
+        Phase::BackwardWeights => Reads { inputs: true, output_gradient: true, ..Reads::default() },
+        Phase::WeightUpdate => Reads::default(),
+    }
+}
+
+/// The layer's output; for softmax_loss the probabilities.
+pub fn forward(layer: &LayerPlan, operands: &Operands) -> Vec<f64> {
+    let Operands { ref inputs, weights, biases, .. } = *operands;
+    let (x, shape, images) = (inputs[0], layer.input(), layer.output.n);
+    match &layer.kind {
+        Kind::Conv(params) => conv::forward(params, shape, layer.output, x, weights, biases),
+        Kind::Fc(_) => fc::forward(images, x, weights, biases),
+        Kind::Relu => relu::forward(x),
+        Kind::MaxPool(params) => pool::max_forward(&max_windows(params, shape), x),
+        Kind::AvgPool(params) => pool::average_forward(&average_windows(params, shape), x),
+        Kind::Lrn(params) => lrn::forward(params, shape, x),
+        Kind::Dropout(params) => dropout::apply(params.p, operands.mask, x),
+        Kind::Flatten => x.to_vec(),
+        Kind::BatchNorm(params) => batchnorm::forward(params.eps, shape, x, weights, biases),
+        Kind::Add => join::add(inputs),
+        Kind::Concat => join::concat(inputs, &layer.input_shapes),
+        Kind::SoftmaxLoss => softmax_loss::forward(images, x),
+    }
+}
+
+/// Mean cross-entropy of the last layer's input.
+pub fn loss(operands: &Operands) -> f64 {
+    softmax_loss::loss(operands.labels, operands.inputs[0])
+}
+
+/// The layer's share of the gradient of its input number `slot`.
+pub fn backward_data(layer: &LayerPlan, slot: usize, operands: &Operands) -> Vec<f64> {
+    let Operands { ref inputs, output, output_gradient: dy, weights, .. } = *operands;
+    let (x, shape) = (|| inputs[0], layer.input());
+    match &layer.kind {
+        Kind::Conv(params) => conv::backward_data(params, shape, layer.output, weights, dy),
+        Kind::Fc(_) => fc::backward_data(shape.n, weights, dy),
+        Kind::Relu => relu::backward_data(output, dy),
+        Kind::MaxPool(params) => pool::max_backward_data(&max_windows(params, shape), x(), dy),
+        Kind::AvgPool(params) => pool::average_backward_data(&average_windows(params, shape), dy),
+        Kind::Lrn(params) => lrn::backward_data(params, shape, x(), dy),
+        Kind::Dropout(params) => dropout::apply(params.p, operands.mask, dy),
+        Kind::Flatten | Kind::Add => dy.to_vec(),
+        Kind::BatchNorm(params) => batchnorm::backward_data(params.eps, shape, x(), weights, dy),
+        Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
+        Kind::SoftmaxLoss => softmax_loss::backward_data(operands.labels, output),
+    }
+}
+
+/// Gradients of weights and biases; both empty for kinds without weights.
+pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2] {
+    let (x, dy, shape) = (operands.inputs[0], operands.output_gradient, layer.input());
+    let biases = || match layer.biases {
+        0 => Vec::new(),
+        _ => sums::over_channels(layer.output, |_, at| dy[at]),
+    };
+    match &layer.kind {
+        Kind::Conv(params) => [conv::backward_weights(params, shape, layer.output, x, dy), biases()],
+        Kind::Fc(_) => [fc::backward_weights(layer.output.n, x, dy), biases()],
+        Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
+        Kind::Relu
+        | Kind::MaxPool(_)
+        | Kind::AvgPool(_)
+        | Kind::Lrn(_)
+        | Kind::Dropout(_)
+        | Kind::Flatten
+        | Kind::Add
+        | Kind::Concat
+        | Kind::SoftmaxLoss => Default::default(),
+    }
+}
+
+/// The size below which a backward phase's results count as cancelled, in the order of what it computes: a sum whose terms
+/// cancel leaves rounding, which no bound relative to the sum itself can meet. Sums of dy over a channel (biases, and
+/// batchnorm's weights) are held against the same sum with random signs, ‖dy‖; batchnorm's backward_data against its first
+/// term. Zero where nothing cancels by construction.
+pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64; 2] {
+    let Operands { ref inputs, weights, output_gradient: dy, .. } = *operands;
+    let norm = match (&layer.kind, phase) {
+        (Kind::BatchNorm(params), Phase::BackwardData) => {
+            norm(&batchnorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy))
+        }
+        (_, Phase::BackwardWeights) => norm(dy),
+        (_, Phase::Forward | Phase::BackwardData | Phase::WeightUpdate) => 0.0,
+    };
+    if phase == Phase::BackwardWeights && layer.group() != Group::Other { [0.0, norm] } else { [norm; 2] }
+}
+
+/// Inputs of a max pooling layer that tie for the maximum of a window; `None` for other kinds.
+pub fn ties(layer: &LayerPlan, x: &[f64]) -> Option<Vec<bool>> {
+    if let Kind::MaxPool(params) = &layer.kind {
+        return Some(pool::ties(&max_windows(params, layer.input()), x));
+    }
+    None
+}
+
+const PLANNED: &str = "a plan holds only layers whose windows fit";
+
+fn max_windows(params: &MaxPool, input: Shape) -> PoolGeometry {
+    PoolGeometry::max(params, input).expect(PLANNED)
+}
+
+fn average_windows(params: &AvgPool, input: Shape) -> PoolGeometry {
+    PoolGeometry::average(params, input).expect(PLANNED)
+}

@@ -1,0 +1,122 @@
+//! That verification passes what is right and names what is not.
+
+use std::collections::BTreeSet;
+
+use super::test_session::{Fault, TestDevice};
+use super::*;
+use crate::step::Op;
+
+const TRAINING: Training =
+    Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0005, seed: 7, dropout: true };
+
+fn request(model: &str) -> Request {
+    Request {
+        model: Some(model.into()),
+        batch: 2,
+        image: None,
+        precision: Precision::F32,
+        input_gradient: true,
+        training: TRAINING,
+        reference: None,
+    }
+}
+
+fn tiny_with(fault: Fault) -> Report {
+    run(&TestDevice { fault: Some(fault), ..TestDevice::default() }, &request("tiny")).unwrap()
+}
+
+/// Layer and phase of everything that fails by itself.
+fn failing(report: &Report) -> BTreeSet<(String, Option<Phase>)> {
+    report.failures().map(|row| (row.layer.clone(), row.phase)).filter(|(_, phase)| phase.is_some()).collect()
+}
+
+fn tiny_ops() -> Vec<(Op, String)> {
+    let options = Options { batch: 2, image: None, input_gradient: true };
+    let step = Step::new(Plan::new(&Model::named("tiny").unwrap(), options).unwrap());
+    step.ops.iter().map(|&op| (op, step.plan.layers[op.layer].name.clone())).collect()
+}
+
+#[test]
+fn a_right_device_passes_every_phase_of_every_layer() {
+    let report = run(&TestDevice::default(), &request("tiny")).unwrap();
+    assert!(report.passes(), "{:?}", report.failures().collect::<Vec<_>>());
+    let seen: BTreeSet<_> = report.rows.iter().map(|row| (row.layer.clone(), row.phase)).collect();
+    for (op, layer) in tiny_ops() {
+        assert!(seen.contains(&(layer.clone(), Some(op.phase))), "{layer} {:?} was not looked at", op.phase);
+    }
+    // Loss, weights of 7 layers, biases of 6 (conv1 has none).
+    let whole: Vec<&str> =
+        report.rows.iter().filter(|row| row.phase.is_none()).map(|row| row.tensor.as_str()).collect();
+    assert_eq!(whole.len(), 1 + 6 + 5, "{whole:?}");
+    assert!(report.worst().unwrap().error > 0.0);
+}
+
+#[test]
+fn a_wrong_phase_is_named_and_no_other() {
+    for (op, layer) in tiny_ops() {
+        let it = (layer, Some(op.phase));
+        assert_eq!(failing(&tiny_with(Fault::Scales(op, 1.001))), BTreeSet::from([it.clone()]));
+        assert!(failing(&tiny_with(Fault::Nan(op))).contains(&it), "{it:?}");
+    }
+}
+
+#[test]
+fn overwriting_ones_own_operands_does_not_hide() {
+    for (op, layer) in tiny_ops() {
+        if op.phase == Phase::Forward || (op.phase == Phase::BackwardData && layer != "loss") {
+            let report = tiny_with(Fault::Clobbers(op));
+            assert!(failing(&report).contains(&(layer.clone(), Some(op.phase))), "{layer} {:?}", op.phase);
+        }
+    }
+}
+
+#[test]
+fn what_a_step_before_leaves_behind_shows() {
+    let failing = failing(&tiny_with(Fault::KeepsGradients));
+    assert!(failing.iter().all(|&(_, phase)| phase == Some(Phase::BackwardWeights)));
+    assert_eq!(failing.len(), 6);
+}
+
+#[test]
+fn masks_and_constants_matter() {
+    let drop6 = BTreeSet::from([("drop6".to_owned(), Some(Phase::BackwardData))]);
+    assert_eq!(failing(&tiny_with(Fault::ForgetsMasks)), drop6);
+    for fault in [Fault::LearningRate(0.0101), Fault::Momentum(0.91), Fault::WeightDecay(0.001)] {
+        let report = tiny_with(fault);
+        assert!(failing(&report).iter().all(|&(_, phase)| phase == Some(Phase::WeightUpdate)), "{fault:?}");
+        assert!(!report.passes(), "{fault:?}");
+    }
+    assert!(tiny_with(Fault::Momentum(0.91)).failures().any(|row| row.phase.is_none()));
+}
+
+#[test]
+fn ties_are_left_out_where_a_library_chooses_otherwise() {
+    let model = std::env::temp_dir().join(format!("layertime-ties-{}.toml", std::process::id()));
+    std::fs::write(&model, TIES).unwrap();
+    for (last_maximum_wins, passes) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let device = TestDevice { last_maximum_wins, ..TestDevice::default() };
+        let report = run(&device, &request(model.to_str().unwrap())).unwrap();
+        assert_eq!(report.passes(), passes, "{last_maximum_wins:?} {:?}", report.failures().collect::<Vec<_>>());
+    }
+    std::fs::remove_file(&model).unwrap();
+}
+
+/// A ReLU before a pool leaves windows of zeros.
+const TIES: &str = r#"
+name = "ties"
+input = [4, 16, 16]
+[[layer]]
+name = "relu"
+kind = "relu"
+[[layer]]
+name = "pool"
+kind = "maxpool"
+kernel = 2
+[[layer]]
+name = "fc"
+kind = "fc"
+outputs = 5
+[[layer]]
+name = "loss"
+kind = "softmax_loss"
+"#;

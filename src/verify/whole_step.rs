@@ -1,0 +1,152 @@
+//! The whole step in f64 from the device's initial values: the loss, and the weights after the update.
+//!
+//! This sees what the phases by themselves cannot: that they are put together into gradient descent on the described network.
+
+use std::collections::BTreeMap;
+
+use super::error::relative_error;
+use super::key::{Key, Part};
+use super::operands::{in_f64, labels};
+use super::reference::{self, Operands};
+use super::{LEAST_LOSS, Row, phases, start};
+use crate::device::{DeviceError, Session, Tensor, Training};
+use crate::model::{Kind, Source};
+use crate::plan::{LayerPlan, Phase, Plan};
+
+/// The parameters before the step, \[weights, biases\] per layer.
+pub struct Initial {
+    parameters: Vec<[Vec<f32>; 2]>,
+}
+
+impl Initial {
+    pub fn read(session: &mut dyn Session, plan: &Plan) -> Result<Initial, DeviceError> {
+        let mut parameters = vec![Default::default(); plan.layers.len()];
+        for (index, layer) in plan.layers.iter().enumerate() {
+            for part in Part::of(layer) {
+                let parameters: &mut [Vec<f32>; 2] = &mut parameters[index];
+                parameters[part as usize] = session.read(Key::Parameter(index, part).tensor(plan))?;
+            }
+        }
+        Ok(Initial { parameters })
+    }
+
+    fn in_f64(&self, layer: usize, part: Part) -> Vec<f64> {
+        self.parameters[layer][part as usize].iter().copied().map(f64::from).collect()
+    }
+}
+
+pub struct WholeStep<'a> {
+    pub plan: &'a Plan,
+    pub training: &'a Training,
+    pub initial: Initial,
+    pub loss_bound: f64,
+    pub weight_bound: f64,
+}
+
+/// The forward pass: all that the backward pass needs.
+struct Activations {
+    image: Vec<f64>,
+    labels: Vec<usize>,
+    outputs: Vec<Vec<f64>>,
+    /// Dropout's masks, by layer.
+    masks: BTreeMap<usize, Vec<f64>>,
+    loss: f64,
+}
+
+impl WholeStep<'_> {
+    /// To be called after the device's step, whose masks it takes. One row for the loss, then two per layer with weights.
+    pub fn check(&self, session: &mut dyn Session) -> Result<Vec<Row>, DeviceError> {
+        let activations = self.forward(session)?;
+        let loss = session.read(Tensor::Loss)?;
+        let error = relative_error(&loss, |_| activations.loss, |_| true, LEAST_LOSS);
+        let mut rows = vec![Row::new(self.plan, self.plan.loss(), None, Key::Loss, error, self.loss_bound)];
+        let mut updates = self.backward(session, &activations)?;
+        updates.sort_by_key(|&(layer, _)| layer);
+        rows.extend(updates.into_iter().map(|(_, row)| row));
+        Ok(rows)
+    }
+
+    fn forward(&self, session: &mut dyn Session) -> Result<Activations, DeviceError> {
+        let mut activations = Activations {
+            image: in_f64(session, Tensor::Input)?,
+            labels: labels(session)?,
+            outputs: Vec::new(),
+            masks: BTreeMap::new(),
+            loss: f64::NAN,
+        };
+        for (index, layer) in self.plan.layers.iter().enumerate() {
+            if matches!(layer.kind, Kind::Dropout(_)) && self.training.dropout {
+                activations.masks.insert(index, in_f64(session, Tensor::Mask(index))?);
+            }
+            let [weights, biases] = Part::ALL.map(|part| self.initial.in_f64(index, part));
+            let operands = Operands { weights: &weights, biases: &biases, ..activations.operands(index, layer) };
+            let output = reference::forward(layer, &operands);
+            if layer.kind == Kind::SoftmaxLoss {
+                activations.loss = reference::loss(&operands);
+            }
+            activations.outputs.push(output);
+        }
+        Ok(activations)
+    }
+
+    /// Gradients from the loss back to the image; each layer's weights are updated and compared as soon as it is reached.
+    fn backward(&self, session: &mut dyn Session, activations: &Activations) -> Result<Vec<(usize, Row)>, DeviceError> {
+        let mut gradients: BTreeMap<Source, Vec<f64>> = BTreeMap::new();
+        let mut rows = Vec::new();
+        for (index, layer) in self.plan.layers.iter().enumerate().rev() {
+            let output_gradient = gradients.remove(&Source::Layer(index)).unwrap_or_default();
+            let operands = Operands { output_gradient: &output_gradient, ..activations.operands(index, layer) };
+            if layer.has(Phase::BackwardWeights) {
+                for (part, gradient) in Part::ALL.into_iter().zip(reference::backward_weights(layer, &operands)) {
+                    if !gradient.is_empty() {
+                        rows.push((index, self.compare_updated(session, index, part, &gradient)?));
+                    }
+                }
+            }
+            if layer.has(Phase::BackwardData) {
+                let weights = self.initial.in_f64(index, Part::Weight);
+                let operands = Operands { weights: &weights, ..operands };
+                for (slot, &source) in layer.inputs.iter().enumerate().filter(|&(slot, _)| layer.input_gradients[slot])
+                {
+                    phases::add(&mut gradients, source, reference::backward_data(layer, slot, &operands));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn compare_updated(
+        &self,
+        session: &mut dyn Session,
+        layer: usize,
+        part: Part,
+        gradient: &[f64],
+    ) -> Result<Row, DeviceError> {
+        let key = Key::Updated(layer, part);
+        let actual = session.read(key.tensor(self.plan))?;
+        let before = &self.initial.parameters[layer][part as usize];
+        let expected = |index: usize| {
+            let momentum = f64::from(start::momentum(self.training.seed, layer, index));
+            reference::update(self.training, f64::from(before[index]), gradient[index], momentum).0
+        };
+        let error = relative_error(&actual, expected, |_| true, 0.0);
+        Ok(Row::new(self.plan, layer, None, key, error, self.weight_bound))
+    }
+}
+
+impl Activations {
+    /// What the layer reads, but for its parameters and the gradient of its output.
+    fn operands(&self, index: usize, layer: &LayerPlan) -> Operands<'_> {
+        let value = |source: &Source| match *source {
+            Source::Image => self.image.as_slice(),
+            Source::Layer(of) => self.outputs[of].as_slice(),
+        };
+        Operands {
+            inputs: layer.inputs.iter().map(value).collect(),
+            output: self.outputs.get(index).map_or(&[], Vec::as_slice),
+            mask: self.masks.get(&index).map(Vec::as_slice),
+            labels: &self.labels,
+            ..Operands::default()
+        }
+    }
+}
