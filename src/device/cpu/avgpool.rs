@@ -52,7 +52,10 @@ multiversioned! {
                         add(&mut sum, lanes(image, (y * input.w + x) * input.c + channel), 1.0);
                     }
                 }
-                *lanes_mut(y, channel) = sum.map(|sum| sum * weight(row, column));
+                let y: &mut [f32; L] = lanes_mut(y, channel);
+                for lane in 0..L {
+                    y[lane] = sum[lane] * weight(row, column);
+                }
             });
         }
     }
@@ -68,8 +71,9 @@ multiversioned! {
                         add(&mut sum, lanes(dy, at), weight(rows[y], columns[x]));
                     }
                 }
-                for (dx, sum) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(sum) {
-                    put(dx, sum, accumulate);
+                let dx: &mut [f32; L] = lanes_mut(dx, channel);
+                for lane in 0..L {
+                    put(&mut dx[lane], sum[lane], accumulate);
                 }
             });
         }

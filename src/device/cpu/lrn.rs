@@ -88,7 +88,10 @@ impl Normaliser {
                     sums[lane] += values[lane];
                 }
             }
-            *lanes_mut(out, at) = sums.map(|sum| offset + scale * sum);
+            let out: &mut [f32; LANES] = lanes_mut(out, at);
+            for lane in 0..LANES {
+                out[lane] = offset + scale * sums[lane];
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::pool::{Windows, channel_blocks, largest_window};
 use super::vector::{lanes, lanes_mut, multiversioned, put};
 use crate::plan::{PoolGeometry, Window};
 use rayon::prelude::*;
+use std::hint::select_unpredictable;
 
 pub struct MaxPool {
     windows: Windows,
@@ -118,9 +119,8 @@ multiversioned! {
         let outputs = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
         for (&column, (y, winners)) in columns.iter().zip(outputs) {
             channel_blocks!(channels, |channel, L| {
-                let (best, place) = largest::<L>(image, channel, channels, row, column, width);
-                *lanes_mut(y, channel) = best;
-                *lanes_mut(winners, channel) = place.map(P::new);
+                let (y, winners): (&mut [f32; L], &mut [P; L]) = (lanes_mut(y, channel), lanes_mut(winners, channel));
+                largest(image, channel, channels, row, column, width, y, winners);
             });
         }
     }
@@ -137,8 +137,9 @@ multiversioned! {
         for (column, dx) in dx.chunks_exact_mut(channels).enumerate() {
             channel_blocks!(channels, |channel, L| {
                 let won = won::<L, P>(windows, (row, column), channel, winners, dy);
-                for (dx, won) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(won) {
-                    put(dx, won, accumulate);
+                let dx: &mut [f32; L] = lanes_mut(dx, channel);
+                for lane in 0..L {
+                    put(&mut dx[lane], won[lane], accumulate);
                 }
             });
         }
@@ -147,28 +148,34 @@ multiversioned! {
 
 /// The maxima of one window in `L` channels, and where they are.
 #[inline(always)]
-fn largest<const L: usize>(
+fn largest<const L: usize, P: Position>(
     image: &[f32],
     channel: usize,
     channels: usize,
     row: Window,
     column: Window,
     width: usize,
-) -> ([f32; L], [u32; L]) {
+    y: &mut [f32; L],
+    winners: &mut [P; L],
+) {
     let (mut best, mut place) = ([f32::NEG_INFINITY; L], [0; L]);
     let mut position = 0;
-    for y in row.start..row.end {
+    for line in row.start..row.end {
         for x in column.start..column.end {
-            let values: &[f32; L] = lanes(image, (y * width + x) * channels + channel);
+            let values: &[f32; L] = lanes(image, (line * width + x) * channels + channel);
             for lane in 0..L {
-                let wins = values[lane] > best[lane] || values[lane].is_nan();
-                best[lane] = if wins { values[lane] } else { best[lane] };
-                place[lane] = if wins { position } else { place[lane] };
+                // A plain `if` becomes a store under a mask, and the arrays then live in memory.
+                let wins = (values[lane] > best[lane]) | values[lane].is_nan();
+                best[lane] = select_unpredictable(wins, values[lane], best[lane]);
+                place[lane] = select_unpredictable(wins, position, place[lane]);
             }
             position += 1;
         }
     }
-    (best, place)
+    for lane in 0..L {
+        y[lane] = best[lane];
+        winners[lane] = P::new(place[lane]);
+    }
 }
 
 /// The sum of the gradients of the windows that one input element won, in `L` channels.
