@@ -92,3 +92,34 @@ fn add<const L: usize>(sum: &mut [f32; L], values: &[f32; L], weight: f32) {
 fn weight(row: Window, column: Window) -> f32 {
     1.0 / (row.padded * column.padded) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::tests::{each_window, geometries, offset};
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn against_plain_loops(geometry in prop_oneof![geometries(false), geometries(true)], seed: u64) {
+            let x = numbers(seed, geometry.input.elements());
+            let dy = numbers(seed ^ 1, geometry.output().elements());
+            let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+            each_window(&geometry, |at, row, column, [image, channel]| {
+                let share = 1.0 / (row.padded * column.padded) as f64;
+                for line in row.start..row.end {
+                    for place in column.start..column.end {
+                        let input = offset(geometry.input, [image, line, place, channel]);
+                        y[at] += f64::from(x[input]) * share;
+                        dx[input] += f64::from(dy[at]) * share;
+                    }
+                }
+            });
+            let pool = AvgPool::new(geometry);
+            check_output(&y, |y| pool.forward(&x, y));
+            check_gradient(&dx, |dx, accumulate| pool.backward_data(&dy, dx, accumulate));
+        }
+    }
+}
