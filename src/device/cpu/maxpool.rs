@@ -120,7 +120,7 @@ multiversioned! {
         for (&column, (y, winners)) in columns.iter().zip(outputs) {
             channel_blocks!(channels, |channel, L| {
                 let (y, winners): (&mut [f32; L], &mut [P; L]) = (lanes_mut(y, channel), lanes_mut(winners, channel));
-                largest(image, channel, channels, row, column, width, y, winners);
+                largest(&image[channel..], channels, row, column, width, y, winners);
             });
         }
     }
@@ -146,11 +146,10 @@ multiversioned! {
     }
 }
 
-/// The maxima of one window in `L` channels, and where they are.
+/// The maxima of one window in `L` channels, and where they are; `image` begins at the first of these channels.
 #[inline(always)]
 fn largest<const L: usize, P: Position>(
     image: &[f32],
-    channel: usize,
     channels: usize,
     row: Window,
     column: Window,
@@ -162,7 +161,7 @@ fn largest<const L: usize, P: Position>(
     let mut position = 0;
     for line in row.start..row.end {
         for x in column.start..column.end {
-            let values: &[f32; L] = lanes(image, (line * width + x) * channels + channel);
+            let values: &[f32; L] = lanes(image, (line * width + x) * channels);
             for lane in 0..L {
                 // A plain `if` becomes a store under a mask, and the arrays then live in memory.
                 let wins = (values[lane] > best[lane]) | values[lane].is_nan();
