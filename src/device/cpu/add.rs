@@ -36,3 +36,23 @@ multiversioned! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn against_plain_loops(inputs in 1..5usize, count in 1..40_000usize, seed: u64) {
+            let inputs: Vec<Vec<f32>> = (0..inputs as u64).map(|input| numbers(seed ^ input, count)).collect();
+            let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+            let sum: Vec<f64> = (0..count).map(|at| inputs.iter().map(|input| f64::from(input[at])).sum()).collect();
+            check_output(&sum, |y| forward(&slices, y));
+            let dx: Vec<f64> = inputs[0].iter().copied().map(f64::from).collect();
+            check_gradient(&dx, |dx, accumulate| backward_data(&inputs[0], dx, accumulate));
+        }
+    }
+}

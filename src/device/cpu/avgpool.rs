@@ -52,7 +52,10 @@ multiversioned! {
                         add(&mut sum, lanes(image, (y * input.w + x) * input.c + channel), 1.0);
                     }
                 }
-                *lanes_mut(y, channel) = sum.map(|sum| sum * weight(row, column));
+                let y: &mut [f32; L] = lanes_mut(y, channel);
+                for lane in 0..L {
+                    y[lane] = sum[lane] * weight(row, column);
+                }
             });
         }
     }
@@ -68,8 +71,9 @@ multiversioned! {
                         add(&mut sum, lanes(dy, at), weight(rows[y], columns[x]));
                     }
                 }
-                for (dx, sum) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(sum) {
-                    put(dx, sum, accumulate);
+                let dx: &mut [f32; L] = lanes_mut(dx, channel);
+                for lane in 0..L {
+                    put(&mut dx[lane], sum[lane], accumulate);
                 }
             });
         }
@@ -87,4 +91,35 @@ fn add<const L: usize>(sum: &mut [f32; L], values: &[f32; L], weight: f32) {
 #[inline(always)]
 fn weight(row: Window, column: Window) -> f32 {
     1.0 / (row.padded * column.padded) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::tests::{each_window, geometries, offset};
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn against_plain_loops(geometry in prop_oneof![geometries(false), geometries(true)], seed: u64) {
+            let x = numbers(seed, geometry.input.elements());
+            let dy = numbers(seed ^ 1, geometry.output().elements());
+            let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+            each_window(&geometry, |at, row, column, [image, channel]| {
+                let share = 1.0 / (row.padded * column.padded) as f64;
+                for line in row.start..row.end {
+                    for place in column.start..column.end {
+                        let input = offset(geometry.input, [image, line, place, channel]);
+                        y[at] += f64::from(x[input]) * share;
+                        dx[input] += f64::from(dy[at]) * share;
+                    }
+                }
+            });
+            let pool = AvgPool::new(geometry);
+            check_output(&y, |y| pool.forward(&x, y));
+            check_gradient(&dx, |dx, accumulate| pool.backward_data(&dy, dx, accumulate));
+        }
+    }
 }

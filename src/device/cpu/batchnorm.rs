@@ -182,3 +182,88 @@ multiversioned! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Per channel: mean, biased variance, dbias and dweight, in two passes.
+    fn statistics(x: &[f32], dy: &[f32], channels: usize, channel: usize, eps: f64) -> [f64; 4] {
+        let of = |values: &[f32]| -> Vec<f64> {
+            values[channel..].iter().step_by(channels).copied().map(f64::from).collect()
+        };
+        let (x, dy) = (of(x), of(dy));
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64;
+        let dweight = x.iter().zip(&dy).map(|(x, dy)| dy * (x - mean) / (variance + eps).sqrt()).sum();
+        [mean, variance, dy.iter().sum(), dweight]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn against_plain_loops(shape in shapes(), centre in -3f32..3.0, seed: u64) {
+            let (channels, values) = (shape.c, shape.elements() / shape.c);
+            prop_assume!(values > 8);
+            let x: Vec<f32> = numbers(seed, shape.elements()).into_iter().map(|x| x + centre).collect();
+            let dy = numbers(seed ^ 1, x.len());
+            let (weight, bias) = (numbers(seed ^ 2, channels), numbers(seed ^ 3, channels));
+            let params = kind::BatchNorm { eps: 1e-2, momentum: 0.25 };
+            let eps = f64::from(params.eps);
+            let expected: Vec<[f64; 4]> =
+                (0..channels).map(|channel| statistics(&x, &dy, channels, channel, eps)).collect();
+            let normal = |at: usize| {
+                let [mean, variance, ..] = expected[at % channels];
+                (f64::from(x[at]) - mean) / (variance + eps).sqrt()
+            };
+            let of = |values: &[f32], at: usize| f64::from(values[at % channels]);
+            let y: Vec<f64> = (0..x.len()).map(|at| normal(at) * of(&weight, at) + of(&bias, at)).collect();
+            let dx: Vec<f64> = (0..x.len())
+                .map(|at| {
+                    let [_, variance, dbias, dweight] = expected[at % channels];
+                    let inner = f64::from(dy[at]) - (dbias + normal(at) * dweight) / values as f64;
+                    of(&weight, at) / (variance + eps).sqrt() * inner
+                })
+                .collect();
+            for threads in [1, 3] {
+                with_threads(threads, || {
+                    let mut norm = BatchNorm::new(&params, channels, threads);
+                    let mut output = vec![f32::NAN; x.len()];
+                    norm.forward(&x, &weight, &bias, &mut output);
+                    assert_close(&output, &y, 2e-6);
+                    let running: Vec<f64> = expected.iter().map(|[mean, ..]| 0.25 * mean).collect();
+                    assert_close(&norm.running_mean, &running, 1e-5);
+                    let unbiased = values as f64 / (values as f64 - 1.0);
+                    let running: Vec<f64> =
+                        expected.iter().map(|[_, variance, ..]| 0.75 + 0.25 * variance * unbiased).collect();
+                    assert_close(&norm.running_variance, &running, 1e-6);
+                    let (mut dweight, mut dbias) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+                    norm.backward_weights(&x, &dy, &mut dweight, &mut dbias);
+                    assert_close(&dweight, &expected.iter().map(|of| of[3]).collect::<Vec<_>>(), 2e-5);
+                    assert_close(&dbias, &expected.iter().map(|of| of[2]).collect::<Vec<_>>(), 2e-6);
+                    let before = numbers(9, x.len());
+                    for accumulate in [false, true] {
+                        let mut gradient = before.clone();
+                        norm.backward_data(&x, &weight, (&dweight, &dbias), &dy, &mut gradient, accumulate);
+                        let base = |at: usize| if accumulate { f64::from(before[at]) } else { 0.0 };
+                        let sums: Vec<f64> = dx.iter().enumerate().map(|(at, dx)| dx + base(at)).collect();
+                        assert_close(&gradient, &sums, 1e-5);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Three million values far from zero: their variance must not drown.
+    #[test]
+    fn sums_do_not_drown() {
+        let x: Vec<f32> = numbers(5, 3_000_000).into_iter().map(|x| 1000.0 + x).collect();
+        let mut norm = BatchNorm::new(&kind::BatchNorm { eps: 0.0, momentum: 1.0 }, 1, 2);
+        let mut y = vec![0.0; x.len()];
+        with_threads(2, || norm.forward(&x, &[1.0], &[0.0], &mut y));
+        let [_, variance, ..] = statistics(&x, &x, 1, 0, 0.0);
+        assert!((f64::from(norm.running_variance[0]) / variance - 1.0).abs() < 1e-6);
+    }
+}

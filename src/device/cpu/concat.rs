@@ -39,3 +39,33 @@ multiversioned! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn against_plain_loops(first in 0..40usize, channels in 1..40usize, after in 0..40usize, rows in 1..500usize, seed: u64) {
+            let part = Part { first, channels, total: first + channels + after };
+            let inside = |at: usize| (first..first + channels).contains(&(at % part.total));
+            let x = numbers(seed, rows * channels);
+            let outputs = [1, 3].map(|threads| {
+                let mut y = vec![7.0; rows * part.total];
+                with_threads(threads, || forward(part, &x, &mut y));
+                y
+            });
+            for y in outputs {
+                let (within, without): (Vec<usize>, Vec<usize>) = (0..y.len()).partition(|&at| inside(at));
+                prop_assert!(within.iter().map(|&at| y[at]).eq(x.iter().copied()));
+                prop_assert!(without.iter().all(|&at| y[at] == 7.0));
+            }
+            let dy = numbers(seed ^ 1, rows * part.total);
+            let dx: Vec<f64> = (0..dy.len()).filter(|&at| inside(at)).map(|at| f64::from(dy[at])).collect();
+            check_gradient(&dx, |dx, accumulate| backward_data(part, &dy, dx, accumulate));
+        }
+    }
+}

@@ -129,3 +129,71 @@ multiversioned! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::philox::unit;
+    use crate::plan::Shape;
+    use proptest::prelude::*;
+
+    /// The canonical index of each NHWC offset.
+    fn positions(shape: Shape) -> Vec<u32> {
+        let pixels = shape.h * shape.w;
+        (0..shape.image_elements()).map(|at| (at % shape.c * pixels + at / shape.c) as u32).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn against_philox_itself(shape in shapes(), images in 1..10usize, p in 0f32..1.0, seed: u64, step: u32) {
+            let shape = Shape { n: images, ..shape };
+            let (image, layer) = (shape.image_elements(), 5);
+            let positions = positions(shape);
+            let keeps = |at: usize| {
+                let (group, lane) = (at / image / 4, at / image % 4);
+                let counter = [positions[at % image], group as u32, layer, step];
+                unit(Philox::new(seed).block(counter)[lane]) >= p
+            };
+            let kept: Vec<bool> = (0..shape.elements()).map(keeps).collect();
+            let (x, scale) = (numbers(seed, shape.elements()), 1.0 / (1.0 - f64::from(p)));
+            let expected = kept.iter().zip(&x).map(|(&kept, &x)| if kept { f64::from(x) * scale } else { 0.0 });
+            let expected: Vec<f64> = expected.collect();
+            let dropout = Dropout::new(seed, layer as usize, p, positions.clone());
+            check_output(&expected, |y| {
+                let mut mask = vec![9; y.len()];
+                dropout.forward(step, &x, y, &mut mask);
+                assert!(mask.iter().map(|&mask| mask == 1).eq(kept.iter().copied()));
+            });
+            let mask: Vec<u8> = kept.iter().map(|&kept| u8::from(kept)).collect();
+            check_gradient(&expected, |dx, accumulate| dropout.backward_data(&mask, &x, dx, accumulate));
+        }
+    }
+
+    #[test]
+    fn off_is_the_identity() {
+        let dropout = Dropout::new(1, 0, 0.0, (0..100).collect());
+        let (x, mut y, mut mask) = (numbers(3, 300), vec![0.0; 300], vec![0; 300]);
+        dropout.forward(0, &x, &mut y, &mut mask);
+        assert_eq!(y, x);
+        assert!(mask.iter().all(|&mask| mask == 1));
+    }
+
+    /// Of 40 000 elements a share of p ± five standard errors is dropped, others in the next step.
+    #[test]
+    fn drops_the_right_share() {
+        let dropout = Dropout::new(1, 0, 0.3, (0..10_000).collect());
+        let (x, mut y) = (vec![1.0; 40_000], vec![0.0; 40_000]);
+        let masks = [0, 1].map(|step| {
+            let mut mask = vec![0; 40_000];
+            dropout.forward(step, &x, &mut y, &mut mask);
+            mask
+        });
+        for mask in &masks {
+            let dropped = mask.iter().filter(|&&mask| mask == 0).count() as f64 / 40_000.0;
+            assert!((dropped - 0.3).abs() < 5.0 * (0.21f64 / 40_000.0).sqrt(), "{dropped}");
+        }
+        assert_ne!(masks[0], masks[1]);
+    }
+}

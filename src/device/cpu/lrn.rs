@@ -88,7 +88,10 @@ impl Normaliser {
                     sums[lane] += values[lane];
                 }
             }
-            *lanes_mut(out, at) = sums.map(|sum| offset + scale * sum);
+            let out: &mut [f32; LANES] = lanes_mut(out, at);
+            for lane in 0..LANES {
+                out[lane] = offset + scale * sums[lane];
+            }
         }
     }
 
@@ -136,6 +139,53 @@ multiversioned! {
             for ((((dx, x), dy), power), sum) in dx.iter_mut().zip(x).zip(dy).zip(&*power).zip(&*sums) {
                 put(dx, dy * power + x * sum, accumulate);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Windows clipped to the channels that exist.
+    fn window(channel: usize, size: usize, channels: usize) -> std::ops::RangeInclusive<usize> {
+        channel.saturating_sub(size / 2)..=(channel + (size - 1) / 2).min(channels - 1)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn against_plain_loops(
+            shape in shapes(),
+            size in 1..12usize,
+            alpha in 1e-4f32..5.0,
+            beta in prop_oneof![Just(0.75f32), 0.1f32..2.0],
+            k in 0.5f32..3.0,
+            seed: u64,
+        ) {
+            let (x, dy) = (numbers(seed, shape.elements()), numbers(seed ^ 1, shape.elements()));
+            let [scale, power, offset] = [alpha / size as f32, beta, k].map(f64::from);
+            let channels = shape.c;
+            let mut expected = (Vec::new(), Vec::new());
+            for (x, dy) in x.chunks(channels).zip(dy.chunks(channels)) {
+                let square = |channel: usize| f64::from(x[channel]).powi(2);
+                let s: Vec<f64> = (0..channels)
+                    .map(|channel| offset + scale * window(channel, size, channels).map(square).sum::<f64>())
+                    .collect();
+                for i in 0..channels {
+                    expected.0.push(f64::from(x[i]) * s[i].powf(-power));
+                    let holders = (0..channels).filter(|&c| window(c, size, channels).contains(&i));
+                    let sum: f64 = holders.map(|c| f64::from(dy[c] * x[c]) * s[c].powf(-power - 1.0)).sum();
+                    expected.1.push(f64::from(dy[i]) * s[i].powf(-power) - 2.0 * scale * power * f64::from(x[i]) * sum);
+                }
+            }
+            let lrn = |threads| Lrn::new(&kind::Lrn { size, alpha, beta, k }, channels, threads);
+            check_output(&expected.0, |y| lrn(rayon::current_num_threads()).forward(&x, y));
+            check_gradient(&expected.1, |dx, accumulate| {
+                lrn(rayon::current_num_threads()).backward_data(&x, &dy, dx, accumulate);
+            });
         }
     }
 }

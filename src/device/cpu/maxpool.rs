@@ -5,6 +5,7 @@ use super::pool::{Windows, channel_blocks, largest_window};
 use super::vector::{lanes, lanes_mut, multiversioned, put};
 use crate::plan::{PoolGeometry, Window};
 use rayon::prelude::*;
+use std::hint::select_unpredictable;
 
 pub struct MaxPool {
     windows: Windows,
@@ -118,9 +119,8 @@ multiversioned! {
         let outputs = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
         for (&column, (y, winners)) in columns.iter().zip(outputs) {
             channel_blocks!(channels, |channel, L| {
-                let (best, place) = largest::<L>(image, channel, channels, row, column, width);
-                *lanes_mut(y, channel) = best;
-                *lanes_mut(winners, channel) = place.map(P::new);
+                let (y, winners): (&mut [f32; L], &mut [P; L]) = (lanes_mut(y, channel), lanes_mut(winners, channel));
+                largest(&image[channel..], channels, row, column, width, y, winners);
             });
         }
     }
@@ -137,38 +137,44 @@ multiversioned! {
         for (column, dx) in dx.chunks_exact_mut(channels).enumerate() {
             channel_blocks!(channels, |channel, L| {
                 let won = won::<L, P>(windows, (row, column), channel, winners, dy);
-                for (dx, won) in lanes_mut::<L, f32>(dx, channel).iter_mut().zip(won) {
-                    put(dx, won, accumulate);
+                let dx: &mut [f32; L] = lanes_mut(dx, channel);
+                for lane in 0..L {
+                    put(&mut dx[lane], won[lane], accumulate);
                 }
             });
         }
     }
 }
 
-/// The maxima of one window in `L` channels, and where they are.
+/// The maxima of one window in `L` channels, and where they are; `image` begins at the first of these channels.
 #[inline(always)]
-fn largest<const L: usize>(
+fn largest<const L: usize, P: Position>(
     image: &[f32],
-    channel: usize,
     channels: usize,
     row: Window,
     column: Window,
     width: usize,
-) -> ([f32; L], [u32; L]) {
+    y: &mut [f32; L],
+    winners: &mut [P; L],
+) {
     let (mut best, mut place) = ([f32::NEG_INFINITY; L], [0; L]);
     let mut position = 0;
-    for y in row.start..row.end {
+    for line in row.start..row.end {
         for x in column.start..column.end {
-            let values: &[f32; L] = lanes(image, (y * width + x) * channels + channel);
+            let values: &[f32; L] = lanes(image, (line * width + x) * channels);
             for lane in 0..L {
-                let wins = values[lane] > best[lane] || values[lane].is_nan();
-                best[lane] = if wins { values[lane] } else { best[lane] };
-                place[lane] = if wins { position } else { place[lane] };
+                // A plain `if` becomes a store under a mask, and the arrays then live in memory.
+                let wins = (values[lane] > best[lane]) | values[lane].is_nan();
+                best[lane] = select_unpredictable(wins, values[lane], best[lane]);
+                place[lane] = select_unpredictable(wins, position, place[lane]);
             }
             position += 1;
         }
     }
-    (best, place)
+    for lane in 0..L {
+        y[lane] = best[lane];
+        winners[lane] = P::new(place[lane]);
+    }
 }
 
 /// The sum of the gradients of the windows that one input element won, in `L` channels.
@@ -194,4 +200,67 @@ fn won<const L: usize, P: Position>(
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pool::tests::{each_window, geometries, offset};
+    use super::super::testing::*;
+    use super::*;
+    use crate::model::kind::{self, Pair};
+    use crate::plan::Shape;
+    use proptest::prelude::*;
+
+    /// The offset of each window's first largest input.
+    fn winners(geometry: &PoolGeometry, x: &[f32]) -> Vec<usize> {
+        let mut winners = Vec::new();
+        each_window(geometry, |_, row, column, [image, channel]| {
+            let places =
+                (row.start..row.end).flat_map(|row| (column.start..column.end).map(move |column| (row, column)));
+            let offsets = places.map(|(row, column)| offset(geometry.input, [image, row, column, channel]));
+            winners.push(offsets.reduce(|best, at| if x[at] > x[best] { at } else { best }).expect("a window"));
+        });
+        winners
+    }
+
+    fn check(geometry: &PoolGeometry, x: &[f32], dy: &[f32]) {
+        let from = winners(geometry, x);
+        let pool = MaxPool::new(geometry.clone());
+        let expected: Vec<f64> = from.iter().map(|&at| f64::from(x[at])).collect();
+        check_output(&expected, |y| pool.forward(x, y, &mut Winners::new(geometry)));
+        let mut dx = vec![0.0; x.len()];
+        from.iter().zip(dy).for_each(|(&at, dy)| dx[at] += f64::from(*dy));
+        let mut winners = Winners::new(geometry);
+        pool.forward(x, &mut vec![0.0; from.len()], &mut winners);
+        check_gradient(&dx, |dx, accumulate| pool.backward_data(&winners, dy, dx, accumulate));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn against_plain_loops(geometry in geometries(false), levels in 1..50u32, seed: u64) {
+            // Few levels make many ties.
+            let level = |x: f32| (x * levels as f32).round();
+            let x: Vec<f32> = numbers(seed, geometry.input.elements()).into_iter().map(level).collect();
+            check(&geometry, &x, &numbers(seed ^ 1, geometry.output().elements()));
+        }
+    }
+
+    #[test]
+    fn windows_of_more_than_a_byte() {
+        let pool = kind::MaxPool { kernel: Pair { h: 20, w: 30 }, stride: None, pad: Pair::square(0), ceil: true };
+        let geometry = PoolGeometry::max(&pool, Shape { n: 2, c: 9, h: 45, w: 61 }).expect("it fits");
+        assert!(matches!(Winners::new(&geometry), Winners::Words(_)));
+        check(&geometry, &numbers(1, geometry.input.elements()), &numbers(2, geometry.output().elements()));
+    }
+
+    #[test]
+    fn nan_wins() {
+        let pool = kind::MaxPool { kernel: Pair { h: 1, w: 4 }, stride: None, pad: Pair::square(0), ceil: false };
+        let geometry = PoolGeometry::max(&pool, Shape { n: 1, c: 1, h: 1, w: 4 }).expect("it fits");
+        let (mut y, mut winners) = ([0.0], Winners::new(&geometry));
+        MaxPool::new(geometry).forward(&[1.0, f32::NAN, 3.0, 2.0], &mut y, &mut winners);
+        assert!(y[0].is_nan());
+        assert!(matches!(winners, Winners::Bytes(places) if places == [1]));
+    }
 }

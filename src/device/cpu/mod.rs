@@ -29,6 +29,8 @@ pub mod simd;
 mod softmax_loss;
 mod tasks;
 mod tensors;
+#[cfg(test)]
+mod testing;
 mod vector;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};

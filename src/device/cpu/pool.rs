@@ -63,3 +63,47 @@ macro_rules! channel_blocks {
     }};
 }
 pub(super) use channel_blocks;
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::model::kind::{AvgPool, MaxPool, Pair};
+    use crate::plan::Shape;
+    use proptest::prelude::*;
+
+    fn pairs(range: Range<usize>) -> impl Strategy<Value = Pair> {
+        (range.clone(), range).prop_map(|(h, w)| Pair { h, w })
+    }
+
+    /// Every option: uneven windows, strides beyond the kernel, padding, ceil, and adaptive windows.
+    pub fn geometries(adaptive: bool) -> impl Strategy<Value = PoolGeometry> {
+        let shape = (1..4usize, 1..70usize, 4..20usize, 4..20usize).prop_map(|(n, c, h, w)| Shape { n, c, h, w });
+        let fixed = (pairs(1..5), pairs(1..7), pairs(0..3), any::<bool>());
+        (shape, fixed, pairs(1..25)).prop_filter_map(
+            "a window fits",
+            move |(shape, (kernel, stride, pad, ceil), output)| {
+                let pad = Pair { h: pad.h.min(kernel.h / 2), w: pad.w.min(kernel.w / 2) };
+                let pool = MaxPool { kernel, stride: Some(stride), pad, ceil };
+                match adaptive {
+                    true => PoolGeometry::average(&AvgPool::Adaptive { output }, shape).ok(),
+                    false => PoolGeometry::max(&pool, shape).ok(),
+                }
+            },
+        )
+    }
+
+    /// The offset in memory of an image's row, column and channel.
+    pub fn offset(shape: Shape, [image, row, column, channel]: [usize; 4]) -> usize {
+        ((image * shape.h + row) * shape.w + column) * shape.c + channel
+    }
+
+    /// Calls `visit` with every output offset, its window's rows and columns, image and channel.
+    pub fn each_window(geometry: &PoolGeometry, mut visit: impl FnMut(usize, Window, Window, [usize; 2])) {
+        let output = geometry.output();
+        for at in 0..output.elements() {
+            let (channel, pixel) = (at % output.c, at / output.c);
+            let (row, column) = (pixel / output.w % output.h, pixel % output.w);
+            visit(at, geometry.rows[row], geometry.columns[column], [pixel / output.w / output.h, channel]);
+        }
+    }
+}

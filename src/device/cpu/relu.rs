@@ -31,3 +31,34 @@ multiversioned! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn against_plain_loops(count in 1..40_000usize, seed: u64) {
+            let (x, dy) = (numbers(seed, count), numbers(seed ^ 1, count));
+            let y: Vec<f64> = x.iter().map(|&x| f64::from(x.max(0.0))).collect();
+            check_output(&y, |y| forward(&x, y));
+            let y: Vec<f32> = x.iter().map(|x| x.max(0.0)).collect();
+            let dx: Vec<f64> = x.iter().zip(&dy).map(|(x, dy)| if *x > 0.0 { f64::from(*dy) } else { 0.0 }).collect();
+            check_gradient(&dx, |dx, accumulate| backward_data(&y, &dy, dx, accumulate));
+        }
+    }
+
+    #[test]
+    fn special_values() {
+        let mut y = [1.0; 3];
+        forward(&[f32::NAN, -0.5, f32::INFINITY], &mut y);
+        assert!(y[0].is_nan());
+        assert_eq!(y[1..], [0.0, f32::INFINITY]);
+        let mut dx = [f32::NAN; 2];
+        backward_data(&[0.0, 1.0], &[3.0, 4.0], &mut dx, false);
+        assert_eq!(dx, [0.0, 4.0]);
+    }
+}

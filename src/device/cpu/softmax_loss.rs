@@ -66,3 +66,55 @@ multiversioned! {
         dx[label] -= scale;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn against_plain_loops(images in 1..40usize, classes in 1..1200usize, scale in 0f32..30.0, seed: u64) {
+            let x: Vec<f32> = numbers(seed, images * classes).into_iter().map(|x| x * scale).collect();
+            let labels: Vec<u32> = (0..images as u64).map(|image| ((seed >> 8).wrapping_mul(image + 1) % classes as u64) as u32).collect();
+            let mut loss = 0.0;
+            let mut probabilities = Vec::new();
+            let mut gradient = Vec::new();
+            for (x, &label) in x.chunks(classes).zip(&labels) {
+                let sum: f64 = x.iter().map(|&x| f64::from(x).exp()).sum();
+                loss += (sum.ln() - f64::from(x[label as usize])) / images as f64;
+                for (class, &x) in x.iter().enumerate() {
+                    let probability = f64::from(x).exp() / sum;
+                    probabilities.push(probability);
+                    gradient.push((probability - f64::from(class == label as usize)) / images as f64);
+                }
+            }
+            let run = |output: &mut [f32]| forward(&x, &labels, output, &mut vec![0.0; images]);
+            check_output(&probabilities, |output| {
+                run(output);
+            });
+            let mut output = vec![0.0; x.len()];
+            let given = with_threads(3, || run(&mut output));
+            prop_assert!((given - loss).abs() <= 1e-6 * loss.abs().max(1.0), "{given} for {loss}");
+            // With one class nothing is left to compare.
+            if classes > 1 {
+                let bound_applies = gradient.iter().any(|value| value.abs() > 1e-3);
+                if bound_applies {
+                    check_gradient(&gradient, |dx, accumulate| backward_data(&output, &labels, dx, accumulate));
+                }
+            }
+        }
+    }
+
+    /// Uniform logits over four classes: ln 4, and (¼ − onehot)/N.
+    #[test]
+    fn by_hand() {
+        let (mut probabilities, mut dx) = ([0.0; 8], [0.0; 8]);
+        let loss = forward(&[500.0; 8], &[0, 3], &mut probabilities, &mut [0.0; 2]);
+        assert!((loss - 4f64.ln()).abs() < 1e-7);
+        backward_data(&probabilities, &[0, 3], &mut dx, false);
+        assert_eq!(dx, [-0.375, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, -0.375]);
+    }
+}
