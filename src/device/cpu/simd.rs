@@ -66,6 +66,12 @@ pub(super) trait Vector: Copy {
     unsafe fn sum(self) -> f32;
 }
 
+/// Makes [`Vector::stream`]ed numbers visible to the threads that later synchronise with this one.
+pub(super) fn end_stream() {
+    // SAFETY: every x86-64 CPU has SSE.
+    unsafe { _mm_sfence() }
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512);
 
