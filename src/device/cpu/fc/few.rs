@@ -7,33 +7,52 @@ use crate::device::cpu::parallel::{Shared, each, part, share};
 /// Weight rows of a forward task: some hundred kilobytes.
 const TASK_ROWS: usize = 48;
 
-pub(super) fn forward(fc: &Fc, kernels: &Kernels, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+pub(super) fn forward(
+    fc: &Fc,
+    kernels: &Kernels,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
     let (inputs, outputs) = (fc.inputs, fc.outputs);
     let y = Shared::new(y);
-    share(fc.threads, outputs.div_ceil(TASK_ROWS), |_| (), |(), task| {
-        let rows = task * TASK_ROWS..outputs.min((task + 1) * TASK_ROWS);
-        let at_once = kernels.dot_rows(fc.n);
-        for row in rows.clone().step_by(at_once) {
-            let count = at_once.min(rows.end - row);
-            let tile = DotTile {
-                input: x.as_ptr(),
-                input_pitch: inputs,
-                images: fc.n,
-                weights: w[row * inputs..].as_ptr(),
-                weights_pitch: inputs,
-                rows: count,
-                len: inputs,
-                bias: bias.map(|bias| &bias[row..row + count]),
-                output: y.ptr().wrapping_add(row),
-                output_pitch: outputs,
-            };
-            // SAFETY: `w` and `x` hold these rows; no other task writes these outputs.
-            unsafe { kernels.dot_tile(&tile) }
-        }
-    });
+    share(
+        fc.threads,
+        outputs.div_ceil(TASK_ROWS),
+        |_| (),
+        |(), task| {
+            let rows = task * TASK_ROWS..outputs.min((task + 1) * TASK_ROWS);
+            let at_once = kernels.dot_rows(fc.n);
+            for row in rows.clone().step_by(at_once) {
+                let count = at_once.min(rows.end - row);
+                let tile = DotTile {
+                    input: x.as_ptr(),
+                    input_pitch: inputs,
+                    images: fc.n,
+                    weights: w[row * inputs..].as_ptr(),
+                    weights_pitch: inputs,
+                    rows: count,
+                    len: inputs,
+                    bias: bias.map(|bias| &bias[row..row + count]),
+                    output: y.ptr().wrapping_add(row),
+                    output_pitch: outputs,
+                };
+                // SAFETY: `w` and `x` hold these rows; no other task writes these outputs.
+                unsafe { kernels.dot_tile(&tile) }
+            }
+        },
+    );
 }
 
-pub(super) fn backward_data(fc: &Fc, kernels: &Kernels, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
+pub(super) fn backward_data(
+    fc: &Fc,
+    kernels: &Kernels,
+    dy: &[f32],
+    w: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+) {
     let (inputs, outputs) = (fc.inputs, fc.outputs);
     if !accumulate {
         dx.fill(0.0);

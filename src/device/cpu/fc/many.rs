@@ -22,7 +22,9 @@ const STREAM_BYTES: usize = 8 << 20;
 const ROW_PADDING: usize = 16;
 
 pub(super) fn workspace_floats(fc: &Fc, kernels: &Kernels) -> usize {
-    let panels = |columns: usize, steps: usize| columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps;
+    let panels = |columns: usize, steps: usize| {
+        columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps
+    };
     let forward = Scratch::need(panels(fc.n, fc.inputs))
         + Scratch::need(fc.threads * forward_worker_floats(fc, kernels));
     let backward_data = Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS));
@@ -33,31 +35,47 @@ pub(super) fn workspace_floats(fc: &Fc, kernels: &Kernels) -> usize {
 /// A block of weight rows, and the outputs of these rows for all images.
 fn forward_worker_floats(fc: &Fc, kernels: &Kernels) -> usize {
     let rows = kernels.max_rows();
-    Scratch::need(rows * (FORWARD_INPUTS + ROW_PADDING)) + Scratch::need(rows * fc.n.next_multiple_of(kernels.max_width()))
+    Scratch::need(rows * (FORWARD_INPUTS + ROW_PADDING))
+        + Scratch::need(rows * fc.n.next_multiple_of(kernels.max_width()))
 }
 
 /// Packs columns of a matrix `[step][column]`, `strides` apart, as panels `[panel][step][width]` with zeros after the
 /// last column.
-fn pack(fc: &Fc, kernels: &Kernels, from: &[f32], columns: usize, steps: usize, strides: [usize; 2], panels: &mut [f32]) {
+fn pack(
+    fc: &Fc,
+    kernels: &Kernels,
+    from: &[f32],
+    columns: usize,
+    steps: usize,
+    strides: [usize; 2],
+    panels: &mut [f32],
+) {
     let full = kernels.max_width();
     let panels = Shared::new(panels);
-    share(fc.threads, columns.div_ceil(full), |_| (), |(), panel| {
-        let first = panel * full;
-        let count = full.min(columns - first);
-        let width = kernels.width(count);
-        // SAFETY: each panel is packed by one task.
-        let panel = unsafe { panels.part(panel, steps * full) };
-        for (step, to) in panel[..steps * width].chunks_exact_mut(width).enumerate() {
-            let (to, padding) = to.split_at_mut(count);
-            let from = &from[step * strides[0] + first * strides[1]..];
-            if strides[1] == 1 {
-                to.copy_from_slice(&from[..count]);
-            } else {
-                to.iter_mut().zip(from.iter().step_by(strides[1])).for_each(|(to, from)| *to = *from);
+    share(
+        fc.threads,
+        columns.div_ceil(full),
+        |_| (),
+        |(), panel| {
+            let first = panel * full;
+            let count = full.min(columns - first);
+            let width = kernels.width(count);
+            // SAFETY: each panel is packed by one task.
+            let panel = unsafe { panels.part(panel, steps * full) };
+            for (step, to) in panel[..steps * width].chunks_exact_mut(width).enumerate() {
+                let (to, padding) = to.split_at_mut(count);
+                let from = &from[step * strides[0] + first * strides[1]..];
+                if strides[1] == 1 {
+                    to.copy_from_slice(&from[..count]);
+                } else {
+                    to.iter_mut()
+                        .zip(from.iter().step_by(strides[1]))
+                        .for_each(|(to, from)| *to = *from);
+                }
+                padding.fill(0.0);
             }
-            padding.fill(0.0);
-        }
-    });
+        },
+    );
 }
 
 /// Weight rows against panels of images: outputs come out transposed, `[output][n]`, and are turned around at the end.
@@ -80,24 +98,35 @@ pub(super) fn forward(
     let (packed, y) = (&*packed, Shared::new(y));
     let state = |worker| {
         // SAFETY: each worker takes the piece of its own number.
-        let mut scratch = Scratch::new(unsafe { workers.part(worker, forward_worker_floats(fc, kernels)) });
-        (scratch.take(max_rows * (FORWARD_INPUTS + ROW_PADDING)), scratch.take(max_rows * panels * full))
+        let mut scratch =
+            Scratch::new(unsafe { workers.part(worker, forward_worker_floats(fc, kernels)) });
+        (
+            scratch.take(max_rows * (FORWARD_INPUTS + ROW_PADDING)),
+            scratch.take(max_rows * panels * full),
+        )
     };
-    share(fc.threads, fc.outputs.div_ceil(max_rows), state, |(block, result), task| {
-        let rows = task * max_rows..fc.outputs.min((task + 1) * max_rows);
-        for first in (0..fc.inputs).step_by(FORWARD_INPUTS) {
-            let inputs = first..fc.inputs.min(first + FORWARD_INPUTS);
-            load_rows(w, fc.inputs, rows.clone(), inputs.clone(), block);
-            forward_block(fc, kernels, block, packed, rows.len(), inputs, result);
-        }
-        for (m, row) in rows.enumerate() {
-            let bias = bias.map_or(0.0, |bias| bias[row]);
-            for n in 0..fc.n {
-                // SAFETY: no other task writes this output.
-                unsafe { *y.ptr().add(n * fc.outputs + row) = result[m * panels * full + n] + bias };
+    share(
+        fc.threads,
+        fc.outputs.div_ceil(max_rows),
+        state,
+        |(block, result), task| {
+            let rows = task * max_rows..fc.outputs.min((task + 1) * max_rows);
+            for first in (0..fc.inputs).step_by(FORWARD_INPUTS) {
+                let inputs = first..fc.inputs.min(first + FORWARD_INPUTS);
+                load_rows(w, fc.inputs, rows.clone(), inputs.clone(), block);
+                forward_block(fc, kernels, block, packed, rows.len(), inputs, result);
             }
-        }
-    });
+            for (m, row) in rows.enumerate() {
+                let bias = bias.map_or(0.0, |bias| bias[row]);
+                for n in 0..fc.n {
+                    // SAFETY: no other task writes this output.
+                    unsafe {
+                        *y.ptr().add(n * fc.outputs + row) = result[m * panels * full + n] + bias
+                    };
+                }
+            }
+        },
+    );
 }
 
 /// Copies some inputs of some weight rows.
@@ -155,14 +184,35 @@ pub(super) fn backward_data(
     let dx = Shared::new(dx);
     // SAFETY: each worker takes the piece of its own number.
     let state = |worker| unsafe { blocks.part(worker, piece) };
-    share(fc.threads, fc.inputs.div_ceil(BLOCK_INPUTS), state, |block, task| {
-        let inputs = task * BLOCK_INPUTS..fc.inputs.min((task + 1) * BLOCK_INPUTS);
-        for first in (0..fc.outputs).step_by(BLOCK_OUTPUTS) {
-            let outputs = first..fc.outputs.min(first + BLOCK_OUTPUTS);
-            load_panels(kernels, w, fc.inputs, outputs.clone(), inputs.clone(), block);
-            backward_data_block(fc, kernels, block, dy, outputs, inputs.clone(), dx, accumulate || first > 0);
-        }
-    });
+    share(
+        fc.threads,
+        fc.inputs.div_ceil(BLOCK_INPUTS),
+        state,
+        |block, task| {
+            let inputs = task * BLOCK_INPUTS..fc.inputs.min((task + 1) * BLOCK_INPUTS);
+            for first in (0..fc.outputs).step_by(BLOCK_OUTPUTS) {
+                let outputs = first..fc.outputs.min(first + BLOCK_OUTPUTS);
+                load_panels(
+                    kernels,
+                    w,
+                    fc.inputs,
+                    outputs.clone(),
+                    inputs.clone(),
+                    block,
+                );
+                backward_data_block(
+                    fc,
+                    kernels,
+                    block,
+                    dy,
+                    outputs,
+                    inputs.clone(),
+                    dx,
+                    accumulate || first > 0,
+                );
+            }
+        },
+    );
 }
 
 /// Copies a block of the weights as panels `[panel][output][width]`.
@@ -235,26 +285,35 @@ pub(super) fn backward_weights(
     let packed = Scratch::new(workspace).take(fc.inputs.div_ceil(full) * full * fc.n);
     pack(fc, kernels, x, fc.inputs, fc.n, [fc.inputs, 1], packed);
     let whole_lines = fc.inputs.is_multiple_of(full) && dw.as_ptr().align_offset(64) == 0;
-    let write = if whole_lines && size_of_val(dw) > STREAM_BYTES { Write::Stream } else { Write::Store };
+    let write = if whole_lines && size_of_val(dw) > STREAM_BYTES {
+        Write::Stream
+    } else {
+        Write::Store
+    };
     let (packed, dw) = (&*packed, Shared::new(dw));
     let max_rows = kernels.max_rows();
-    share(fc.threads, fc.outputs.div_ceil(max_rows), |_| (), |(), task| {
-        let row = task * max_rows;
-        for first in (0..fc.inputs).step_by(full) {
-            let tile = ColumnTile {
-                input: dy[row..].as_ptr(),
-                steps: &fc.images,
-                rows: max_rows.min(fc.outputs - row),
-                panel: packed[first * fc.n..].as_ptr(),
-                output: dw.ptr().wrapping_add(row * fc.inputs + first),
-                output_pitch: fc.inputs,
-                columns: full.min(fc.inputs - first),
-                write,
-            };
-            // SAFETY: `packed` holds the panel, `dy` the columns; no other task writes these rows. Streamed vectors are
-            // whole and aligned, as checked above.
-            unsafe { kernels.column_tile(&tile) }
-        }
-        end_stream();
-    });
+    share(
+        fc.threads,
+        fc.outputs.div_ceil(max_rows),
+        |_| (),
+        |(), task| {
+            let row = task * max_rows;
+            for first in (0..fc.inputs).step_by(full) {
+                let tile = ColumnTile {
+                    input: dy[row..].as_ptr(),
+                    steps: &fc.images,
+                    rows: max_rows.min(fc.outputs - row),
+                    panel: packed[first * fc.n..].as_ptr(),
+                    output: dw.ptr().wrapping_add(row * fc.inputs + first),
+                    output_pitch: fc.inputs,
+                    columns: full.min(fc.inputs - first),
+                    write,
+                };
+                // SAFETY: `packed` holds the panel, `dy` the columns; no other task writes these rows. Streamed vectors are
+                // whole and aligned, as checked above.
+                unsafe { kernels.column_tile(&tile) }
+            }
+            end_stream();
+        },
+    );
 }

@@ -15,8 +15,8 @@
 mod few;
 
 use super::simd::{Avx2, Avx512, Isa, Vector};
-use few::{axpy_tile, dot_tile};
 pub(super) use few::{AXPY_ROWS, AxpyTile, DotTile};
+use few::{axpy_tile, dot_tile};
 
 /// A tile whose rows walk along memory: pixels of an image against packed weights.
 pub(super) struct RowTile<'a> {
@@ -105,7 +105,11 @@ impl Kernels {
 
     /// The width of a panel that holds `columns` columns, at most [`max_width`](Self::max_width).
     pub fn width(&self, columns: usize) -> usize {
-        if columns > self.lanes { 2 * self.lanes } else { self.lanes }
+        if columns > self.lanes {
+            2 * self.lanes
+        } else {
+            self.lanes
+        }
     }
 
     /// # Safety
@@ -199,10 +203,15 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
                 panel = panel.add(VECTORS * V::LANES);
             }
         }
-        let write = if tile.accumulate { Write::Add } else { Write::Store };
+        let write = if tile.accumulate {
+            Write::Add
+        } else {
+            Write::Store
+        };
+        let results = settled(&acc);
         for m in 0..ROWS {
             let to = tile.output.add(*tile.output_rows.get_unchecked(m));
-            write_row(&acc[m], to, tile.columns, write);
+            write_row(&results[m], to, tile.columns, write);
         }
     }
 }
@@ -227,14 +236,36 @@ unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: 
             }
             panel = panel.add(VECTORS * V::LANES);
         }
+        let results = settled(&acc);
         for m in 0..ROWS {
-            write_row(&acc[m], tile.output.add(m * tile.output_pitch), tile.columns, tile.write);
+            let to = tile.output.add(m * tile.output_pitch);
+            write_row(&results[m], to, tile.columns, tile.write);
         }
     }
 }
 
+/// A copy of the accumulators to write out in a loop: one that is not unrolled indexes memory, and would keep the
+/// accumulators there all along.
 #[inline(always)]
-unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mut f32, columns: usize, write: Write) {
+fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    acc: &[[V; VECTORS]; ROWS],
+) -> [[V; VECTORS]; ROWS] {
+    let mut copy = *acc;
+    for m in 0..ROWS {
+        for v in 0..VECTORS {
+            copy[m][v] = acc[m][v];
+        }
+    }
+    copy
+}
+
+#[inline(always)]
+unsafe fn write_row<V: Vector, const VECTORS: usize>(
+    acc: &[V; VECTORS],
+    to: *mut f32,
+    columns: usize,
+    write: Write,
+) {
     // SAFETY: `columns` numbers from `to` are the caller's to write.
     unsafe {
         for (v, &value) in acc.iter().enumerate() {
