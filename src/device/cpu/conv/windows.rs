@@ -71,7 +71,7 @@ impl Windows {
             && shape.origin == [0, 0]
             && padded[0] <= shape.h
             && padded[1] <= shape.w;
-        let pixel_pitch = if group_c % ALIASING == 0 && !in_place {
+        let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place {
             group_c + 16
         } else {
             group_c
