@@ -1,1 +1,212 @@
-fn main() {}
+//! How fast the CPU's kernels are, layer by layer, against the machine's peaks measured in the same run.
+//!
+//! `cargo bench --bench kernels -- [MODEL] [BATCH] [THREADS] [avx512|avx2|portable]`: `alexnet` (as is), `vgg`, at batch 8
+//! and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
+
+use layertime::device::cpu::conv::Conv;
+use layertime::device::cpu::fc::Fc;
+use layertime::device::cpu::simd::Isa;
+use layertime::plan::conv::ConvGeometry;
+use rayon::prelude::*;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Channels in, size, channels out, kernel, stride, pad.
+type ConvLayer = (&'static str, [usize; 6]);
+
+const ALEXNET: &[ConvLayer] = &[
+    ("conv1", [3, 224, 64, 11, 4, 2]),
+    ("conv2", [64, 27, 192, 5, 1, 2]),
+    ("conv3", [192, 13, 384, 3, 1, 1]),
+    ("conv4", [384, 13, 256, 3, 1, 1]),
+    ("conv5", [256, 13, 256, 3, 1, 1]),
+];
+
+const VGG: &[ConvLayer] = &[
+    ("conv1_1", [3, 224, 64, 3, 1, 1]),
+    ("conv1_2", [64, 224, 64, 3, 1, 1]),
+    ("conv2_1", [64, 112, 128, 3, 1, 1]),
+    ("conv2_2", [128, 112, 128, 3, 1, 1]),
+    ("conv3_1", [128, 56, 256, 3, 1, 1]),
+    ("conv3_2", [256, 56, 256, 3, 1, 1]),
+    ("conv4_1", [256, 28, 512, 3, 1, 1]),
+    ("conv4_2", [512, 28, 512, 3, 1, 1]),
+    ("conv5_1", [512, 14, 512, 3, 1, 1]),
+];
+
+const FC: &[(&str, [usize; 2])] = &[
+    ("fc6", [9216, 4096]),
+    ("fc7", [4096, 4096]),
+    ("fc8", [4096, 1000]),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with("--"))
+        .collect();
+    let argument = |i: usize, default: &'static str| {
+        arguments.get(i).map_or(default, String::as_str).to_owned()
+    };
+    let layers = if argument(0, "alexnet") == "vgg" {
+        VGG
+    } else {
+        ALEXNET
+    };
+    let batch: usize = argument(1, "8").parse().expect("a batch size");
+    let threads: usize = argument(2, "1").parse().expect("a number of threads");
+    let isa = match argument(3, "").as_str() {
+        "avx512" => Isa::Avx512,
+        "avx2" => Isa::Avx2,
+        "portable" => Isa::Portable,
+        _ => Isa::detect(),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .expect("a thread pool");
+    pool.install(|| {
+        println!("batch {batch}, {threads} threads, {isa:?}");
+        println!(
+            "FMA peak {:.1} GFLOP/s, triad {:.1} GB/s",
+            fma_peak(threads),
+            triad(threads)
+        );
+        println!(
+            "{:8} {:>24} {:>24} {:>24}",
+            "layer", "forward ms GFLOP/s", "backward_data", "backward_weights"
+        );
+        layers
+            .iter()
+            .for_each(|layer| conv(layer, batch, threads, isa));
+        FC.iter().for_each(|layer| fc(layer, batch, threads, isa));
+        println!(
+            "FMA peak {:.1} GFLOP/s, triad {:.1} GB/s",
+            fma_peak(threads),
+            triad(threads)
+        );
+    });
+}
+
+fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads: usize, isa: Isa) {
+    let geometry = ConvGeometry {
+        n,
+        c: *c,
+        h: *size,
+        w: *size,
+        k: *k,
+        kernel: [*kernel; 2],
+        stride: [*stride; 2],
+        pad: [*pad; 2],
+        groups: 1,
+    };
+    let conv = Conv::new(geometry, threads, isa);
+    let [mut x, mut w, mut y] = [
+        geometry.input_len(),
+        geometry.weight_len(),
+        geometry.output_len(),
+    ]
+    .map(ones);
+    let [mut bias, mut workspace] = [*k, conv.workspace_floats()].map(ones);
+    let flops = 2.0 * geometry.macs() as f64;
+    let times = [
+        best(|| conv.forward(&x, &w, Some(&bias), &mut y, &mut workspace)),
+        best(|| conv.backward_data(&y, &w, &mut x, false, &mut workspace)),
+        best(|| conv.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
+    ];
+    print_row(name, times, |seconds| {
+        format!("{:7.1}", flops / seconds / 1e9)
+    });
+}
+
+fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, isa: Isa) {
+    let fc = Fc::new(n, *inputs, *outputs, threads, isa);
+    let [mut x, mut w, mut y] = [n * inputs, outputs * inputs, n * outputs].map(ones);
+    let [mut bias, mut workspace] = [*outputs, fc.workspace_floats()].map(ones);
+    let flops = 2.0 * (n * inputs * outputs) as f64;
+    let bytes = 4.0 * (inputs * outputs) as f64;
+    let times = [
+        best(|| fc.forward(&x, &w, Some(&bias), &mut y, &mut workspace)),
+        best(|| fc.backward_data(&y, &w, &mut x, false, &mut workspace)),
+        best(|| fc.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
+    ];
+    print_row(name, times, |seconds| {
+        format!(
+            "{:6.1} {:4.1}GB/s",
+            flops / seconds / 1e9,
+            bytes / seconds / 1e9
+        )
+    });
+}
+
+fn print_row(name: &str, seconds: [f64; 3], rate: impl Fn(f64) -> String) {
+    let cells = seconds.map(|s| format!("{:>24}", format!("{:8.3} {}", s * 1e3, rate(s))));
+    println!("{name:8} {}", cells.join(" "));
+}
+
+fn ones(len: usize) -> Vec<f32> {
+    vec![1e-3; len]
+}
+
+/// Seconds of the fastest run, of at least three and half a second in all.
+fn best(mut work: impl FnMut()) -> f64 {
+    let mut best = Duration::MAX;
+    let begin = Instant::now();
+    for run in 0.. {
+        if run >= 4 && begin.elapsed() > Duration::from_millis(500) {
+            break;
+        }
+        let start = Instant::now();
+        work();
+        best = best.min(start.elapsed());
+    }
+    best.as_secs_f64()
+}
+
+/// GFLOP/s of multiply-adds on registers alone, by all threads.
+fn fma_peak(threads: usize) -> f64 {
+    const STEPS: usize = 2_000_000;
+    let flops = (threads * STEPS * 16 * 16 * 2) as f64;
+    let seconds = best(|| {
+        (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the CPU has AVX-512.
+                unsafe { multiply_adds(STEPS) }
+            }
+        });
+    });
+    flops / seconds / 1e9
+}
+
+#[target_feature(enable = "avx512f")]
+fn multiply_adds(steps: usize) {
+    use std::arch::x86_64::*;
+    let factor = _mm512_set1_ps(black_box(0.999));
+    let mut acc = [_mm512_set1_ps(black_box(1.0)); 16];
+    for _ in 0..steps {
+        for a in &mut acc {
+            *a = _mm512_fmadd_ps(*a, factor, factor);
+        }
+    }
+    black_box(acc);
+}
+
+/// GB/s of `a = b + s · c` on 64 MB each, by all threads, three numbers per element.
+fn triad(threads: usize) -> f64 {
+    let len = 16 << 20;
+    let [mut a, b, c] = [len; 3].map(ones);
+    let scale = black_box(3.0f32);
+    let part = len.div_ceil(threads);
+    let seconds = best(|| {
+        let parts = a
+            .par_chunks_mut(part)
+            .zip(b.par_chunks(part))
+            .zip(c.par_chunks(part));
+        parts.for_each(|((a, b), c)| {
+            a.iter_mut()
+                .zip(b.iter().zip(c))
+                .for_each(|(a, (b, c))| *a = b + scale * c);
+        });
+    });
+    (3 * len * size_of::<f32>()) as f64 / seconds / 1e9
+}

@@ -12,7 +12,7 @@ mod ceiling;
 mod concat;
 pub mod conv;
 mod dropout;
-mod fc;
+pub mod fc;
 mod gemm;
 mod layer;
 mod lrn;

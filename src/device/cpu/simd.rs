@@ -66,6 +66,12 @@ pub(super) trait Vector: Copy {
     unsafe fn sum(self) -> f32;
 }
 
+/// Makes [`Vector::stream`]ed numbers visible to the threads that later synchronise with this one.
+pub(super) fn end_stream() {
+    // SAFETY: every x86-64 CPU has SSE.
+    unsafe { _mm_sfence() }
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512);
 
@@ -190,7 +196,10 @@ impl Vector for Avx2 {
     unsafe fn sum(self) -> f32 {
         // SAFETY: see `zero`.
         unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let four = _mm_add_ps(
+                _mm256_castps256_ps128(self.0),
+                _mm256_extractf128_ps::<1>(self.0),
+            );
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }

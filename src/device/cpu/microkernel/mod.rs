@@ -7,10 +7,16 @@
 //! - [`RowTile`]: each row walks along memory of its own: `acc[m] += rows[m][step] · panel[step]`.
 //! - [`ColumnTile`]: each step is a short column: `acc[m] += columns[step][m] · panel[step]`.
 //!
+//! For few images, [`DotTile`] and [`AxpyTile`] read each weight of a fully connected layer once, as it lies in memory.
+//!
 //! Twenty-eight accumulators, two panel vectors and a broadcast fill the 32 registers of AVX-512; twelve fill the 16 of
 //! AVX2.
 
+mod few;
+
 use super::simd::{Avx2, Avx512, Isa, Vector};
+pub(super) use few::{AXPY_ROWS, AxpyTile, DotTile};
+use few::{axpy_tile, dot_tile};
 
 /// A tile whose rows walk along memory: pixels of an image against packed weights.
 pub(super) struct RowTile<'a> {
@@ -60,6 +66,8 @@ pub(super) enum Write {
 
 type RowKernel = unsafe fn(&RowTile);
 type ColumnKernel = unsafe fn(&ColumnTile);
+type DotKernel = unsafe fn(&DotTile);
+type AxpyKernel = unsafe fn(&AxpyTile);
 
 /// The kernels of one instruction set.
 pub(super) struct Kernels {
@@ -68,6 +76,10 @@ pub(super) struct Kernels {
     /// By vectors of width − 1, then rows − 1.
     rows: [&'static [RowKernel]; 2],
     columns: [&'static [ColumnKernel]; 2],
+    /// By images − 1: the weight rows that it takes at once, and the kernel.
+    dots: &'static [(usize, DotKernel)],
+    /// By images − 1.
+    axpys: &'static [AxpyKernel],
 }
 
 impl Kernels {
@@ -93,7 +105,11 @@ impl Kernels {
 
     /// The width of a panel that holds `columns` columns, at most [`max_width`](Self::max_width).
     pub fn width(&self, columns: usize) -> usize {
-        if columns > self.lanes { 2 * self.lanes } else { self.lanes }
+        if columns > self.lanes {
+            2 * self.lanes
+        } else {
+            self.lanes
+        }
     }
 
     /// # Safety
@@ -113,6 +129,35 @@ impl Kernels {
         let vectors = self.width(tile.columns) / self.lanes;
         // SAFETY: this table exists only for a supported instruction set; the rest is the caller's promise.
         unsafe { self.columns[vectors - 1][tile.rows - 1](tile) }
+    }
+}
+
+impl Kernels {
+    /// The most images of a [`DotTile`] or [`AxpyTile`].
+    pub fn max_images(&self) -> usize {
+        self.dots.len()
+    }
+
+    /// The most weight rows of a [`DotTile`] for so many images.
+    pub fn dot_rows(&self, images: usize) -> usize {
+        self.dots[images - 1].0
+    }
+
+    /// # Safety
+    /// All that the tile's fields describe must be valid for reads, its results for writes; images number 1 to
+    /// `max_images`, rows 1 to `dot_rows`.
+    #[inline]
+    pub unsafe fn dot_tile(&self, tile: &DotTile) {
+        // SAFETY: this table exists only for a supported instruction set; the rest is the caller's promise.
+        unsafe { self.dots[tile.images - 1].1(tile) }
+    }
+
+    /// # Safety
+    /// As for [`dot_tile`](Self::dot_tile), rows 1 to [`AXPY_ROWS`].
+    #[inline]
+    pub unsafe fn axpy_tile(&self, tile: &AxpyTile) {
+        // SAFETY: this table exists only for a supported instruction set; the rest is the caller's promise.
+        unsafe { self.axpys[tile.images - 1](tile) }
     }
 }
 
@@ -158,10 +203,15 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
                 panel = panel.add(VECTORS * V::LANES);
             }
         }
-        let write = if tile.accumulate { Write::Add } else { Write::Store };
+        let write = if tile.accumulate {
+            Write::Add
+        } else {
+            Write::Store
+        };
+        let results = settled(&acc);
         for m in 0..ROWS {
             let to = tile.output.add(*tile.output_rows.get_unchecked(m));
-            write_row(&acc[m], to, tile.columns, write);
+            write_row(&results[m], to, tile.columns, write);
         }
     }
 }
@@ -186,14 +236,36 @@ unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: 
             }
             panel = panel.add(VECTORS * V::LANES);
         }
+        let results = settled(&acc);
         for m in 0..ROWS {
-            write_row(&acc[m], tile.output.add(m * tile.output_pitch), tile.columns, tile.write);
+            let to = tile.output.add(m * tile.output_pitch);
+            write_row(&results[m], to, tile.columns, tile.write);
         }
     }
 }
 
+/// A copy of the accumulators to write out in a loop: one that is not unrolled indexes memory, and would keep the
+/// accumulators there all along.
 #[inline(always)]
-unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mut f32, columns: usize, write: Write) {
+fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    acc: &[[V; VECTORS]; ROWS],
+) -> [[V; VECTORS]; ROWS] {
+    let mut copy = *acc;
+    for m in 0..ROWS {
+        for v in 0..VECTORS {
+            copy[m][v] = acc[m][v];
+        }
+    }
+    copy
+}
+
+#[inline(always)]
+unsafe fn write_row<V: Vector, const VECTORS: usize>(
+    acc: &[V; VECTORS],
+    to: *mut f32,
+    columns: usize,
+    write: Write,
+) {
     // SAFETY: `columns` numbers from `to` are the caller's to write.
     unsafe {
         for (v, &value) in acc.iter().enumerate() {
@@ -212,7 +284,8 @@ unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mu
 
 /// The table of an instruction set's kernels, compiled for its features.
 macro_rules! kernels {
-    ($table:ident, $module:ident, $vector:ty, $features:literal, [$($rows:literal)*]) => {
+    ($table:ident, $module:ident, $vector:ty, $features:literal, [$($rows:literal)*],
+     [$($images:literal x $dot_rows:literal)*]) => {
         mod $module {
             use super::*;
 
@@ -228,15 +301,31 @@ macro_rules! kernels {
                 unsafe { column_tile::<$vector, ROWS, VECTORS>(tile) }
             }
 
+            #[target_feature(enable = $features)]
+            unsafe fn dot<const IMAGES: usize, const ROWS: usize>(tile: &DotTile) {
+                // SAFETY: the caller's promise.
+                unsafe { dot_tile::<$vector, IMAGES, ROWS>(tile) }
+            }
+
+            #[target_feature(enable = $features)]
+            unsafe fn axpy<const IMAGES: usize>(tile: &AxpyTile) {
+                // SAFETY: the caller's promise.
+                unsafe { axpy_tile::<$vector, IMAGES>(tile) }
+            }
+
             pub(super) static TABLE: Kernels = Kernels {
                 lanes: <$vector>::LANES,
                 rows: [&[$(row::<$rows, 1>),*], &[$(row::<$rows, 2>),*]],
                 columns: [&[$(column::<$rows, 1>),*], &[$(column::<$rows, 2>),*]],
+                dots: &[$(($dot_rows, dot::<$images, $dot_rows>)),*],
+                axpys: &[$(axpy::<$images>),*],
             };
         }
         use $module::TABLE as $table;
     };
 }
 
-kernels!(AVX512, avx512, Avx512, "avx512f", [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-kernels!(AVX2, avx2, Avx2, "avx2,fma", [1 2 3 4 5 6]);
+kernels!(AVX512, avx512, Avx512, "avx512f", [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+    [1 x 8 2 x 8 3 x 7 4 x 6 5 x 5 6 x 4 7 x 3 8 x 3 9 x 3 10 x 2 11 x 2 12 x 2]);
+kernels!(AVX2, avx2, Avx2, "avx2,fma", [1 2 3 4 5 6],
+    [1 x 6 2 x 4 3 x 3 4 x 2 5 x 2 6 x 2 7 x 1 8 x 1 9 x 1 10 x 1 11 x 1 12 x 1]);
