@@ -5,6 +5,7 @@
 //! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say).
 
 pub mod cli;
+pub mod commands;
 pub mod device;
 pub mod fill;
 pub mod interrupt;

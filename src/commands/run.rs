@@ -54,7 +54,10 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
     let stored = folder::read_run(&resumed)?;
     match Cli::try_parse_from(&stored.argv).map(|cli| cli.command) {
         Ok(Command::Run(stored)) => Ok(RunArgs { resume: Some(resumed), ..stored }),
-        _ => bail!("cannot resume {}: its run.json holds no command line of run, give the options again", resumed.display()),
+        _ => bail!(
+            "cannot resume {}: its run.json holds no command line of run, give the options again",
+            resumed.display()
+        ),
     }
 }
 
@@ -94,11 +97,8 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Fol
         samples: args.samples,
         options: BTreeMap::new(),
     };
-    let measuring = Measuring {
-        target: args.target,
-        max_time_s: args.max_time.as_secs_f64(),
-        min_samples: args.min_samples,
-    };
+    let measuring =
+        Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
     let run = Run::new(setup, measuring, machine(device), ceilings);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
@@ -115,7 +115,13 @@ fn machine(device: &dyn Device) -> Machine {
 }
 
 /// Measures what the folder does not hold yet.
-fn sweep(device: &dyn Device, plans: &[Plan], args: &RunArgs, interrupt: &Interrupt, folder: &mut Folder) -> Result<State> {
+fn sweep(
+    device: &dyn Device,
+    plans: &[Plan],
+    args: &RunArgs,
+    interrupt: &Interrupt,
+    folder: &mut Folder,
+) -> Result<State> {
     let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
     let settings = Settings { rule, seed: args.training.seed, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();

@@ -11,6 +11,7 @@ pub mod json;
 pub mod rows;
 pub mod table;
 pub mod verdict;
+pub mod verify;
 
 #[cfg(test)]
 pub mod fixture;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::key::{Key, Part, gradient, value};
 use super::operands::DeviceOperands;
 use super::reference::{self};
+use crate::device::options::{Launch, Layout};
 use crate::device::{Ceilings, Device, DeviceError, Session, Tensor, Training};
 use crate::model::{Kind, Source};
 use crate::philox::{Philox, Stream};
@@ -77,6 +78,22 @@ impl Device for TestDevice {
 
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
         work();
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Nchw
+    }
+
+    fn launch(&self) -> Launch {
+        Launch::Direct
+    }
+
+    fn threads(&self) -> Option<usize> {
+        None
+    }
+
+    fn default_batches(&self) -> &'static [usize] {
+        &[1]
     }
 
     fn used_bytes(&self) -> Option<u64> {

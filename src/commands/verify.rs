@@ -1,0 +1,27 @@
+//! `layertime verify`: does the device compute right?
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::VerifyArgs;
+use crate::device;
+use crate::report::verify;
+use crate::verify::{Request, run as check};
+
+pub fn run(args: VerifyArgs) -> Result<ExitCode> {
+    let device = device::open(args.device.device, &args.device.options())?;
+    let request = Request {
+        model: args.model,
+        batch: args.batch,
+        image: args.image.map(|size| size.0),
+        precision: args.device.precision,
+        input_gradient: args.input_gradient,
+        training: args.training.constants(),
+        reference: args.reference,
+    };
+    let report = check(device.as_ref(), &request)?;
+    std::io::stdout().lock().write_all(verify::table(&report).as_bytes())?;
+    Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,77 @@
+//! What `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
+
+use super::grid::grid;
+use crate::verify::{Report, Row};
+
+/// Ends with a line break.
+pub fn table(report: &Report) -> String {
+    let rows = report.rows.iter().map(|row| {
+        let phase = row.phase.map_or("whole step", |phase| phase.name());
+        let verdict = if row.passes() { "ok" } else { "FAIL" };
+        [&row.layer, phase, &row.tensor, verdict].map(String::from).into_iter().chain(numbers(row)).collect()
+    });
+    let Report { model, batch, image: [h, w], device, precision, reference, .. } = report;
+    let title = format!("{model}, batch {batch}, image {h}x{w}, {precision} on {device}, against {reference}\n\n");
+    title + &grid(&["layer", "phase", "tensor", "", "error", "bound"], 4, rows) + "\n" + &verdict(report) + "\n"
+}
+
+fn numbers(row: &Row) -> [String; 2] {
+    [format!("{:.1e}", row.error), format!("{:.0e}", row.bound)]
+}
+
+fn verdict(report: &Report) -> String {
+    let Some(worst) = report.worst() else { return "nothing to compare".into() };
+    let compared = report.rows.len();
+    let failed = report.failures().count();
+    let phase = worst.phase.map_or("whole step", |phase| phase.name());
+    let [error, bound] = numbers(worst);
+    let nearest = format!("{} of {}, {phase}: {error} of {bound}", worst.tensor, worst.layer);
+    match failed {
+        0 => format!("PASS: {compared} comparisons within their bounds; the nearest to its bound is {nearest}"),
+        _ => format!("FAIL: {failed} of {compared} comparisons over their bounds; the worst is {nearest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::options::Precision;
+    use crate::plan::Phase;
+
+    fn report(errors: &[f64]) -> Report {
+        let rows = errors.iter().map(|&error| Row {
+            layer: "conv1".into(),
+            phase: Some(Phase::Forward),
+            tensor: "output.conv1".into(),
+            error,
+            bound: 1e-5,
+        });
+        Report {
+            model: "tiny".into(),
+            batch: 2,
+            image: [16, 16],
+            device: "a processor".into(),
+            precision: Precision::F32,
+            reference: "f64".into(),
+            rows: rows.collect(),
+        }
+    }
+
+    #[test]
+    fn passing_names_the_nearest_to_its_bound() {
+        let text = table(&report(&[2e-7, 3e-6]));
+        assert!(text.starts_with("tiny, batch 2, image 16x16, f32 on a processor, against f64\n"));
+        assert!(text.ends_with("PASS: 2 comparisons within their bounds; the nearest to its bound is output.conv1 of conv1, forward: 3.0e-6 of 1e-5\n"), "{text}");
+    }
+
+    #[test]
+    fn failing_names_the_worst() {
+        let text = table(&report(&[2e-7, f64::NAN, 1e-4]));
+        assert!(
+            text.contains(
+                "FAIL: 2 of 3 comparisons over their bounds; the worst is output.conv1 of conv1, forward: NaN"
+            ),
+            "{text}"
+        );
+    }
+}
