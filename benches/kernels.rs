@@ -6,7 +6,7 @@
 use layertime::device::cpu::conv::Conv;
 use layertime::device::cpu::fc::Fc;
 use layertime::device::cpu::simd::Isa;
-use layertime::plan::conv::ConvGeometry;
+use layertime::plan::ConvGeometry;
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use layertime::device::cpu::conv::Conv;
 use layertime::device::cpu::simd::Isa;
-use layertime::plan::conv::ConvGeometry;
+use layertime::plan::ConvGeometry;
 use proptest::prelude::*;
 
 /// Calls `visit(x, w, y)` with the indices of each product that a convolution sums up.
