@@ -6,7 +6,7 @@
 use layertime::device::cpu::conv::Conv;
 use layertime::device::cpu::fc::Fc;
 use layertime::device::cpu::simd::Isa;
-use layertime::plan::conv::ConvGeometry;
+use layertime::plan::ConvGeometry;
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -34,25 +34,12 @@ const VGG: &[ConvLayer] = &[
     ("conv5_1", [512, 14, 512, 3, 1, 1]),
 ];
 
-const FC: &[(&str, [usize; 2])] = &[
-    ("fc6", [9216, 4096]),
-    ("fc7", [4096, 4096]),
-    ("fc8", [4096, 1000]),
-];
+const FC: &[(&str, [usize; 2])] = &[("fc6", [9216, 4096]), ("fc7", [4096, 4096]), ("fc8", [4096, 1000])];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with("--"))
-        .collect();
-    let argument = |i: usize, default: &'static str| {
-        arguments.get(i).map_or(default, String::as_str).to_owned()
-    };
-    let layers = if argument(0, "alexnet") == "vgg" {
-        VGG
-    } else {
-        ALEXNET
-    };
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let argument = |i: usize, default: &'static str| arguments.get(i).map_or(default, String::as_str).to_owned();
+    let layers = if argument(0, "alexnet") == "vgg" { VGG } else { ALEXNET };
     let batch: usize = argument(1, "8").parse().expect("a batch size");
     let threads: usize = argument(2, "1").parse().expect("a number of threads");
     let isa = match argument(3, "").as_str() {
@@ -61,30 +48,14 @@ fn main() {
         "portable" => Isa::Portable,
         _ => Isa::detect(),
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .expect("a thread pool");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     pool.install(|| {
         println!("batch {batch}, {threads} threads, {isa:?}");
-        println!(
-            "FMA peak {:.1} GFLOP/s, triad {:.1} GB/s",
-            fma_peak(threads),
-            triad(threads)
-        );
-        println!(
-            "{:8} {:>24} {:>24} {:>24}",
-            "layer", "forward ms GFLOP/s", "backward_data", "backward_weights"
-        );
-        layers
-            .iter()
-            .for_each(|layer| conv(layer, batch, threads, isa));
+        println!("FMA peak {:.1} GFLOP/s, triad {:.1} GB/s", fma_peak(threads), triad(threads));
+        println!("{:8} {:>24} {:>24} {:>24}", "layer", "forward ms GFLOP/s", "backward_data", "backward_weights");
+        layers.iter().for_each(|layer| conv(layer, batch, threads, isa));
         FC.iter().for_each(|layer| fc(layer, batch, threads, isa));
-        println!(
-            "FMA peak {:.1} GFLOP/s, triad {:.1} GB/s",
-            fma_peak(threads),
-            triad(threads)
-        );
+        println!("FMA peak {:.1} GFLOP/s, triad {:.1} GB/s", fma_peak(threads), triad(threads));
     });
 }
 
@@ -101,12 +72,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         groups: 1,
     };
     let conv = Conv::new(geometry, threads, isa);
-    let [mut x, mut w, mut y] = [
-        geometry.input_len(),
-        geometry.weight_len(),
-        geometry.output_len(),
-    ]
-    .map(ones);
+    let [mut x, mut w, mut y] = [geometry.input_len(), geometry.weight_len(), geometry.output_len()].map(ones);
     let [mut bias, mut workspace] = [*k, conv.workspace_floats()].map(ones);
     let flops = 2.0 * geometry.macs() as f64;
     let times = [
@@ -114,9 +80,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         best(|| conv.backward_data(&y, &w, &mut x, false, &mut workspace)),
         best(|| conv.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
     ];
-    print_row(name, times, |seconds| {
-        format!("{:7.1}", flops / seconds / 1e9)
-    });
+    print_row(name, times, |seconds| format!("{:7.1}", flops / seconds / 1e9));
 }
 
 fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, isa: Isa) {
@@ -130,13 +94,7 @@ fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, 
         best(|| fc.backward_data(&y, &w, &mut x, false, &mut workspace)),
         best(|| fc.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
     ];
-    print_row(name, times, |seconds| {
-        format!(
-            "{:6.1} {:4.1}GB/s",
-            flops / seconds / 1e9,
-            bytes / seconds / 1e9
-        )
-    });
+    print_row(name, times, |seconds| format!("{:6.1} {:4.1}GB/s", flops / seconds / 1e9, bytes / seconds / 1e9));
 }
 
 fn print_row(name: &str, seconds: [f64; 3], rate: impl Fn(f64) -> String) {
@@ -198,14 +156,9 @@ fn triad(threads: usize) -> f64 {
     let scale = black_box(3.0f32);
     let part = len.div_ceil(threads);
     let seconds = best(|| {
-        let parts = a
-            .par_chunks_mut(part)
-            .zip(b.par_chunks(part))
-            .zip(c.par_chunks(part));
+        let parts = a.par_chunks_mut(part).zip(b.par_chunks(part)).zip(c.par_chunks(part));
         parts.for_each(|((a, b), c)| {
-            a.iter_mut()
-                .zip(b.iter().zip(c))
-                .for_each(|(a, (b, c))| *a = b + scale * c);
+            a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (b, c))| *a = b + scale * c);
         });
     });
     (3 * len * size_of::<f32>()) as f64 / seconds / 1e9

@@ -2,7 +2,7 @@
 
 use layertime::device::cpu::conv::Conv;
 use layertime::device::cpu::simd::Isa;
-use layertime::plan::conv::ConvGeometry;
+use layertime::plan::ConvGeometry;
 use proptest::prelude::*;
 
 /// Calls `visit(x, w, y)` with the indices of each product that a convolution sums up.
@@ -32,9 +32,7 @@ fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
 fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
     };
     (0..len).map(|_| next()).collect()
@@ -42,17 +40,9 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 
 fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len());
-    let error: f64 = got
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (*a as f64 - b).powi(2))
-        .sum();
+    let error: f64 = got.iter().zip(expected).map(|(a, b)| (*a as f64 - b).powi(2)).sum();
     let norm: f64 = expected.iter().map(|b| b * b).sum();
-    assert!(
-        error.sqrt() <= 1e-5 * norm.sqrt(),
-        "{what}: {:e}",
-        (error / norm).sqrt()
-    );
+    assert!(error.sqrt() <= 1e-5 * norm.sqrt(), "{what}: {:e}", (error / norm).sqrt());
 }
 
 struct Case {
@@ -64,17 +54,11 @@ struct Case {
 
 fn check(case: &Case, isa: Isa) {
     let g = &case.geometry;
-    let [x, w, dy] = [(g.input_len(), 1), (g.weight_len(), 2), (g.output_len(), 3)]
-        .map(|(len, seed)| noise(len, seed));
+    let [x, w, dy] = [(g.input_len(), 1), (g.weight_len(), 2), (g.output_len(), 3)].map(|(len, seed)| noise(len, seed));
     let bias = case.bias.then(|| noise(g.k, 4));
-    let mut y64: Vec<f64> = (0..dy.len())
-        .map(|i| bias.as_ref().map_or(0.0, |b| b[i % g.k] as f64))
-        .collect();
+    let mut y64: Vec<f64> = (0..dy.len()).map(|i| bias.as_ref().map_or(0.0, |b| b[i % g.k] as f64)).collect();
     let before = noise(x.len(), 5);
-    let mut dx64: Vec<f64> = before
-        .iter()
-        .map(|v| if case.accumulate { *v as f64 } else { 0.0 })
-        .collect();
+    let mut dx64: Vec<f64> = before.iter().map(|v| if case.accumulate { *v as f64 } else { 0.0 }).collect();
     let mut dw64 = vec![0.0; w.len()];
     products(g, |ix, iw, iy| {
         let [x, w, dy] = [x[ix], w[iw], dy[iy]].map(f64::from);
@@ -83,9 +67,7 @@ fn check(case: &Case, isa: Isa) {
         dw64[iw] += x * dy;
     });
     let mut db64 = vec![0.0; g.k];
-    dy.iter()
-        .enumerate()
-        .for_each(|(i, dy)| db64[i % g.k] += *dy as f64);
+    dy.iter().enumerate().for_each(|(i, dy)| db64[i % g.k] += *dy as f64);
 
     let conv = Conv::new(*g, case.threads, isa);
     // Results that depend on what was in memory before are wrong: it is NaN here.
@@ -93,23 +75,13 @@ fn check(case: &Case, isa: Isa) {
     let mut y = vec![f32::NAN; dy.len()];
     conv.forward(&x, &w, bias.as_deref(), &mut y, &mut workspace);
     assert_close("forward", &y, &y64);
-    let mut dx = if case.accumulate {
-        before
-    } else {
-        vec![f32::NAN; x.len()]
-    };
+    let mut dx = if case.accumulate { before } else { vec![f32::NAN; x.len()] };
     workspace.fill(f32::NAN);
     conv.backward_data(&dy, &w, &mut dx, case.accumulate, &mut workspace);
     assert_close("backward_data", &dx, &dx64);
     let (mut dw, mut db) = (vec![f32::NAN; w.len()], vec![f32::NAN; g.k]);
     workspace.fill(f32::NAN);
-    conv.backward_weights(
-        &x,
-        &dy,
-        &mut dw,
-        case.bias.then_some(&mut db[..]),
-        &mut workspace,
-    );
+    conv.backward_weights(&x, &dy, &mut dw, case.bias.then_some(&mut db[..]), &mut workspace);
     assert_close("backward_weights", &dw, &dw64);
     if case.bias {
         assert_close("bias", &db, &db64);
@@ -117,67 +89,32 @@ fn check(case: &Case, isa: Isa) {
 }
 
 fn in_pool(threads: usize, work: impl FnOnce() + Send) {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .unwrap()
-        .install(work);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work);
 }
 
 fn check_all(case: &Case) {
-    in_pool(case.threads, || {
-        Isa::supported().for_each(|isa| check(case, isa))
-    });
+    in_pool(case.threads, || Isa::supported().for_each(|isa| check(case, isa)));
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    let channels =
-        prop_oneof![4 => 1..8usize, 2 => 8..40usize, 1 => Just(32usize), 1 => Just(70usize)];
+    let channels = prop_oneof![4 => 1..8usize, 2 => 8..40usize, 1 => Just(32usize), 1 => Just(70usize)];
     (
-        (
-            1..5usize,
-            pair(1..20),
-            channels.clone(),
-            channels,
-            1..4usize,
-        ),
+        (1..5usize, pair(1..20), channels.clone(), channels, 1..4usize),
         (pair(1..6), pair(1..5), pair(0..7)),
         (any::<bool>(), any::<bool>(), 1..4usize),
     )
-        .prop_filter_map(
-            "the window fits",
-            |((n, [h, w], c, k, groups), (kernel, stride, pad), rest)| {
-                let fits = kernel[0] <= h + 2 * pad[0] && kernel[1] <= w + 2 * pad[1];
-                let groups = if rest.0 { groups } else { 1 };
-                let geometry = ConvGeometry {
-                    n,
-                    c: c * groups,
-                    h,
-                    w,
-                    k: k * groups,
-                    kernel,
-                    stride,
-                    pad,
-                    groups,
-                };
-                fits.then_some(Case {
-                    geometry,
-                    bias: rest.0,
-                    accumulate: rest.1,
-                    threads: rest.2,
-                })
-            },
-        )
+        .prop_filter_map("the window fits", |((n, [h, w], c, k, groups), (kernel, stride, pad), rest)| {
+            let fits = kernel[0] <= h + 2 * pad[0] && kernel[1] <= w + 2 * pad[1];
+            let groups = if rest.0 { groups } else { 1 };
+            let geometry = ConvGeometry { n, c: c * groups, h, w, k: k * groups, kernel, stride, pad, groups };
+            fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
+        })
 }
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(
-            f,
-            "{:?} bias {} accumulate {} threads {}",
-            self.geometry, self.bias, self.accumulate, self.threads
-        )
+        write!(f, "{:?} bias {} accumulate {} threads {}", self.geometry, self.bias, self.accumulate, self.threads)
     }
 }
 
@@ -192,17 +129,8 @@ proptest! {
 /// Shapes that random ones seldom meet: many chunks, channels at a multiple of 512, depthwise, a first layer.
 #[test]
 fn chosen_shapes_match_f64_loops() {
-    let base = ConvGeometry {
-        n: 2,
-        c: 3,
-        h: 67,
-        w: 61,
-        k: 64,
-        kernel: [11, 11],
-        stride: [4, 4],
-        pad: [2, 2],
-        groups: 1,
-    };
+    let base =
+        ConvGeometry { n: 2, c: 3, h: 67, w: 61, k: 64, kernel: [11, 11], stride: [4, 4], pad: [2, 2], groups: 1 };
     let square = |n, c, size, k, kernel, stride, pad, groups| ConvGeometry {
         n,
         c,
@@ -224,28 +152,13 @@ fn chosen_shapes_match_f64_loops() {
         square(2, 4, 13, 6, 2, 3, 0, 1),
         square(1, 40, 120, 4, 3, 1, 1, 1),
     ] {
-        check_all(&Case {
-            geometry,
-            bias: true,
-            accumulate: false,
-            threads: 2,
-        });
+        check_all(&Case { geometry, bias: true, accumulate: false, threads: 2 });
     }
 }
 
 #[test]
 fn repeated_runs_give_the_same_bits() {
-    let g = ConvGeometry {
-        n: 5,
-        c: 24,
-        h: 17,
-        w: 19,
-        k: 72,
-        kernel: [3, 3],
-        stride: [1, 1],
-        pad: [1, 1],
-        groups: 1,
-    };
+    let g = ConvGeometry { n: 5, c: 24, h: 17, w: 19, k: 72, kernel: [3, 3], stride: [1, 1], pad: [1, 1], groups: 1 };
     let [x, w, dy] = [g.input_len(), g.weight_len(), g.output_len()].map(|len| noise(len, 7));
     let run = |isa| {
         let conv = Conv::new(g, 3, isa);
@@ -256,7 +169,5 @@ fn repeated_runs_give_the_same_bits() {
         conv.backward_weights(&x, &dy, &mut dw, Some(&mut db), &mut workspace);
         [y, dx, dw, db].map(|v| v.iter().map(|f| f.to_bits()).collect::<Vec<_>>())
     };
-    in_pool(3, || {
-        Isa::supported().for_each(|isa| assert_eq!(run(isa), run(isa), "{isa:?}"))
-    });
+    in_pool(3, || Isa::supported().for_each(|isa| assert_eq!(run(isa), run(isa), "{isa:?}")));
 }

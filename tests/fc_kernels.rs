@@ -8,9 +8,7 @@ use proptest::prelude::*;
 fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
     };
     (0..len).map(|_| next()).collect()
@@ -18,17 +16,9 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 
 fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     assert_eq!(got.len(), expected.len());
-    let error: f64 = got
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (*a as f64 - b).powi(2))
-        .sum();
+    let error: f64 = got.iter().zip(expected).map(|(a, b)| (*a as f64 - b).powi(2)).sum();
     let norm: f64 = expected.iter().map(|b| b * b).sum();
-    assert!(
-        error.sqrt() <= 1e-5 * norm.sqrt(),
-        "{what}: {:e}",
-        (error / norm).sqrt()
-    );
+    assert!(error.sqrt() <= 1e-5 * norm.sqrt(), "{what}: {:e}", (error / norm).sqrt());
 }
 
 #[derive(Debug)]
@@ -42,24 +32,12 @@ struct Case {
 }
 
 fn check(case: &Case, isa: Isa) {
-    let Case {
-        n,
-        inputs,
-        outputs,
-        accumulate,
-        ..
-    } = *case;
-    let [x, w, dy] = [(n * inputs, 1), (outputs * inputs, 2), (n * outputs, 3)]
-        .map(|(len, seed)| noise(len, seed));
+    let Case { n, inputs, outputs, accumulate, .. } = *case;
+    let [x, w, dy] = [(n * inputs, 1), (outputs * inputs, 2), (n * outputs, 3)].map(|(len, seed)| noise(len, seed));
     let bias = case.bias.then(|| noise(outputs, 4));
     let before = noise(x.len(), 5);
-    let mut y64: Vec<f64> = (0..dy.len())
-        .map(|i| bias.as_ref().map_or(0.0, |b| b[i % outputs] as f64))
-        .collect();
-    let mut dx64: Vec<f64> = before
-        .iter()
-        .map(|v| if accumulate { *v as f64 } else { 0.0 })
-        .collect();
+    let mut y64: Vec<f64> = (0..dy.len()).map(|i| bias.as_ref().map_or(0.0, |b| b[i % outputs] as f64)).collect();
+    let mut dx64: Vec<f64> = before.iter().map(|v| if accumulate { *v as f64 } else { 0.0 }).collect();
     let (mut dw64, mut db64) = (vec![0.0; w.len()], vec![0.0; outputs]);
     for (image, o) in (0..n).flat_map(|image| (0..outputs).map(move |o| (image, o))) {
         let g = dy[image * outputs + o] as f64;
@@ -78,23 +56,13 @@ fn check(case: &Case, isa: Isa) {
     let mut y = vec![f32::NAN; dy.len()];
     fc.forward(&x, &w, bias.as_deref(), &mut y, &mut workspace);
     assert_close("forward", &y, &y64);
-    let mut dx = if accumulate {
-        before
-    } else {
-        vec![f32::NAN; x.len()]
-    };
+    let mut dx = if accumulate { before } else { vec![f32::NAN; x.len()] };
     workspace.fill(f32::NAN);
     fc.backward_data(&dy, &w, &mut dx, accumulate, &mut workspace);
     assert_close("backward_data", &dx, &dx64);
     let (mut dw, mut db) = (vec![f32::NAN; w.len()], vec![f32::NAN; outputs]);
     workspace.fill(f32::NAN);
-    fc.backward_weights(
-        &x,
-        &dy,
-        &mut dw,
-        case.bias.then_some(&mut db[..]),
-        &mut workspace,
-    );
+    fc.backward_weights(&x, &dy, &mut dw, case.bias.then_some(&mut db[..]), &mut workspace);
     assert_close("backward_weights", &dw, &dw64);
     if case.bias {
         assert_close("bias", &db, &db64);
@@ -102,30 +70,14 @@ fn check(case: &Case, isa: Isa) {
 }
 
 fn check_all(case: &Case) {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(case.threads)
-        .build()
-        .unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(case.threads).build().unwrap();
     pool.install(|| Isa::supported().for_each(|isa| check(case, isa)));
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    (
-        1..48usize,
-        1..700usize,
-        1..300usize,
-        any::<bool>(),
-        any::<bool>(),
-        1..4usize,
+    (1..48usize, 1..700usize, 1..300usize, any::<bool>(), any::<bool>(), 1..4usize).prop_map(
+        |(n, inputs, outputs, bias, accumulate, threads)| Case { n, inputs, outputs, bias, accumulate, threads },
     )
-        .prop_map(|(n, inputs, outputs, bias, accumulate, threads)| Case {
-            n,
-            inputs,
-            outputs,
-            bias,
-            accumulate,
-            threads,
-        })
 }
 
 proptest! {
@@ -140,13 +92,6 @@ proptest! {
 #[test]
 fn large_layers_match_f64_loops() {
     for n in [1, 3, 40] {
-        check_all(&Case {
-            n,
-            inputs: 2048,
-            outputs: 1200,
-            bias: true,
-            accumulate: n == 3,
-            threads: 2,
-        });
+        check_all(&Case { n, inputs: 2048, outputs: 1200, bias: true, accumulate: n == 3, threads: 2 });
     }
 }

@@ -15,57 +15,27 @@ impl<'a> Matrix<'a> {
     /// Rows of `cols` contiguous numbers, `pitch` apart.
     pub fn rows(data: &'a [f32], rows: usize, cols: usize, pitch: usize) -> Self {
         assert!(last_index(rows, cols, pitch) <= data.len());
-        Self {
-            data,
-            rows,
-            cols,
-            strides: [pitch, 1],
-        }
+        Self { data, rows, cols, strides: [pitch, 1] }
     }
 
     pub fn transposed(self) -> Self {
-        let Self {
-            data,
-            rows,
-            cols,
-            strides: [row, col],
-        } = self;
-        Self {
-            data,
-            rows: cols,
-            cols: rows,
-            strides: [col, row],
-        }
+        let Self { data, rows, cols, strides: [row, col] } = self;
+        Self { data, rows: cols, cols: rows, strides: [col, row] }
     }
 }
 
 /// One past the last number of a matrix by rows.
 fn last_index(rows: usize, cols: usize, pitch: usize) -> usize {
-    if rows * cols == 0 {
-        0
-    } else {
-        (rows - 1) * pitch + cols
-    }
+    if rows * cols == 0 { 0 } else { (rows - 1) * pitch + cols }
 }
 
 /// `to = a · b`, or `to += a · b`, where `to` has rows of contiguous numbers, `pitch` apart.
-pub(super) fn multiply(
-    a: Matrix,
-    b: Matrix,
-    to: &mut [f32],
-    pitch: usize,
-    accumulate: bool,
-    threads: usize,
-) {
+pub(super) fn multiply(a: Matrix, b: Matrix, to: &mut [f32], pitch: usize, accumulate: bool, threads: usize) {
     assert_eq!(a.cols, b.rows);
     assert!(last_index(a.rows, b.cols, pitch) <= to.len());
     let [a_rows, a_cols] = a.strides.map(|stride| stride as isize);
     let [b_rows, b_cols] = b.strides.map(|stride| stride as isize);
-    let parallelism = if threads > 1 {
-        Parallelism::Rayon(threads)
-    } else {
-        Parallelism::None
-    };
+    let parallelism = if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None };
     let (m, n, k) = (a.rows, b.cols, a.cols);
     let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
     // SAFETY: the views and the assertion above keep every number inside its slice; `to` is borrowed mutably.

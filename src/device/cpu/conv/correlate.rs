@@ -49,25 +49,10 @@ impl Correlation {
     ) -> Self {
         let panels = outputs.div_ceil(kernels.max_width()) * shape.groups;
         let chunks = (2 * threads).div_ceil(panels);
-        let windows = Windows::new(
-            shape,
-            ChunkLimits {
-                floats: CHUNK_FLOATS,
-                pixels: usize::MAX,
-                chunks,
-            },
-        );
+        let windows = Windows::new(shape, ChunkLimits { floats: CHUNK_FLOATS, pixels: usize::MAX, chunks });
         let [pixel, row, image] = placement.pitch;
         let output_pixels = windows.full_chunk(pixel, row, image);
-        Self {
-            kernels,
-            threads,
-            windows,
-            groups: shape.groups,
-            outputs,
-            placement,
-            output_pixels,
-        }
+        Self { kernels, threads, windows, groups: shape.groups, outputs, placement, output_pixels }
     }
 
     pub fn workspace_floats(&self) -> usize {
@@ -91,8 +76,7 @@ impl Correlation {
         let panels = self.groups * self.panels();
         let packed = scratch.take(panels * self.panel_len());
         let padded_bias = scratch.take(panels * self.kernels.max_width());
-        let copies =
-            Shared::new(scratch.take(self.threads * Scratch::need(self.windows.copy_len())));
+        let copies = Shared::new(scratch.take(self.threads * Scratch::need(self.windows.copy_len())));
         let pass = Pass {
             correlation: self,
             pack,
@@ -111,31 +95,24 @@ impl Correlation {
                 |_, panel| pass.pack_panel(panel / self.panels(), panel % self.panels()),
             );
         }
-        let blocks = (TASKS_PER_THREAD * self.threads)
-            .div_ceil(chunks * self.groups)
-            .min(self.panels());
+        let blocks = (TASKS_PER_THREAD * self.threads).div_ceil(chunks * self.groups).min(self.panels());
         // SAFETY: each worker takes the piece of its own number.
         let copy = |worker| unsafe { copies.part(worker, Scratch::need(self.windows.copy_len())) };
         let state = |worker| (copy(worker), usize::MAX);
-        share(
-            self.threads,
-            chunks * self.groups * blocks,
-            state,
-            |(copy, loaded), task| {
-                let (place, block) = (task / blocks, task % blocks);
-                let (chunk, group) = (self.windows.chunk(place / self.groups), place % self.groups);
-                if std::mem::replace(loaded, place) != place {
-                    self.windows.load(input, &chunk, group, copy);
+        share(self.threads, chunks * self.groups * blocks, state, |(copy, loaded), task| {
+            let (place, block) = (task / blocks, task % blocks);
+            let (chunk, group) = (self.windows.chunk(place / self.groups), place % self.groups);
+            if std::mem::replace(loaded, place) != place {
+                self.windows.load(input, &chunk, group, copy);
+            }
+            let windows = self.windows.loaded(input, &chunk, copy);
+            for panel in self.panels() * block / blocks..self.panels() * (block + 1) / blocks {
+                if chunks == 1 {
+                    pass.pack_panel(group, panel);
                 }
-                let windows = self.windows.loaded(input, &chunk, copy);
-                for panel in self.panels() * block / blocks..self.panels() * (block + 1) / blocks {
-                    if chunks == 1 {
-                        pass.pack_panel(group, panel);
-                    }
-                    pass.tiles(windows, &chunk, group, panel);
-                }
-            },
-        );
+                pass.tiles(windows, &chunk, group, panel);
+            }
+        });
     }
 
     /// Panels of one group.
@@ -157,10 +134,7 @@ impl Correlation {
     fn pad_bias<'a>(&self, bias: &[f32], padded: &'a mut [f32]) -> &'a [f32] {
         padded.fill(0.0);
         let group_len = self.panels() * self.kernels.max_width();
-        for (padded, bias) in padded
-            .chunks_exact_mut(group_len)
-            .zip(bias.chunks_exact(self.outputs))
-        {
+        for (padded, bias) in padded.chunks_exact_mut(group_len).zip(bias.chunks_exact(self.outputs)) {
             padded[..bias.len()].copy_from_slice(bias);
         }
         padded
@@ -195,9 +169,7 @@ impl<P: Pack> Pass<'_, P> {
         let start = chunk.images.start * image + chunk.rows.start * row;
         let first = c.placement.first + start + group * c.outputs + channels.start;
         let index = group * c.panels() + panel;
-        let bias = self.bias.map_or(std::ptr::null(), |bias| {
-            bias[index * c.kernels.max_width()..].as_ptr()
-        });
+        let bias = self.bias.map_or(std::ptr::null(), |bias| bias[index * c.kernels.max_width()..].as_ptr());
         for (pixel, rows) in tiles(c.windows.pixels_in(chunk), c.kernels.max_rows()) {
             let tile = RowTile {
                 input: windows.as_ptr(),

@@ -39,18 +39,12 @@ impl Direct {
             out: [g.out_h(), g.out_w()],
         };
         let [p, q] = shape.out;
-        let placement = Placement {
-            first: 0,
-            pitch: [g.k, q * g.k, p * q * g.k],
-        };
-        let residues =
-            (0..g.stride[0].min(g.h)).flat_map(|a| (0..g.stride[1].min(g.w)).map(move |b| [a, b]));
+        let placement = Placement { first: 0, pitch: [g.k, q * g.k, p * q * g.k] };
+        let residues = (0..g.stride[0].min(g.h)).flat_map(|a| (0..g.stride[1].min(g.w)).map(move |b| [a, b]));
         Self {
             geometry,
             forward: Correlation::new(kernels, threads, shape, g.group_k(), placement),
-            backward_data: residues
-                .map(|residue| Residue::new(&g, residue, threads, kernels))
-                .collect(),
+            backward_data: residues.map(|residue| Residue::new(&g, residue, threads, kernels)).collect(),
             backward_weights: WeightGradient::new(kernels, threads, shape, g.group_k()),
         }
     }
@@ -60,28 +54,15 @@ impl Direct {
     }
 
     pub fn backward_data_floats(&self) -> usize {
-        let correlations = self
-            .backward_data
-            .iter()
-            .filter_map(|residue| residue.correlation.as_ref());
-        correlations
-            .map(Correlation::workspace_floats)
-            .max()
-            .unwrap_or(0)
+        let correlations = self.backward_data.iter().filter_map(|residue| residue.correlation.as_ref());
+        correlations.map(Correlation::workspace_floats).max().unwrap_or(0)
     }
 
     pub fn backward_weights_floats(&self) -> usize {
         self.backward_weights.workspace_floats()
     }
 
-    pub fn forward(
-        &self,
-        x: &[f32],
-        w: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        workspace: &mut [f32],
-    ) {
+    pub fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], workspace: &mut [f32]) {
         let g = &self.geometry;
         let pack = |group: usize, channels: Range<usize>, width: usize, panel: &mut [f32]| {
             let first = group * g.group_k() + channels.start;
@@ -94,28 +75,15 @@ impl Direct {
         self.forward.run(x, pack, bias, y, false, workspace);
     }
 
-    pub fn backward_data(
-        &self,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
-        accumulate: bool,
-        workspace: &mut [f32],
-    ) {
-        if !accumulate
-            && self
-                .backward_data
-                .iter()
-                .any(|residue| residue.correlation.is_none())
-        {
+    pub fn backward_data(&self, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool, workspace: &mut [f32]) {
+        if !accumulate && self.backward_data.iter().any(|residue| residue.correlation.is_none()) {
             dx.fill(0.0);
         }
         for residue in &self.backward_data {
             if let Some(correlation) = &residue.correlation {
-                let pack =
-                    |group: usize, channels: Range<usize>, width: usize, panel: &mut [f32]| {
-                        residue.pack(&self.geometry, w, (group, channels), width, panel);
-                    };
+                let pack = |group: usize, channels: Range<usize>, width: usize, panel: &mut [f32]| {
+                    residue.pack(&self.geometry, w, (group, channels), width, panel);
+                };
                 correlation.run(dy, pack, None, dx, accumulate, workspace);
             }
         }
@@ -134,19 +102,10 @@ impl Direct {
 }
 
 impl Residue {
-    fn new(
-        g: &ConvGeometry,
-        residue: [usize; 2],
-        threads: usize,
-        kernels: &'static Kernels,
-    ) -> Self {
+    fn new(g: &ConvGeometry, residue: [usize; 2], threads: usize, kernels: &'static Kernels) -> Self {
         // Input row h meets tap r in output row (h + pad − r) / stride, where that is whole.
         let first_tap = [0, 1].map(|d| (residue[d] + g.pad[d]) % g.stride[d]);
-        let taps = [0, 1].map(|d| {
-            g.kernel[d]
-                .saturating_sub(first_tap[d])
-                .div_ceil(g.stride[d])
-        });
+        let taps = [0, 1].map(|d| g.kernel[d].saturating_sub(first_tap[d]).div_ceil(g.stride[d]));
         let origin = [0, 1].map(|d| {
             let last = (residue[d] + g.pad[d] - first_tap[d]) / g.stride[d];
             last as isize - (taps[d] as isize - 1)
@@ -160,22 +119,15 @@ impl Residue {
             taps,
             stride: [1, 1],
             origin,
-            out: [
-                (g.h - residue[0]).div_ceil(g.stride[0]),
-                (g.w - residue[1]).div_ceil(g.stride[1]),
-            ],
+            out: [(g.h - residue[0]).div_ceil(g.stride[0]), (g.w - residue[1]).div_ceil(g.stride[1])],
         };
         let placement = Placement {
             first: (residue[0] * g.w + residue[1]) * g.c,
             pitch: [g.stride[1] * g.c, g.stride[0] * g.w * g.c, g.h * g.w * g.c],
         };
-        let correlation = (taps[0] * taps[1] > 0)
-            .then(|| Correlation::new(kernels, threads, shape, g.group_c(), placement));
-        Self {
-            first_tap,
-            correlation,
-            taps,
-        }
+        let correlation =
+            (taps[0] * taps[1] > 0).then(|| Correlation::new(kernels, threads, shape, g.group_c(), placement));
+        Self { first_tap, correlation, taps }
     }
 
     /// Packs weights `[r][s][c][k]` as `[tap row][tap column][k][width of c]`, the taps backwards: the last tap meets the
@@ -191,32 +143,23 @@ impl Residue {
         let group_k = g.group_k();
         for (tap, panel) in panel.chunks_exact_mut(group_k * width).enumerate() {
             let tap = [tap / self.taps[1], tap % self.taps[1]];
-            let [r, s] =
-                [0, 1].map(|d| self.first_tap[d] + (self.taps[d] - 1 - tap[d]) * g.stride[d]);
+            let [r, s] = [0, 1].map(|d| self.first_tap[d] + (self.taps[d] - 1 - tap[d]) * g.stride[d]);
             let weights = &w[(r * g.kernel[1] + s) * g.group_c() * g.k..];
-            let columns =
-                |lane| &weights[(channels.start + lane) * g.k + group * group_k..][..group_k];
+            let columns = |lane| &weights[(channels.start + lane) * g.k + group * group_k..][..group_k];
             transpose(channels.len(), columns, width, panel);
         }
     }
 }
 
 /// Writes `columns(lane)` as lane `lane` of each row of `width` numbers, zeros in the lanes after the last.
-fn transpose<'a>(
-    lanes: usize,
-    columns: impl Fn(usize) -> &'a [f32],
-    width: usize,
-    rows: &mut [f32],
-) {
+fn transpose<'a>(lanes: usize, columns: impl Fn(usize) -> &'a [f32], width: usize, rows: &mut [f32]) {
     /// Rows at a time: they stay in L1 while lane after lane is filled in.
     const BLOCK: usize = 64;
     for (block, rows) in rows.chunks_mut(BLOCK * width).enumerate() {
         for lane in 0..width {
             let values = rows.chunks_exact_mut(width).map(|row| &mut row[lane]);
             if lane < lanes {
-                values
-                    .zip(&columns(lane)[block * BLOCK..])
-                    .for_each(|(to, from)| *to = *from);
+                values.zip(&columns(lane)[block * BLOCK..]).for_each(|(to, from)| *to = *from);
             } else {
                 values.for_each(|to| *to = 0.0);
             }

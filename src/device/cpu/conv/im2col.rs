@@ -27,59 +27,31 @@ impl Im2col {
         self.geometry.kernel[0] * self.geometry.kernel[1] * self.geometry.group_c()
     }
 
-    pub fn forward(
-        &self,
-        x: &[f32],
-        w: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        workspace: &mut [f32],
-    ) {
+    pub fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], workspace: &mut [f32]) {
         let g = &self.geometry;
         let (pixels, steps, group_k) = (self.pixels(), self.steps(), g.group_k());
-        for (x, y) in x
-            .chunks_exact(g.h * g.w * g.c)
-            .zip(y.chunks_exact_mut(pixels * g.k))
-        {
+        for (x, y) in x.chunks_exact(g.h * g.w * g.c).zip(y.chunks_exact_mut(pixels * g.k)) {
             if let Some(bias) = bias {
-                y.chunks_exact_mut(g.k)
-                    .for_each(|y| y.copy_from_slice(bias));
+                y.chunks_exact_mut(g.k).for_each(|y| y.copy_from_slice(bias));
             }
             for group in 0..g.groups {
                 let windows = self.windows(x, group, workspace);
                 let first = group * group_k;
                 let weights = Matrix::rows(&w[first..], steps, group_k, g.k);
                 let windows = Matrix::rows(windows, pixels, steps, steps);
-                multiply(
-                    windows,
-                    weights,
-                    &mut y[first..],
-                    g.k,
-                    bias.is_some(),
-                    self.threads,
-                );
+                multiply(windows, weights, &mut y[first..], g.k, bias.is_some(), self.threads);
             }
         }
     }
 
-    pub fn backward_data(
-        &self,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
-        accumulate: bool,
-        workspace: &mut [f32],
-    ) {
+    pub fn backward_data(&self, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool, workspace: &mut [f32]) {
         let g = &self.geometry;
         let (pixels, steps, group_k) = (self.pixels(), self.steps(), g.group_k());
         if !accumulate {
             dx.fill(0.0);
         }
         let windows = &mut workspace[..self.workspace_floats()];
-        for (dx, dy) in dx
-            .chunks_exact_mut(g.h * g.w * g.c)
-            .zip(dy.chunks_exact(pixels * g.k))
-        {
+        for (dx, dy) in dx.chunks_exact_mut(g.h * g.w * g.c).zip(dy.chunks_exact(pixels * g.k)) {
             for group in 0..g.groups {
                 let first = group * group_k;
                 let weights = Matrix::rows(&w[first..], steps, group_k, g.k).transposed();
@@ -100,14 +72,11 @@ impl Im2col {
     ) {
         let g = &self.geometry;
         let (pixels, steps, group_k) = (self.pixels(), self.steps(), g.group_k());
-        let images = x
-            .chunks_exact(g.h * g.w * g.c)
-            .zip(dy.chunks_exact(pixels * g.k));
+        let images = x.chunks_exact(g.h * g.w * g.c).zip(dy.chunks_exact(pixels * g.k));
         for (image, (x, dy)) in images.enumerate() {
             for group in 0..g.groups {
                 let first = group * group_k;
-                let windows = Matrix::rows(self.windows(x, group, workspace), pixels, steps, steps)
-                    .transposed();
+                let windows = Matrix::rows(self.windows(x, group, workspace), pixels, steps, steps).transposed();
                 let dy = Matrix::rows(&dy[first..], pixels, group_k, g.k);
                 multiply(windows, dy, &mut dw[first..], g.k, image > 0, self.threads);
             }
@@ -149,10 +118,7 @@ impl Im2col {
         for (pixel, window) in windows.chunks_exact(self.steps()).enumerate() {
             for (tap, from) in window.chunks_exact(group_c).enumerate() {
                 if let Some(to) = self.source(pixel, tap, group) {
-                    dx[to..to + group_c]
-                        .iter_mut()
-                        .zip(from)
-                        .for_each(|(dx, from)| *dx += from);
+                    dx[to..to + group_c].iter_mut().zip(from).for_each(|(dx, from)| *dx += from);
                 }
             }
         }
@@ -163,12 +129,8 @@ impl Im2col {
         let g = &self.geometry;
         let [p, q] = [pixel / g.out_w(), pixel % g.out_w()];
         let [r, s] = [tap / g.kernel[1], tap % g.kernel[1]];
-        let h = (p * g.stride[0] + r)
-            .checked_sub(g.pad[0])
-            .filter(|&h| h < g.h)?;
-        let w = (q * g.stride[1] + s)
-            .checked_sub(g.pad[1])
-            .filter(|&w| w < g.w)?;
+        let h = (p * g.stride[0] + r).checked_sub(g.pad[0]).filter(|&h| h < g.h)?;
+        let w = (q * g.stride[1] + s).checked_sub(g.pad[1]).filter(|&w| w < g.w)?;
         Some((h * g.w + w) * g.c + group * g.group_c())
     }
 }

@@ -31,7 +31,7 @@ enum Algorithm {
 }
 
 /// Scratch memory of each phase, in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
     pub forward: usize,
     pub backward_data: usize,
@@ -47,6 +47,11 @@ impl Workspace {
             Phase::WeightUpdate => 0,
         }
     }
+
+    /// What serves every phase.
+    pub fn most(&self) -> usize {
+        self.forward.max(self.backward_data).max(self.backward_weights)
+    }
 }
 
 impl Conv {
@@ -56,11 +61,7 @@ impl Conv {
             Some(kernels) => Algorithm::Direct(Box::new(Direct::new(geometry, threads, kernels))),
             None => Algorithm::Im2col(Im2col::new(geometry, threads)),
         };
-        Self {
-            geometry,
-            isa,
-            algorithm,
-        }
+        Self { geometry, isa, algorithm }
     }
 
     /// What the CSV calls the algorithm.
@@ -81,34 +82,18 @@ impl Conv {
             },
             Algorithm::Im2col(im2col) => {
                 let floats = im2col.workspace_floats();
-                Workspace {
-                    forward: floats,
-                    backward_data: floats,
-                    backward_weights: floats,
-                }
+                Workspace { forward: floats, backward_data: floats, backward_weights: floats }
             }
         }
     }
 
     /// The scratch memory that serves every phase, in f32.
     pub fn workspace_floats(&self) -> usize {
-        let Workspace {
-            forward,
-            backward_data,
-            backward_weights,
-        } = self.workspace();
-        forward.max(backward_data).max(backward_weights)
+        self.workspace().most()
     }
 
     /// `y = x ∗ w + bias`.
-    pub fn forward(
-        &self,
-        x: &[f32],
-        w: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        workspace: &mut [f32],
-    ) {
+    pub fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], workspace: &mut [f32]) {
         self.check(x, w, y, bias);
         match &self.algorithm {
             Algorithm::Direct(direct) => direct.forward(x, w, bias, y, workspace),
@@ -117,14 +102,7 @@ impl Conv {
     }
 
     /// The gradient of the input, from the output's gradient `dy`; added to `dx` if `accumulate`.
-    pub fn backward_data(
-        &self,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
-        accumulate: bool,
-        workspace: &mut [f32],
-    ) {
+    pub fn backward_data(&self, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool, workspace: &mut [f32]) {
         self.check(dx, w, dy, None);
         match &self.algorithm {
             Algorithm::Direct(direct) => direct.backward_data(dy, w, dx, accumulate, workspace),
@@ -151,11 +129,7 @@ impl Conv {
     /// The kernels trust these lengths.
     fn check(&self, x: &[f32], w: &[f32], y: &[f32], bias: Option<&[f32]>) {
         let g = &self.geometry;
-        assert_eq!(
-            [x.len(), w.len(), y.len()],
-            [g.input_len(), g.weight_len(), g.output_len()],
-            "{g:?}"
-        );
+        assert_eq!([x.len(), w.len(), y.len()], [g.input_len(), g.weight_len(), g.output_len()], "{g:?}");
         assert!(bias.is_none_or(|bias| bias.len() == g.k), "{g:?}");
     }
 }

@@ -6,7 +6,7 @@
 
 use super::windows::{Chunk, ChunkLimits, WindowShape, Windows};
 use crate::device::cpu::microkernel::{ColumnTile, Kernels, Write, tiles};
-use crate::device::cpu::parallel::{Scratch, Shared, each, part};
+use crate::device::cpu::tasks::{Scratch, Shared, each, part};
 use std::ops::Range;
 
 pub(super) struct WeightGradient {
@@ -30,23 +30,9 @@ const CHUNK_FLOATS: usize = 64 * 1024;
 const CHUNK_PIXELS: usize = 256;
 
 impl WeightGradient {
-    pub fn new(
-        kernels: &'static Kernels,
-        threads: usize,
-        shape: WindowShape,
-        outputs: usize,
-    ) -> Self {
-        let windows = Windows::new(
-            shape,
-            ChunkLimits {
-                floats: CHUNK_FLOATS,
-                pixels: CHUNK_PIXELS,
-                chunks: 1,
-            },
-        );
-        let by_run = |run| {
-            tiles(windows.run_len, kernels.max_rows()).map(move |(first, rows)| (run, first, rows))
-        };
+    pub fn new(kernels: &'static Kernels, threads: usize, shape: WindowShape, outputs: usize) -> Self {
+        let windows = Windows::new(shape, ChunkLimits { floats: CHUNK_FLOATS, pixels: CHUNK_PIXELS, chunks: 1 });
+        let by_run = |run| tiles(windows.run_len, kernels.max_rows()).map(move |(first, rows)| (run, first, rows));
         let tiles = (0..windows.runs.len()).flat_map(by_run).collect();
         Self {
             kernels,
@@ -136,13 +122,7 @@ impl Pass<'_> {
                     self.add_bias(packed, channels.clone(), chunk_index == 0);
                 }
                 let windows = g.windows.loaded(self.input, &chunk, copy);
-                self.tiles(
-                    first_tile..end_tile,
-                    windows,
-                    packed,
-                    channels,
-                    chunk_index == 0,
-                );
+                self.tiles(first_tile..end_tile, windows, packed, channels, chunk_index == 0);
             }
         }
     }
@@ -155,10 +135,7 @@ impl Pass<'_> {
         let pixels = g.windows.pixels_in(chunk);
         let k = g.groups * g.outputs;
         let packed = &mut packed[..pixels * width];
-        for (to, from) in packed
-            .chunks_exact_mut(width)
-            .zip(self.output_gradient[first * k..].chunks_exact(k))
-        {
+        for (to, from) in packed.chunks_exact_mut(width).zip(self.output_gradient[first * k..].chunks_exact(k)) {
             let (to, padding) = to.split_at_mut(channels.len());
             to.copy_from_slice(&from[channels.clone()]);
             padding.fill(0.0);
@@ -172,9 +149,7 @@ impl Pass<'_> {
             return;
         };
         // SAFETY: only the worker with the panel's first tile writes these channels.
-        let bias = unsafe {
-            std::slice::from_raw_parts_mut(bias.ptr().add(channels.start), channels.len())
-        };
+        let bias = unsafe { std::slice::from_raw_parts_mut(bias.ptr().add(channels.start), channels.len()) };
         if first {
             bias.fill(0.0);
         }
@@ -189,14 +164,7 @@ impl Pass<'_> {
         }
     }
 
-    fn tiles(
-        &self,
-        tiles: Range<usize>,
-        windows: &[f32],
-        packed: &[f32],
-        channels: Range<usize>,
-        first: bool,
-    ) {
+    fn tiles(&self, tiles: Range<usize>, windows: &[f32], packed: &[f32], channels: Range<usize>, first: bool) {
         let g = self.gradient;
         let k = g.groups * g.outputs;
         let width = g.kernels.width(channels.len());
@@ -207,10 +175,7 @@ impl Pass<'_> {
                 steps: &g.windows.pixels[..packed.len() / width],
                 rows,
                 panel: packed.as_ptr(),
-                output: self
-                    .weight_gradient
-                    .ptr()
-                    .wrapping_add(weight_row * k + channels.start),
+                output: self.weight_gradient.ptr().wrapping_add(weight_row * k + channels.start),
                 output_pitch: k,
                 columns: channels.len(),
                 write: if first { Write::Store } else { Write::Add },

@@ -67,15 +67,8 @@ impl Windows {
     pub fn new(shape: WindowShape, limits: ChunkLimits) -> Self {
         let group_c = shape.c / shape.groups;
         let padded = [0, 1].map(|d| (shape.out[d] - 1) * shape.stride[d] + shape.taps[d]);
-        let in_place = shape.groups == 1
-            && shape.origin == [0, 0]
-            && padded[0] <= shape.h
-            && padded[1] <= shape.w;
-        let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place {
-            group_c + 16
-        } else {
-            group_c
-        };
+        let in_place = shape.groups == 1 && shape.origin == [0, 0] && padded[0] <= shape.h && padded[1] <= shape.w;
+        let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place { group_c + 16 } else { group_c };
         let row_pitch = pixel_pitch * if in_place { shape.w } else { padded[1] };
         let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch);
         let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.taps[0];
@@ -85,10 +78,7 @@ impl Windows {
             (runs, shape.taps[1] * group_c)
         } else {
             let taps = (0..shape.taps[0]).flat_map(|r| (0..shape.taps[1]).map(move |s| (r, s)));
-            (
-                taps.map(|(r, s)| r * row_pitch + s * pixel_pitch).collect(),
-                group_c,
-            )
+            (taps.map(|(r, s)| r * row_pitch + s * pixel_pitch).collect(), group_c)
         };
         let mut windows = Self {
             shape,
@@ -108,10 +98,8 @@ impl Windows {
     /// The place of each pixel of a full chunk, given the distances of pixels, rows and images.
     pub fn full_chunk(&self, pixel: usize, row: usize, image: usize) -> Vec<usize> {
         let cols = self.shape.out[1];
-        let rows = (0..self.images_per_chunk)
-            .flat_map(|i| (0..self.rows_per_chunk).map(move |r| i * image + r * row));
-        rows.flat_map(|start| (0..cols).map(move |q| start + q * pixel))
-            .collect()
+        let rows = (0..self.images_per_chunk).flat_map(|i| (0..self.rows_per_chunk).map(move |r| i * image + r * row));
+        rows.flat_map(|start| (0..cols).map(move |q| start + q * pixel)).collect()
     }
 
     fn bands(&self) -> usize {
@@ -144,11 +132,7 @@ impl Windows {
 
     /// Numbers of the copy that [`load`](Self::load) makes.
     pub fn copy_len(&self) -> usize {
-        if self.in_place {
-            0
-        } else {
-            self.images_per_chunk * self.pitch[2]
-        }
+        if self.in_place { 0 } else { self.images_per_chunk * self.pitch[2] }
     }
 
     /// What [`pixels`](Self::pixels) count from, once the chunk is loaded.
@@ -212,9 +196,7 @@ impl Windows {
 fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize) -> (usize, usize) {
     let rows = shape.out[0];
     let input_rows = (limits.floats / row_pitch).saturating_sub(shape.taps[0]);
-    let most = (input_rows / shape.stride[0] + 1)
-        .min(limits.pixels / shape.out[1])
-        .clamp(1, rows);
+    let most = (input_rows / shape.stride[0] + 1).min(limits.pixels / shape.out[1]).clamp(1, rows);
     let for_all_threads = limits.chunks.div_ceil(shape.n).min(rows);
     let bands = rows.div_ceil(most).max(for_all_threads);
     if bands > 1 {
@@ -223,8 +205,5 @@ fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize) -> (us
     let image = ((rows - 1) * shape.stride[0] + shape.taps[0]) * row_pitch;
     let fitting = (limits.floats / image).max(1);
     let wanted = ENOUGH_PIXELS.div_ceil(rows * shape.out[1]);
-    (
-        wanted.min(fitting).min((shape.n / limits.chunks).max(1)),
-        rows,
-    )
+    (wanted.min(fitting).min((shape.n / limits.chunks).max(1)), rows)
 }

@@ -2,19 +2,12 @@
 
 use super::Fc;
 use crate::device::cpu::microkernel::{AXPY_ROWS, AxpyTile, DotTile, Kernels};
-use crate::device::cpu::parallel::{Shared, each, part, share};
+use crate::device::cpu::tasks::{Shared, each, part, share};
 
 /// Weight rows of a forward task: some hundred kilobytes.
 const TASK_ROWS: usize = 48;
 
-pub(super) fn forward(
-    fc: &Fc,
-    kernels: &Kernels,
-    x: &[f32],
-    w: &[f32],
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-) {
+pub(super) fn forward(fc: &Fc, kernels: &Kernels, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let (inputs, outputs) = (fc.inputs, fc.outputs);
     let y = Shared::new(y);
     share(
@@ -45,14 +38,7 @@ pub(super) fn forward(
     );
 }
 
-pub(super) fn backward_data(
-    fc: &Fc,
-    kernels: &Kernels,
-    dy: &[f32],
-    w: &[f32],
-    dx: &mut [f32],
-    accumulate: bool,
-) {
+pub(super) fn backward_data(fc: &Fc, kernels: &Kernels, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool) {
     let (inputs, outputs) = (fc.inputs, fc.outputs);
     if !accumulate {
         dx.fill(0.0);

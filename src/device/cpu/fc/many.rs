@@ -3,9 +3,10 @@
 //! Weights are far larger than activations: the small matrix is packed as panels, and the weights are read once.
 
 use super::Fc;
+use crate::device::cpu::conv::Workspace;
 use crate::device::cpu::microkernel::{ColumnTile, Kernels, RowTile, Write, tiles};
-use crate::device::cpu::parallel::{Scratch, Shared, share};
 use crate::device::cpu::simd::end_stream;
+use crate::device::cpu::tasks::{Scratch, Shared, share};
 use std::ops::Range;
 
 /// Inputs of a block of the forward product: fourteen weight rows of it fill half of L1.
@@ -21,15 +22,15 @@ const STREAM_BYTES: usize = 8 << 20;
 /// Rows of a forward block lie this much further apart than they are long, so that they do not compete for cache sets.
 const ROW_PADDING: usize = 16;
 
-pub(super) fn workspace_floats(fc: &Fc, kernels: &Kernels) -> usize {
-    let panels = |columns: usize, steps: usize| {
-        columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps
-    };
-    let forward = Scratch::need(panels(fc.n, fc.inputs))
-        + Scratch::need(fc.threads * forward_worker_floats(fc, kernels));
-    let backward_data = Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS));
-    let backward_weights = Scratch::need(panels(fc.inputs, fc.n));
-    forward.max(backward_data).max(backward_weights)
+pub(super) fn workspace(fc: &Fc, kernels: &Kernels) -> Workspace {
+    let panels = |columns: usize, steps: usize| columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps;
+    let few = fc.n <= kernels.max_images();
+    let packed_x = Scratch::need(panels(fc.n, fc.inputs));
+    Workspace {
+        forward: if few { 0 } else { packed_x + Scratch::need(fc.threads * forward_worker_floats(fc, kernels)) },
+        backward_data: if few { 0 } else { Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS)) },
+        backward_weights: Scratch::need(panels(fc.inputs, fc.n)),
+    }
 }
 
 /// A block of weight rows, and the outputs of these rows for all images.
@@ -68,9 +69,7 @@ fn pack(
                 if strides[1] == 1 {
                     to.copy_from_slice(&from[..count]);
                 } else {
-                    to.iter_mut()
-                        .zip(from.iter().step_by(strides[1]))
-                        .for_each(|(to, from)| *to = *from);
+                    to.iter_mut().zip(from.iter().step_by(strides[1])).for_each(|(to, from)| *to = *from);
                 }
                 padding.fill(0.0);
             }
@@ -98,35 +97,24 @@ pub(super) fn forward(
     let (packed, y) = (&*packed, Shared::new(y));
     let state = |worker| {
         // SAFETY: each worker takes the piece of its own number.
-        let mut scratch =
-            Scratch::new(unsafe { workers.part(worker, forward_worker_floats(fc, kernels)) });
-        (
-            scratch.take(max_rows * (FORWARD_INPUTS + ROW_PADDING)),
-            scratch.take(max_rows * panels * full),
-        )
+        let mut scratch = Scratch::new(unsafe { workers.part(worker, forward_worker_floats(fc, kernels)) });
+        (scratch.take(max_rows * (FORWARD_INPUTS + ROW_PADDING)), scratch.take(max_rows * panels * full))
     };
-    share(
-        fc.threads,
-        fc.outputs.div_ceil(max_rows),
-        state,
-        |(block, result), task| {
-            let rows = task * max_rows..fc.outputs.min((task + 1) * max_rows);
-            for first in (0..fc.inputs).step_by(FORWARD_INPUTS) {
-                let inputs = first..fc.inputs.min(first + FORWARD_INPUTS);
-                load_rows(w, fc.inputs, rows.clone(), inputs.clone(), block);
-                forward_block(fc, kernels, block, packed, rows.len(), inputs, result);
+    share(fc.threads, fc.outputs.div_ceil(max_rows), state, |(block, result), task| {
+        let rows = task * max_rows..fc.outputs.min((task + 1) * max_rows);
+        for first in (0..fc.inputs).step_by(FORWARD_INPUTS) {
+            let inputs = first..fc.inputs.min(first + FORWARD_INPUTS);
+            load_rows(w, fc.inputs, rows.clone(), inputs.clone(), block);
+            forward_block(fc, kernels, block, packed, rows.len(), inputs, result);
+        }
+        for (m, row) in rows.enumerate() {
+            let bias = bias.map_or(0.0, |bias| bias[row]);
+            for n in 0..fc.n {
+                // SAFETY: no other task writes this output.
+                unsafe { *y.ptr().add(n * fc.outputs + row) = result[m * panels * full + n] + bias };
             }
-            for (m, row) in rows.enumerate() {
-                let bias = bias.map_or(0.0, |bias| bias[row]);
-                for n in 0..fc.n {
-                    // SAFETY: no other task writes this output.
-                    unsafe {
-                        *y.ptr().add(n * fc.outputs + row) = result[m * panels * full + n] + bias
-                    };
-                }
-            }
-        },
-    );
+        }
+    });
 }
 
 /// Copies some inputs of some weight rows.
@@ -184,35 +172,14 @@ pub(super) fn backward_data(
     let dx = Shared::new(dx);
     // SAFETY: each worker takes the piece of its own number.
     let state = |worker| unsafe { blocks.part(worker, piece) };
-    share(
-        fc.threads,
-        fc.inputs.div_ceil(BLOCK_INPUTS),
-        state,
-        |block, task| {
-            let inputs = task * BLOCK_INPUTS..fc.inputs.min((task + 1) * BLOCK_INPUTS);
-            for first in (0..fc.outputs).step_by(BLOCK_OUTPUTS) {
-                let outputs = first..fc.outputs.min(first + BLOCK_OUTPUTS);
-                load_panels(
-                    kernels,
-                    w,
-                    fc.inputs,
-                    outputs.clone(),
-                    inputs.clone(),
-                    block,
-                );
-                backward_data_block(
-                    fc,
-                    kernels,
-                    block,
-                    dy,
-                    outputs,
-                    inputs.clone(),
-                    dx,
-                    accumulate || first > 0,
-                );
-            }
-        },
-    );
+    share(fc.threads, fc.inputs.div_ceil(BLOCK_INPUTS), state, |block, task| {
+        let inputs = task * BLOCK_INPUTS..fc.inputs.min((task + 1) * BLOCK_INPUTS);
+        for first in (0..fc.outputs).step_by(BLOCK_OUTPUTS) {
+            let outputs = first..fc.outputs.min(first + BLOCK_OUTPUTS);
+            load_panels(kernels, w, fc.inputs, outputs.clone(), inputs.clone(), block);
+            backward_data_block(fc, kernels, block, dy, outputs, inputs.clone(), dx, accumulate || first > 0);
+        }
+    });
 }
 
 /// Copies a block of the weights as panels `[panel][output][width]`.
@@ -285,11 +252,7 @@ pub(super) fn backward_weights(
     let packed = Scratch::new(workspace).take(fc.inputs.div_ceil(full) * full * fc.n);
     pack(fc, kernels, x, fc.inputs, fc.n, [fc.inputs, 1], packed);
     let whole_lines = fc.inputs.is_multiple_of(full) && dw.as_ptr().align_offset(64) == 0;
-    let write = if whole_lines && size_of_val(dw) > STREAM_BYTES {
-        Write::Stream
-    } else {
-        Write::Store
-    };
+    let write = if whole_lines && size_of_val(dw) > STREAM_BYTES { Write::Stream } else { Write::Store };
     let (packed, dw) = (&*packed, Shared::new(dw));
     let max_rows = kernels.max_rows();
     share(

@@ -8,6 +8,7 @@
 mod few;
 mod many;
 
+use super::conv::Workspace;
 use super::gemm::{Matrix, multiply};
 use super::microkernel::Kernels;
 use super::simd::Isa;
@@ -28,15 +29,7 @@ impl Fc {
     /// Plans a layer for `n` images, `threads` threads and an instruction set that this CPU supports.
     pub fn new(n: usize, inputs: usize, outputs: usize, threads: usize, isa: Isa) -> Self {
         let images = (0..n).map(|image| image * outputs).collect();
-        Self {
-            n,
-            inputs,
-            outputs,
-            threads,
-            isa,
-            kernels: Kernels::of(isa),
-            images,
-        }
+        Self { n, inputs, outputs, threads, isa, kernels: Kernels::of(isa), images }
     }
 
     /// What the CSV calls the algorithm.
@@ -48,67 +41,37 @@ impl Fc {
         }
     }
 
+    pub fn workspace(&self) -> Workspace {
+        self.kernels.map_or(Workspace::default(), |kernels| many::workspace(self, kernels))
+    }
+
     /// The scratch memory that serves every phase, in f32.
     pub fn workspace_floats(&self) -> usize {
-        self.kernels
-            .map_or(0, |kernels| many::workspace_floats(self, kernels))
+        self.workspace().most()
     }
 
     /// `y = x · wᵀ + bias`.
-    pub fn forward(
-        &self,
-        x: &[f32],
-        w: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        workspace: &mut [f32],
-    ) {
+    pub fn forward(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32], workspace: &mut [f32]) {
         self.check(x, w, y, bias);
         match self.kernels {
-            Some(kernels) if self.n <= kernels.max_images() => {
-                few::forward(self, kernels, x, w, bias, y)
-            }
+            Some(kernels) if self.n <= kernels.max_images() => few::forward(self, kernels, x, w, bias, y),
             Some(kernels) => many::forward(self, kernels, x, w, bias, y, workspace),
             None => {
                 if let Some(bias) = bias {
-                    y.chunks_exact_mut(self.outputs)
-                        .for_each(|y| y.copy_from_slice(bias));
+                    y.chunks_exact_mut(self.outputs).for_each(|y| y.copy_from_slice(bias));
                 }
-                multiply(
-                    self.input(x),
-                    self.weights(w).transposed(),
-                    y,
-                    self.outputs,
-                    bias.is_some(),
-                    self.threads,
-                );
+                multiply(self.input(x), self.weights(w).transposed(), y, self.outputs, bias.is_some(), self.threads);
             }
         }
     }
 
     /// The gradient of the input, from the output's gradient `dy`; added to `dx` if `accumulate`.
-    pub fn backward_data(
-        &self,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
-        accumulate: bool,
-        workspace: &mut [f32],
-    ) {
+    pub fn backward_data(&self, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: bool, workspace: &mut [f32]) {
         self.check(dx, w, dy, None);
         match self.kernels {
-            Some(kernels) if self.n <= kernels.max_images() => {
-                few::backward_data(self, kernels, dy, w, dx, accumulate)
-            }
+            Some(kernels) if self.n <= kernels.max_images() => few::backward_data(self, kernels, dy, w, dx, accumulate),
             Some(kernels) => many::backward_data(self, kernels, dy, w, dx, accumulate, workspace),
-            None => multiply(
-                self.output(dy),
-                self.weights(w),
-                dx,
-                self.inputs,
-                accumulate,
-                self.threads,
-            ),
+            None => multiply(self.output(dy), self.weights(w), dx, self.inputs, accumulate, self.threads),
         }
     }
 
@@ -124,14 +87,7 @@ impl Fc {
         self.check(x, dw, dy, dbias.as_deref());
         match self.kernels {
             Some(kernels) => many::backward_weights(self, kernels, x, dy, dw, workspace),
-            None => multiply(
-                self.output(dy).transposed(),
-                self.input(x),
-                dw,
-                self.inputs,
-                false,
-                self.threads,
-            ),
+            None => multiply(self.output(dy).transposed(), self.input(x), dw, self.inputs, false, self.threads),
         }
         if let Some(dbias) = dbias {
             dbias.fill(0.0);
@@ -155,13 +111,8 @@ impl Fc {
 
     /// The kernels trust these lengths.
     fn check(&self, x: &[f32], w: &[f32], y: &[f32], bias: Option<&[f32]>) {
-        let Self {
-            n, inputs, outputs, ..
-        } = *self;
-        assert_eq!(
-            [x.len(), w.len(), y.len()],
-            [n * inputs, outputs * inputs, n * outputs]
-        );
+        let Self { n, inputs, outputs, .. } = *self;
+        assert_eq!([x.len(), w.len(), y.len()], [n * inputs, outputs * inputs, n * outputs]);
         assert!(bias.is_none_or(|bias| bias.len() == outputs));
     }
 }

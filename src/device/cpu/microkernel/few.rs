@@ -109,8 +109,7 @@ pub(super) unsafe fn axpy_tile<V: Vector, const IMAGES: usize>(tile: &AxpyTile) 
                 let to = tile.output.add(n * tile.output_pitch + whole);
                 let mut sum = V::load_part(to, rest);
                 for m in 0..AXPY_ROWS {
-                    sum = V::load_part(weights[m].add(whole), rest)
-                        .mul_add(V::splat(&factors[n][m]), sum);
+                    sum = V::load_part(weights[m].add(whole), rest).mul_add(V::splat(&factors[n][m]), sum);
                 }
                 sum.store_part(to, rest);
             }

@@ -105,11 +105,7 @@ impl Kernels {
 
     /// The width of a panel that holds `columns` columns, at most [`max_width`](Self::max_width).
     pub fn width(&self, columns: usize) -> usize {
-        if columns > self.lanes {
-            2 * self.lanes
-        } else {
-            self.lanes
-        }
+        if columns > self.lanes { 2 * self.lanes } else { self.lanes }
     }
 
     /// # Safety
@@ -203,11 +199,7 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
                 panel = panel.add(VECTORS * V::LANES);
             }
         }
-        let write = if tile.accumulate {
-            Write::Add
-        } else {
-            Write::Store
-        };
+        let write = if tile.accumulate { Write::Add } else { Write::Store };
         let results = settled(&acc);
         for m in 0..ROWS {
             let to = tile.output.add(*tile.output_rows.get_unchecked(m));
@@ -247,9 +239,7 @@ unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: 
 /// A copy of the accumulators to write out in a loop: one that is not unrolled indexes memory, and would keep the
 /// accumulators there all along.
 #[inline(always)]
-fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    acc: &[[V; VECTORS]; ROWS],
-) -> [[V; VECTORS]; ROWS] {
+fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(acc: &[[V; VECTORS]; ROWS]) -> [[V; VECTORS]; ROWS] {
     let mut copy = *acc;
     for m in 0..ROWS {
         for v in 0..VECTORS {
@@ -260,12 +250,7 @@ fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(
 }
 
 #[inline(always)]
-unsafe fn write_row<V: Vector, const VECTORS: usize>(
-    acc: &[V; VECTORS],
-    to: *mut f32,
-    columns: usize,
-    write: Write,
-) {
+unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mut f32, columns: usize, write: Write) {
     // SAFETY: `columns` numbers from `to` are the caller's to write.
     unsafe {
         for (v, &value) in acc.iter().enumerate() {
