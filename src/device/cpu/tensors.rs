@@ -202,7 +202,7 @@ impl Session for CpuSession {
         }
         let (name, floats) = match &self.layers[op.layer] {
             Layer::Conv(conv) => (conv.algorithm(), conv.workspace().of(op.phase)),
-            Layer::Fc(fc) => (fc.algorithm(), fc.workspace_floats()),
+            Layer::Fc(fc) => (fc.algorithm(), fc.workspace().of(op.phase)),
             Layer::Relu
             | Layer::MaxPool(..)
             | Layer::AvgPool(_)

@@ -31,7 +31,7 @@ enum Algorithm {
 }
 
 /// Scratch memory of each phase, in f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
     pub forward: usize,
     pub backward_data: usize,
@@ -46,6 +46,11 @@ impl Workspace {
             Phase::BackwardWeights => self.backward_weights,
             Phase::WeightUpdate => 0,
         }
+    }
+
+    /// What serves every phase.
+    pub fn most(&self) -> usize {
+        self.forward.max(self.backward_data).max(self.backward_weights)
     }
 }
 
@@ -84,8 +89,7 @@ impl Conv {
 
     /// The scratch memory that serves every phase, in f32.
     pub fn workspace_floats(&self) -> usize {
-        let Workspace { forward, backward_data, backward_weights } = self.workspace();
-        forward.max(backward_data).max(backward_weights)
+        self.workspace().most()
     }
 
     /// `y = x ∗ w + bias`.

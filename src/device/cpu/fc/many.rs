@@ -3,6 +3,7 @@
 //! Weights are far larger than activations: the small matrix is packed as panels, and the weights are read once.
 
 use super::Fc;
+use crate::device::cpu::conv::Workspace;
 use crate::device::cpu::microkernel::{ColumnTile, Kernels, RowTile, Write, tiles};
 use crate::device::cpu::simd::end_stream;
 use crate::device::cpu::tasks::{Scratch, Shared, share};
@@ -21,13 +22,15 @@ const STREAM_BYTES: usize = 8 << 20;
 /// Rows of a forward block lie this much further apart than they are long, so that they do not compete for cache sets.
 const ROW_PADDING: usize = 16;
 
-pub(super) fn workspace_floats(fc: &Fc, kernels: &Kernels) -> usize {
+pub(super) fn workspace(fc: &Fc, kernels: &Kernels) -> Workspace {
     let panels = |columns: usize, steps: usize| columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps;
-    let forward =
-        Scratch::need(panels(fc.n, fc.inputs)) + Scratch::need(fc.threads * forward_worker_floats(fc, kernels));
-    let backward_data = Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS));
-    let backward_weights = Scratch::need(panels(fc.inputs, fc.n));
-    forward.max(backward_data).max(backward_weights)
+    let few = fc.n <= kernels.max_images();
+    let packed_x = Scratch::need(panels(fc.n, fc.inputs));
+    Workspace {
+        forward: if few { 0 } else { packed_x + Scratch::need(fc.threads * forward_worker_floats(fc, kernels)) },
+        backward_data: if few { 0 } else { Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS)) },
+        backward_weights: Scratch::need(panels(fc.inputs, fc.n)),
+    }
 }
 
 /// A block of weight rows, and the outputs of these rows for all images.

@@ -8,6 +8,7 @@
 mod few;
 mod many;
 
+use super::conv::Workspace;
 use super::gemm::{Matrix, multiply};
 use super::microkernel::Kernels;
 use super::simd::Isa;
@@ -40,9 +41,13 @@ impl Fc {
         }
     }
 
+    pub fn workspace(&self) -> Workspace {
+        self.kernels.map_or(Workspace::default(), |kernels| many::workspace(self, kernels))
+    }
+
     /// The scratch memory that serves every phase, in f32.
     pub fn workspace_floats(&self) -> usize {
-        self.kernels.map_or(0, |kernels| many::workspace_floats(self, kernels))
+        self.workspace().most()
     }
 
     /// `y = x · wᵀ + bias`.
