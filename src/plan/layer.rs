@@ -25,14 +25,14 @@ impl Fault {
     pub fn explain(self, model: &Model, options: Options) -> PlanError {
         let (index, message) = match self {
             Fault::Layer(index, message) => (index, message),
-            Fault::TooSmall(index, message) => match least_image(model, options) {
-                Some(least) => {
-                    let [h, w] = options.image.unwrap_or([model.input[1], model.input[2]]);
+            Fault::TooSmall(index, message) => match (least_image(model, options), options.image) {
+                (Some(least), Some([h, w])) => {
                     let layer = &model.layers[index].name;
                     let least = format!("at `{layer}` the {message}; the least that fits is {least}");
                     return PlanError::ImageTooSmall { model: model.name.clone(), h, w, least };
                 }
-                None => (index, message),
+                (Some(least), None) => (index, format!("{message}; the least image that fits is {least}x{least}")),
+                (None, _) => (index, message),
             },
         };
         let Layer { name, line, .. } = &model.layers[index];

@@ -4,3 +4,4 @@ mod bad_input;
 mod ending;
 mod folder;
 mod program;
+mod verify;
