@@ -76,22 +76,6 @@ impl Device for TestDevice {
         }))
     }
 
-    fn layout(&self) -> Layout {
-        Layout::Nchw
-    }
-
-    fn launch(&self) -> Launch {
-        Launch::Direct
-    }
-
-    fn threads(&self) -> Option<usize> {
-        None
-    }
-
-    fn default_batches(&self) -> &'static [usize] {
-        &[1]
-    }
-
     fn enter(&self, work: &mut (dyn FnMut() + Send)) {
         work();
     }
