@@ -28,10 +28,8 @@ use crate::plan::{Options, Phase, Plan};
 use crate::step::Step;
 use key::Key;
 
-/// Bounds of what a whole step gives, in f32: the loss (and outputs), the updated parameters, and gradients, which a few
-/// flipped ReLUs may move by 1e-3.
+/// Bounds of what a whole step gives, in f32: the loss (and outputs), and gradients, which a few flipped ReLUs may move by 1e-3.
 const LOSS_BOUND: f64 = 1e-4;
-const WEIGHT_BOUND: f64 = 1e-5;
 const GRADIENT_BOUND: f64 = 1e-2;
 
 /// A loss below this is held against it: −log p cannot be better than the rounding of p, which is near one.
@@ -118,6 +116,18 @@ fn phase_bound(precision: Precision) -> f64 {
     }
 }
 
+/// Bound of the parameters that a whole step leaves, in f32: that of a phase, and what [`GRADIENT_BOUND`] admits of the update.
+fn updated_bound(before: &[f32], after: impl Fn(usize) -> f64) -> f64 {
+    let (mut update, mut updated) = (0.0, 0.0);
+    for (index, &before) in before.iter().enumerate() {
+        let after = after(index);
+        update += (after - f64::from(before)).powi(2);
+        updated += after * after;
+    }
+    let share = if updated > 0.0 { (update / updated).sqrt() } else { 0.0 };
+    phase_bound(Precision::F32) + GRADIENT_BOUND * share
+}
+
 /// Verifies a device in one precision.
 pub fn run(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
     match &request.reference {
@@ -141,13 +151,7 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
         let initial = whole_step::Initial::read(session, &step.plan)?;
         let mut rows = phases.run(session)?;
         if precision == Precision::F32 {
-            let whole = whole_step::WholeStep {
-                plan: &step.plan,
-                training: &training,
-                initial,
-                loss_bound: LOSS_BOUND,
-                weight_bound: WEIGHT_BOUND,
-            };
+            let whole = whole_step::WholeStep { plan: &step.plan, training: &training, initial };
             rows.extend(whole.check(session)?);
         }
         Ok(rows)

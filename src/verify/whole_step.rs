@@ -8,7 +8,7 @@ use super::error::relative_error;
 use super::key::{Key, Part};
 use super::operands::{in_f64, labels};
 use super::reference::{self, Operands};
-use super::{LEAST_LOSS, Row, phases, start};
+use super::{LEAST_LOSS, LOSS_BOUND, Row, phases, start, updated_bound};
 use crate::device::{DeviceError, Session, Tensor, Training};
 use crate::model::{Kind, Source};
 use crate::plan::{LayerPlan, Phase, Plan};
@@ -39,8 +39,6 @@ pub struct WholeStep<'a> {
     pub plan: &'a Plan,
     pub training: &'a Training,
     pub initial: Initial,
-    pub loss_bound: f64,
-    pub weight_bound: f64,
 }
 
 /// The forward pass: all that the backward pass needs.
@@ -59,7 +57,7 @@ impl WholeStep<'_> {
         let activations = self.forward(session)?;
         let loss = session.read(Tensor::Loss)?;
         let error = relative_error(&loss, |_| activations.loss, |_| true, LEAST_LOSS);
-        let mut rows = vec![Row::new(self.plan, self.plan.loss(), None, Key::Loss, error, self.loss_bound)];
+        let mut rows = vec![Row::new(self.plan, self.plan.loss(), None, Key::Loss, error, LOSS_BOUND)];
         let mut updates = self.backward(session, &activations)?;
         updates.sort_by_key(|&(layer, _)| layer);
         rows.extend(updates.into_iter().map(|(_, row)| row));
@@ -130,7 +128,7 @@ impl WholeStep<'_> {
             reference::update(self.training, f64::from(before[index]), gradient[index], momentum).0
         };
         let error = relative_error(&actual, expected, |_| true, 0.0);
-        Ok(Row::new(self.plan, layer, None, key, error, self.weight_bound))
+        Ok(Row::new(self.plan, layer, None, key, error, updated_bound(before, expected)))
     }
 }
 

@@ -5,6 +5,8 @@
 mod contents;
 mod file;
 mod passes;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 

@@ -17,7 +17,7 @@ use crate::step::{Op, Step};
 use crate::verify::error::relative_error;
 use crate::verify::key::{Key, Part, memory_of};
 use crate::verify::operands::DeviceOperands;
-use crate::verify::{GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, Row, WEIGHT_BOUND, phase_bound, reference};
+use crate::verify::{GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, Row, phase_bound, reference, updated_bound};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -76,7 +76,10 @@ impl Pass<'_> {
         let tensor = key.tensor(&self.step.plan);
         let expected = self.exported.values(key)?;
         let row = match compares {
-            true => Some(self.compare(op, key, &session.read(tensor)?, &expected, caveats)),
+            true => {
+                let bound = self.bound(key, &expected)?;
+                Some(self.compare(op, key, &session.read(tensor)?, &expected, bound, caveats))
+            }
             false => None,
         };
         if replaces {
@@ -85,7 +88,7 @@ impl Pass<'_> {
         Ok(row)
     }
 
-    fn compare(&self, op: Op, key: Key, actual: &[f32], expected: &[f32], caveats: &Caveats) -> Row {
+    fn compare(&self, op: Op, key: Key, actual: &[f32], expected: &[f32], bound: f64, caveats: &Caveats) -> Row {
         let least_norm = match key {
             Key::Loss => LEAST_LOSS,
             _ => caveats.least_norms.get(&key).copied().unwrap_or(0.0),
@@ -93,11 +96,20 @@ impl Pass<'_> {
         let ties = caveats.ties.get(&key);
         let counted = |index: usize| ties.is_none_or(|ties| !ties[index]);
         let error = relative_error(actual, |index| f64::from(expected[index]), counted, least_norm);
-        let (phase, bound) = match self.scope {
-            Scope::EachPhase => (Some(op.phase), phase_bound(self.precision)),
-            Scope::WholeStep => (None, whole_step_bound(key)),
-        };
+        let phase = (self.scope == Scope::EachPhase).then_some(op.phase);
         Row::new(&self.step.plan, op.layer, phase, key, error, bound)
+    }
+
+    fn bound(&mut self, key: Key, expected: &[f32]) -> Result<f64> {
+        Ok(match (self.scope, key) {
+            (Scope::EachPhase, _) => phase_bound(self.precision),
+            (Scope::WholeStep, Key::Updated(layer, part)) => {
+                let before = self.exported.values(Key::Parameter(layer, part))?;
+                updated_bound(&before, |index| f64::from(expected[index]))
+            }
+            (Scope::WholeStep, Key::OutputGradient(_) | Key::ImageGradient | Key::Gradient(..)) => GRADIENT_BOUND,
+            (Scope::WholeStep, _) => LOSS_BOUND,
+        })
     }
 
     /// The weight update by itself starts from the file's gradients.
@@ -185,13 +197,5 @@ impl Pass<'_> {
 
     fn layer(&self, index: usize) -> &LayerPlan {
         &self.step.plan.layers[index]
-    }
-}
-
-fn whole_step_bound(key: Key) -> f64 {
-    match key {
-        Key::Updated(..) => WEIGHT_BOUND,
-        Key::OutputGradient(_) | Key::ImageGradient | Key::Gradient(..) => GRADIENT_BOUND,
-        Key::Loss | Key::Output(_) | Key::Input | Key::Labels | Key::Parameter(..) | Key::Momentum(..) => LOSS_BOUND,
     }
 }

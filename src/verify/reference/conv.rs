@@ -1,10 +1,11 @@
 //! Convolution (cross-correlation) by its definition: y\[n,k,p,q\] = b\[k\] + Σ w\[k,c,r,s\] · x\[n, c, p·stride + r − pad, q·stride + s − pad\].
 //!
-//! Loops run over kernel positions, and for each over the part of an output row whose input lies inside the image, so that
-//! the innermost loop has no conditions and vectorises.
+//! Loops run over planes and kernel positions, and for each over the parts of output rows whose input lies inside the image,
+//! so that the innermost loop has no conditions and vectorises.
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::model::kind::Conv;
@@ -12,16 +13,14 @@ use crate::plan::Shape;
 
 /// `weights` is \[K, C/groups, R, S\], `biases` \[K\] or empty.
 pub fn forward(conv: &Conv, input: Shape, output: Shape, x: &[f64], weights: &[f64], biases: &[f64]) -> Vec<f64> {
-    let taps = Taps::new(conv, input, output);
+    let sizes = Sizes::new(conv, input, output);
     let mut y = vec![0.0; output.elements()];
-    y.par_chunks_mut(taps.output_plane).enumerate().for_each(|(index, plane)| {
-        let (n, k) = (index / conv.channels, index % conv.channels);
-        plane.fill(biases.get(k).copied().unwrap_or(0.0));
-        for (p, row) in plane.chunks_mut(taps.output_width).enumerate() {
-            for tap in taps.of(k).filter(|tap| tap.rows.contains(&p)) {
-                let input = &x[taps.input_at(n, &tap, p)..];
-                add_scaled(&mut row[tap.columns.clone()], weights[tap.weight], input, conv.stride.w);
-            }
+    y.par_chunks_mut(sizes.output_plane).enumerate().for_each(|(index, y)| {
+        let (n, k) = (index / output.c, index % output.c);
+        y.fill(biases.get(k).copied().unwrap_or(0.0));
+        for c in 0..sizes.group_channels {
+            let x = sizes.input_plane(x, n, sizes.first_channel(k) + c);
+            forward_plane(&sizes.positions, sizes.kernel(weights, k, c), x, y);
         }
     });
     y
@@ -29,22 +28,14 @@ pub fn forward(conv: &Conv, input: Shape, output: Shape, x: &[f64], weights: &[f
 
 /// dx\[n,c,h,w\]: every output whose window covers the element, times the weight at which it does.
 pub fn backward_data(conv: &Conv, input: Shape, output: Shape, weights: &[f64], dy: &[f64]) -> Vec<f64> {
-    let taps = Taps::new(conv, input, output);
+    let sizes = Sizes::new(conv, input, output);
     let mut dx = vec![0.0; input.elements()];
-    let group_planes = input.c / conv.groups * input.h * input.w;
-    dx.par_chunks_mut(group_planes).enumerate().for_each(|(index, planes)| {
-        let (n, group) = (index / conv.groups, index % conv.groups);
-        let first = index * group_planes;
-        let per_group = conv.channels / conv.groups;
-        for k in group * per_group..(group + 1) * per_group {
-            let dy = &dy[(n * conv.channels + k) * taps.output_plane..][..taps.output_plane];
-            for tap in taps.of(k) {
-                for p in tap.rows.clone() {
-                    let row = &dy[p * taps.output_width..][tap.columns.clone()];
-                    let dx = &mut planes[taps.input_at(n, &tap, p) - first..];
-                    spread_scaled(dx, weights[tap.weight], row, conv.stride.w);
-                }
-            }
+    dx.par_chunks_mut(sizes.input_plane).enumerate().for_each(|(index, dx)| {
+        let (n, c) = (index / input.c, index % input.c);
+        let group = c / sizes.group_channels;
+        for k in group * sizes.group_outputs..(group + 1) * sizes.group_outputs {
+            let kernel = sizes.kernel(weights, k, c % sizes.group_channels);
+            backward_data_plane(&sizes.positions, kernel, sizes.output_plane(dy, n, k), dx);
         }
     });
     dx
@@ -52,84 +43,142 @@ pub fn backward_data(conv: &Conv, input: Shape, output: Shape, weights: &[f64], 
 
 /// dw\[k,c,r,s\] = Σ over n, p, q of dy\[n,k,p,q\] times the input that the weight met there.
 pub fn backward_weights(conv: &Conv, input: Shape, output: Shape, x: &[f64], dy: &[f64]) -> Vec<f64> {
-    let taps = Taps::new(conv, input, output);
-    let mut dw = vec![0.0; output.c * taps.weights_per_output];
-    dw.par_chunks_mut(taps.weights_per_output).enumerate().for_each(|(k, dw)| {
+    let sizes = Sizes::new(conv, input, output);
+    let mut dw = vec![0.0; output.c * sizes.group_channels * sizes.positions.len()];
+    dw.par_chunks_mut(sizes.positions.len()).enumerate().for_each(|(index, dw)| {
+        let (k, c) = (index / sizes.group_channels, index % sizes.group_channels);
         for n in 0..input.n {
-            let dy = &dy[(n * conv.channels + k) * taps.output_plane..][..taps.output_plane];
-            for (dw, tap) in dw.iter_mut().zip(taps.of(k)) {
-                for p in tap.rows.clone() {
-                    let row = &dy[p * taps.output_width..][tap.columns.clone()];
-                    *dw += dot(row, &x[taps.input_at(n, &tap, p)..], conv.stride.w);
-                }
-            }
+            let x = sizes.input_plane(x, n, sizes.first_channel(k) + c);
+            backward_weights_plane(&sizes.positions, x, sizes.output_plane(dy, n, k), dw);
         }
     });
     dw
 }
 
-/// The weights of one output channel and the outputs for which each meets the image rather than its padding.
-struct Taps<'a> {
-    conv: &'a Conv,
-    input: Shape,
-    output_width: usize,
+/// y += one kernel over one plane.
+#[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
+fn forward_plane(positions: &[Position], kernel: &[f64], x: &[f64], y: &mut [f64]) {
+    for (position, &weight) in positions.iter().zip(kernel) {
+        for (output, input) in position.rows() {
+            let (y, x) = (&mut y[output], &x[input..]);
+            match position.stride {
+                1 => y.iter_mut().zip(x).for_each(|(y, x)| *y += weight * x),
+                stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, x)| *y += weight * x),
+            }
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
+fn backward_data_plane(positions: &[Position], kernel: &[f64], dy: &[f64], dx: &mut [f64]) {
+    for (position, &weight) in positions.iter().zip(kernel) {
+        for (output, input) in position.rows() {
+            let (dy, dx) = (&dy[output], &mut dx[input..]);
+            match position.stride {
+                1 => dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += weight * dy),
+                stride => dx.iter_mut().step_by(stride).zip(dy).for_each(|(dx, dy)| *dx += weight * dy),
+            }
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
+fn backward_weights_plane(positions: &[Position], x: &[f64], dy: &[f64], dw: &mut [f64]) {
+    for (position, dw) in positions.iter().zip(dw) {
+        for (output, input) in position.rows() {
+            let (dy, x) = (&dy[output], &x[input..]);
+            *dw += match position.stride {
+                1 => super::sums::dot(dy, &x[..dy.len()]),
+                stride => dy.iter().zip(x.iter().step_by(stride)).map(|(dy, x)| dy * x).sum(),
+            }
+        }
+    }
+}
+
+struct Sizes {
+    channels: usize,
+    outputs: usize,
+    group_channels: usize,
+    group_outputs: usize,
+    /// Elements in a plane.
+    input_plane: usize,
     output_plane: usize,
-    weights_per_output: usize,
-    /// Per kernel row, the output rows; per kernel column, the output columns.
-    rows: Vec<Range<usize>>,
-    columns: Vec<Range<usize>>,
+    /// In the order of the weights, \[R, S\].
+    positions: Vec<Position>,
 }
 
-/// One weight of one output channel.
-struct Tap {
-    /// Input channel, over all groups.
-    channel: usize,
-    kernel_row: usize,
-    kernel_column: usize,
-    /// Index into the weights.
-    weight: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+/// A place in the kernel, and what it meets.
+struct Position {
+    /// Rows and columns of the output for which it meets the image rather than its padding.
+    output_rows: Range<usize>,
+    output_columns: Range<usize>,
+    /// Where in the input plane it meets it first, and how far apart are the input's parts for neighbouring rows.
+    input_start: usize,
+    input_step: usize,
+    output_width: usize,
+    /// Distance of neighbouring outputs' inputs within a row.
+    stride: usize,
 }
 
-impl Taps<'_> {
-    fn new(conv: &Conv, input: Shape, output: Shape) -> Taps<'_> {
-        let Conv { kernel, stride, pad, .. } = *conv;
-        Taps {
-            conv,
-            input,
-            output_width: output.w,
+impl Sizes {
+    fn new(conv: &Conv, input: Shape, output: Shape) -> Sizes {
+        let Conv { kernel, stride, pad, groups, .. } = *conv;
+        let position = |row: usize, column: usize| {
+            let output_rows = reach(input.h, output.h, stride.h, pad.h, row);
+            let output_columns = reach(input.w, output.w, stride.w, pad.w, column);
+            // Where nothing is reached the start does not matter.
+            let first_row = (output_rows.start * stride.h + row).saturating_sub(pad.h);
+            let first_column = (output_columns.start * stride.w + column).saturating_sub(pad.w);
+            Position {
+                output_rows: if output_columns.is_empty() { 0..0 } else { output_rows },
+                output_columns,
+                input_start: first_row * input.w + first_column,
+                input_step: stride.h * input.w,
+                output_width: output.w,
+                stride: stride.w,
+            }
+        };
+        Sizes {
+            channels: input.c,
+            outputs: output.c,
+            group_channels: input.c / groups,
+            group_outputs: output.c / groups,
+            input_plane: input.h * input.w,
             output_plane: output.h * output.w,
-            weights_per_output: input.c / conv.groups * kernel.h * kernel.w,
-            rows: (0..kernel.h).map(|tap| reach(input.h, output.h, stride.h, pad.h, tap)).collect(),
-            columns: (0..kernel.w).map(|tap| reach(input.w, output.w, stride.w, pad.w, tap)).collect(),
+            positions: (0..kernel.h)
+                .flat_map(|row| (0..kernel.w).map(move |column| (row, column)))
+                .map(|(r, s)| position(r, s))
+                .collect(),
         }
     }
 
-    /// The taps of output channel `k` in the order of its weights, \[C/groups, R, S\].
-    fn of(&self, k: usize) -> impl Iterator<Item = Tap> + '_ {
-        let Conv { kernel, groups, channels, .. } = *self.conv;
-        let first_channel = k / (channels / groups) * (self.input.c / groups);
-        (0..self.weights_per_output).map(move |index| {
-            let (kernel_row, kernel_column) = (index / kernel.w % kernel.h, index % kernel.w);
-            Tap {
-                channel: first_channel + index / (kernel.h * kernel.w),
-                kernel_row,
-                kernel_column,
-                weight: k * self.weights_per_output + index,
-                rows: self.rows[kernel_row].clone(),
-                columns: self.columns[kernel_column].clone(),
-            }
-        })
+    fn input_plane<'a>(&self, x: &'a [f64], n: usize, c: usize) -> &'a [f64] {
+        &x[(n * self.channels + c) * self.input_plane..][..self.input_plane]
     }
 
-    /// Index of the input element that the first of the tap's columns meets in output row `p`, one of the tap's rows.
-    fn input_at(&self, n: usize, tap: &Tap, p: usize) -> usize {
-        let (Conv { stride, pad, .. }, input) = (self.conv, self.input);
-        let row = p * stride.h + tap.kernel_row - pad.h;
-        // Where no column is reached the place does not matter, but must exist.
-        let column = (tap.columns.start * stride.w + tap.kernel_column).saturating_sub(pad.w).min(input.w);
-        ((n * input.c + tap.channel) * input.h + row) * input.w + column
+    fn output_plane<'a>(&self, y: &'a [f64], n: usize, k: usize) -> &'a [f64] {
+        &y[(n * self.outputs + k) * self.output_plane..][..self.output_plane]
+    }
+
+    /// The first input channel that output channel `k` sees.
+    fn first_channel(&self, k: usize) -> usize {
+        k / self.group_outputs * self.group_channels
+    }
+
+    /// The weights between output channel `k` and the `c`-th channel of its group.
+    fn kernel<'a>(&self, weights: &'a [f64], k: usize, c: usize) -> &'a [f64] {
+        &weights[(k * self.group_channels + c) * self.positions.len()..][..self.positions.len()]
+    }
+}
+
+impl Position {
+    /// For each output row that is reached: the reached part of it, and the start of its input, as places in their planes.
+    #[inline(always)]
+    fn rows(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
+        self.output_rows.clone().enumerate().map(|(index, p)| {
+            let row = p * self.output_width;
+            (row + self.output_columns.start..row + self.output_columns.end, self.input_start + index * self.input_step)
+        })
     }
 }
 
@@ -138,31 +187,4 @@ fn reach(size: usize, outputs: usize, stride: usize, pad: usize, tap: usize) -> 
     let end = (size + pad).saturating_sub(tap).div_ceil(stride).min(outputs);
     let start = pad.saturating_sub(tap).div_ceil(stride).min(end);
     start..end
-}
-
-/// y\[q\] += a · x\[q·stride\]
-fn add_scaled(y: &mut [f64], a: f64, x: &[f64], stride: usize) {
-    if stride == 1 {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
-    } else {
-        y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, x)| *y += a * x);
-    }
-}
-
-/// x\[q·stride\] += a · y\[q\]
-fn spread_scaled(x: &mut [f64], a: f64, y: &[f64], stride: usize) {
-    if stride == 1 {
-        x.iter_mut().zip(y).for_each(|(x, y)| *x += a * y);
-    } else {
-        x.iter_mut().step_by(stride).zip(y).for_each(|(x, y)| *x += a * y);
-    }
-}
-
-/// Σ y\[q\] · x\[q·stride\], in as many partial sums as vectors hold.
-fn dot(y: &[f64], x: &[f64], stride: usize) -> f64 {
-    if stride == 1 {
-        super::sums::dot(y, &x[..y.len()])
-    } else {
-        y.iter().zip(x.iter().step_by(stride)).map(|(y, x)| y * x).sum()
-    }
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::plan::Shape;
 
 /// Σ a · b, in as many partial sums as keep vector units busy.
+#[inline(always)]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 8;
     let (mut a, mut b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
