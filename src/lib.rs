@@ -2,7 +2,8 @@
 //!
 //! Data flows one way:
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
-//! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say).
+//! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say) → [`report`] (rows, files, tables).
+//! [`verify`] checks a device's arithmetic; [`commands`] put the parts together for [`cli`].
 
 pub mod cli;
 pub mod commands;

@@ -6,7 +6,7 @@ pub mod options;
 use options::{Choice, Launch, Layout, Options};
 
 use crate::plan::Phase;
-use crate::step::{Op, Step};
+use crate::step::{Op, Runner, Step};
 
 /// Opens the chosen device.
 pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, DeviceError> {
@@ -68,22 +68,8 @@ pub trait Device: Sync {
     fn ceilings(&self) -> Result<Ceilings, DeviceError>;
 }
 
-/// A plan made real on a device.
-///
-/// A step is `begin`, any number of `run` and `mark`, `end`. Nothing is allocated, searched or logged between.
-pub trait Session: Send {
-    /// Begins a step: new dropout masks, no marks.
-    fn begin(&mut self) -> Result<(), DeviceError>;
-
-    /// Notes a point in the device's own time.
-    fn mark(&mut self) -> Result<(), DeviceError>;
-
-    /// Does one phase of one layer.
-    fn run(&mut self, op: Op) -> Result<(), DeviceError>;
-
-    /// Ends the step, waits for it, and gives the time between neighbouring marks in µs.
-    fn end(&mut self) -> Result<Vec<f64>, DeviceError>;
-
+/// A step made real on a device: it runs, and its tensors can be set and read between steps.
+pub trait Session: Runner<Error = DeviceError> + Send {
     /// Sets a tensor; `value` is asked for each element by its canonical index (see [`Tensor`]).
     fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError>;
 

@@ -1,17 +1,16 @@
 //! A model with everything inferred for one batch size and image size: shapes, parameter counts, costs, memory.
 //!
-//! Pure arithmetic. One file per layer kind that has arithmetic of its own; [`memory`] places the tensors.
+//! Pure arithmetic. One file per layer kind that has arithmetic of its own.
 
 mod conv;
 mod cost;
 mod fc;
 mod layer;
-pub mod memory;
 mod pool;
 mod shape;
 
 pub use conv::ConvGeometry;
-pub use cost::Cost;
+pub use cost::{Cost, F32_BYTES};
 pub use pool::{PoolGeometry, Window};
 pub use shape::Shape;
 

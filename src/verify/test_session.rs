@@ -11,7 +11,7 @@ use crate::device::{Ceilings, Device, DeviceError, Session, Tensor, Training};
 use crate::model::{Kind, Source};
 use crate::philox::{Philox, Stream};
 use crate::plan::{Phase, Plan};
-use crate::step::{Op, Step};
+use crate::step::{Op, Runner, Step};
 
 /// What the device does wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +109,9 @@ impl Device for TestDevice {
     }
 }
 
-impl Session for TestSession {
+impl Runner for TestSession {
+    type Error = DeviceError;
+
     fn begin(&mut self) -> Result<(), DeviceError> {
         self.steps += 1;
         let philox = Philox::new(self.training.seed + self.steps);
@@ -153,7 +155,9 @@ impl Session for TestSession {
     fn end(&mut self) -> Result<Vec<f64>, DeviceError> {
         Ok(Vec::new())
     }
+}
 
+impl Session for TestSession {
     fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError> {
         let elements = self.elements(tensor);
         match self.offset(tensor) {

@@ -24,7 +24,7 @@ pub struct CpuSession {
     pub(super) begun: u32,
     pub(super) orders: Orders,
     pub(super) layers: Vec<Layer>,
-    /// [`crate::plan::memory::Layout`]'s arena, and behind it the images.
+    /// [`crate::step::memory::Layout`]'s arena, and behind it the images.
     pub(super) arena: Buffer,
     pub(super) parameters: Buffer,
     pub(super) gradients: Buffer,

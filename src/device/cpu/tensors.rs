@@ -11,7 +11,7 @@ use super::session::CpuSession;
 use crate::device::{Algorithm, DeviceError, Session, Tensor};
 use crate::model::{Kind, Source};
 use crate::plan::{ConvGeometry, Phase};
-use crate::step::Op;
+use crate::step::{Op, Runner};
 
 /// Which of the session's buffers of floats.
 #[derive(Clone, Copy)]
@@ -133,7 +133,9 @@ impl Start {
     }
 }
 
-impl Session for CpuSession {
+impl Runner for CpuSession {
+    type Error = DeviceError;
+
     fn begin(&mut self) -> Result<(), DeviceError> {
         self.begun += 1;
         self.marks.clear();
@@ -154,7 +156,9 @@ impl Session for CpuSession {
     fn end(&mut self) -> Result<Vec<f64>, DeviceError> {
         Ok(self.marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e6).collect())
     }
+}
 
+impl Session for CpuSession {
     fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError> {
         if let Some((which, range, map)) = self.place(tensor) {
             let start = Start(self.buffer(which)[range.clone()].as_mut_ptr());

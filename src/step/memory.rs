@@ -5,9 +5,9 @@
 //! largest tensor first, at the lowest offset that no tensor alive at the same time covers ("greedy by size", Pisarchyk and
 //! Lee 2020, "Efficient Memory Management for Deep Neural Net Inference").
 
-use super::{LayerPlan, Phase, Plan, cost::F32_BYTES};
+use super::Op;
 use crate::model::{Kind, Source};
-use crate::step::Op;
+use crate::plan::{F32_BYTES, LayerPlan, Phase, Plan};
 
 /// Offsets are multiples of this many elements: a cache line, and more than any vector.
 const ALIGNMENT: usize = 64;

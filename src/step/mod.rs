@@ -1,17 +1,36 @@
 //! The training step: the one place that knows its order.
 //!
 //! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data), then the
-//! weight update layer by layer. The step is written once against [`Session`]: no device can order it, mark it or
-//! accumulate gradients differently.
+//! weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
+//! accumulate gradients differently. [`memory`] places its tensors.
 
-use crate::device::{DeviceError, Session};
-use crate::plan::{Phase, Plan, memory::Layout};
+pub mod memory;
+
+use crate::plan::{Phase, Plan};
+use memory::Layout;
 
 /// One phase of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Op {
     pub layer: usize,
     pub phase: Phase,
+}
+
+/// What a device does of a step: `begin`, any number of `run` and `mark`, `end`. Nothing is allocated, searched or logged between.
+pub trait Runner {
+    type Error;
+
+    /// Begins a step: new dropout masks, no marks.
+    fn begin(&mut self) -> Result<(), Self::Error>;
+
+    /// Notes a point in the device's own time.
+    fn mark(&mut self) -> Result<(), Self::Error>;
+
+    /// Does one phase of one layer.
+    fn run(&mut self, op: Op) -> Result<(), Self::Error>;
+
+    /// Ends the step, waits for it, and gives the time between neighbouring marks in µs.
+    fn end(&mut self) -> Result<Vec<f64>, Self::Error>;
 }
 
 /// A planned training step: what runs, in which order, and where its tensors lie.
@@ -46,28 +65,28 @@ impl Step {
     }
 
     /// Runs one step with a mark at every boundary. A phase ends where the next begins, so no time is unowned.
-    pub fn timed(&self, session: &mut dyn Session) -> Result<Sample, DeviceError> {
-        session.begin()?;
-        session.mark()?;
+    pub fn timed<R: Runner + ?Sized>(&self, runner: &mut R) -> Result<Sample, R::Error> {
+        runner.begin()?;
+        runner.mark()?;
         for &op in &self.ops {
-            session.run(op)?;
-            session.mark()?;
+            runner.run(op)?;
+            runner.mark()?;
         }
-        session.mark()?;
-        let mut gaps = session.end()?;
+        runner.mark()?;
+        let mut gaps = runner.end()?;
         let mark_us = gaps.pop().unwrap_or_default();
         Ok(Sample { phases_us: gaps, mark_us })
     }
 
     /// Runs one step with marks at its start and end only; its duration in µs.
-    pub fn plain(&self, session: &mut dyn Session) -> Result<f64, DeviceError> {
-        session.begin()?;
-        session.mark()?;
+    pub fn plain<R: Runner + ?Sized>(&self, runner: &mut R) -> Result<f64, R::Error> {
+        runner.begin()?;
+        runner.mark()?;
         for &op in &self.ops {
-            session.run(op)?;
+            runner.run(op)?;
         }
-        session.mark()?;
-        Ok(session.end()?.iter().sum())
+        runner.mark()?;
+        Ok(runner.end()?.iter().sum())
     }
 }
 

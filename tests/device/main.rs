@@ -1,0 +1,104 @@
+//! One body of tests for every device that the library can open here.
+
+use layertime::device::options::{Choice, Options};
+use layertime::device::{self, Device, DeviceError, Session, Tensor, Training};
+use layertime::fill;
+use layertime::model::Model;
+use layertime::plan::{self, Plan};
+use layertime::step::{Runner, Step};
+
+const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true };
+
+fn devices() -> Vec<Box<dyn Device>> {
+    [1, 2]
+        .map(|threads| device::open(Choice::Cpu, &Options { threads: Some(threads), ..Options::default() }).unwrap())
+        .into()
+}
+
+fn step(model: &str, batch: usize) -> Step {
+    let options = plan::Options { batch, image: None, input_gradient: false };
+    Step::new(Plan::new(&Model::named(model).unwrap(), options).unwrap())
+}
+
+/// Opens a session on every device, fills it, and does something with it.
+fn on_every_device(step: &Step, training: Training, body: impl Fn(&mut dyn Session) + Sync) {
+    for device in devices() {
+        device.enter(&mut || {
+            let mut session = device.open(step, training).unwrap();
+            fill::all(session.as_mut(), &step.plan, &training).unwrap();
+            body(session.as_mut());
+        });
+    }
+}
+
+/// The fixed batch is learnt: mean cross-entropy begins near ln(classes), as untrained networks have it, and falls.
+#[test]
+fn loss_falls_from_that_of_a_guess() {
+    let step = step("tiny", 8);
+    on_every_device(&step, TRAINING, |session| {
+        let losses: Vec<f32> = (0..200)
+            .map(|_| {
+                step.plain(session).unwrap();
+                session.read(Tensor::Loss).unwrap()[0]
+            })
+            .collect();
+        assert!((losses[0] - 10f32.ln()).abs() < 0.5, "{}", losses[0]);
+        let last = losses[190..].iter().sum::<f32>() / 10.0;
+        assert!(last < 0.5 * losses[0], "{last} after {}", losses[0]);
+    });
+}
+
+/// Two sessions with one seed do the same; another seed, another image and another mask.
+#[test]
+fn a_seed_decides_everything() {
+    let step = step("tiny", 3);
+    let drawn = |training: Training| {
+        let results = std::sync::Mutex::new(Vec::new());
+        on_every_device(&step, training, |session| {
+            step.plain(session).unwrap();
+            let drop6 = step.plan.layers.iter().position(|layer| layer.name == "drop6").unwrap();
+            let tensors = [Tensor::Input, Tensor::Labels, Tensor::Mask(drop6)];
+            results.lock().unwrap().push(tensors.map(|tensor| session.read(tensor).unwrap()));
+        });
+        results.into_inner().unwrap()
+    };
+    let (first, other) = (drawn(TRAINING), drawn(Training { seed: 2, ..TRAINING }));
+    assert!(first.windows(2).all(|pair| pair[0] == pair[1]), "devices draw the same bits");
+    assert!(first[0].iter().zip(&other[0]).all(|(one, two)| one != two));
+}
+
+#[test]
+fn a_tensor_reads_back_in_canonical_order() {
+    let step = step("tiny", 2);
+    on_every_device(&step, TRAINING, |session| {
+        for (index, layer) in step.plan.layers.iter().enumerate().filter(|(_, layer)| layer.weights > 0) {
+            for (tensor, elements) in [(Tensor::Weight(index), layer.weights), (Tensor::Bias(index), layer.biases)] {
+                session.fill(tensor, &|element| element as f32).unwrap();
+                let expected: Vec<f32> = (0..elements).map(|element| element as f32).collect();
+                assert_eq!(session.read(tensor).unwrap(), expected, "{} {tensor:?}", layer.name);
+            }
+        }
+    });
+}
+
+/// Marks own all of the step's time: their gaps are as many as the operations and one empty phase.
+#[test]
+fn every_operation_has_a_duration() {
+    let step = step("tiny", 4);
+    on_every_device(&step, TRAINING, |session| {
+        let sample = step.timed(session).unwrap();
+        assert_eq!(sample.phases_us.len(), step.ops.len());
+        assert!(sample.phases_us.iter().all(|&duration| duration > 0.0) && sample.mark_us >= 0.0);
+    });
+}
+
+#[test]
+fn what_cannot_fit_is_refused_before_it_is_touched() {
+    let step = step("tiny", 1 << 20);
+    let options = plan::Options { batch: 1 << 20, image: Some([512, 512]), input_gradient: false };
+    let large = Step::new(Plan::new(&step.plan.model, options).unwrap());
+    for device in devices() {
+        let refused = device.open(&large, TRAINING).err();
+        assert!(matches!(refused, Some(DeviceError::OutOfMemory { .. })), "{refused:?}");
+    }
+}
