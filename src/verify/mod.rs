@@ -1,7 +1,7 @@
 //! Does a device compute right?
 //!
-//! Two ways: against this module's own f64 arithmetic ([`reference`]), or against tensors exported from another framework
-//! ([`exported`]). Either way each phase is checked by itself, because end to end a single flipped ReLU or pool maximum moves a
+//! Two ways: against this module's own f64 arithmetic ([`mod@reference`]), or against tensors exported from another framework
+//! (`exported`). Either way each phase is checked by itself, because end to end a single flipped ReLU or pool maximum moves a
 //! gradient by 1e-3 in f32 without anything being wrong; then, in f32, the whole step is checked for what it is for: the
 //! loss and the updated weights. Nothing here prints; [`Report`] is what was found.
 

@@ -5,7 +5,7 @@ use layertime::device::{self, Device, DeviceError, Session, Tensor, Training};
 use layertime::fill;
 use layertime::model::Model;
 use layertime::plan::{self, Plan};
-use layertime::step::{Runner, Step};
+use layertime::step::Step;
 
 const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true };
 
