@@ -1,0 +1,94 @@
+//! A kernel over its grid: blocks run in parallel, the warps of a block in turn from barrier to barrier.
+
+use super::isa::Kernel;
+use super::shared::Shared;
+use super::warp::{Context, Stop, Warp};
+use crate::memory::Region;
+use rayon::prelude::*;
+
+/// A launch's geometry and arguments; `parameters` is the parameter block as PTX lays it out.
+pub struct Launch<'a> {
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dynamic_shared: usize,
+    pub parameters: &'a [u8],
+}
+
+/// What a kernel did wrong: where and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub kernel: String,
+    pub line: u32,
+    pub block: [u32; 3],
+    pub thread: Option<u32>,
+    pub what: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [x, y, z] = self.block;
+        write!(f, "{}: PTX line {}, block ({x},{y},{z})", self.kernel, self.line)?;
+        if let Some(thread) = self.thread {
+            write!(f, ", thread {thread}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Runs `kernel`; the first fault ends it.
+pub fn launch(kernel: &Kernel, launch: &Launch) -> Result<(), Fault> {
+    let blocks = launch.grid.iter().map(|&n| u64::from(n)).product::<u64>();
+    let run = |range: std::ops::Range<u64>| -> Result<(), Fault> {
+        let mut runner = BlockRunner::new(kernel, launch);
+        for index in range {
+            let [gx, gy, _] = launch.grid.map(u64::from);
+            runner.run([(index % gx) as u32, (index / gx % gy) as u32, (index / (gx * gy)) as u32])?;
+        }
+        Ok(())
+    };
+    let chunk = (blocks / (8 * rayon::current_num_threads() as u64)).max(4);
+    if blocks <= chunk {
+        return run(0..blocks);
+    }
+    (0..blocks.div_ceil(chunk)).into_par_iter().try_for_each(|i| run(i * chunk..((i + 1) * chunk).min(blocks)))
+}
+
+/// What one worker keeps from block to block.
+struct BlockRunner<'a> {
+    kernel: &'a Kernel,
+    launch: &'a Launch<'a>,
+    warps: Vec<Warp>,
+    shared: Shared,
+    /// The region that each instruction last touched.
+    cache: Vec<Region>,
+}
+
+impl<'a> BlockRunner<'a> {
+    fn new(kernel: &'a Kernel, launch: &'a Launch<'a>) -> Self {
+        let threads = launch.block.iter().product::<u32>();
+        BlockRunner {
+            kernel,
+            launch,
+            warps: (0..threads.div_ceil(32)).map(|w| Warp::new(kernel, w, threads)).collect(),
+            shared: Shared::new(kernel.shared_bytes + launch.dynamic_shared),
+            cache: vec![Region::EMPTY; kernel.code.len()],
+        }
+    }
+
+    fn run(&mut self, block: [u32; 3]) -> Result<(), Fault> {
+        self.shared.reset();
+        self.warps.iter_mut().for_each(Warp::start);
+        let BlockRunner { kernel, launch, warps, shared, cache } = self;
+        loop {
+            let mut waiting = false;
+            for warp in warps.iter_mut() {
+                let context = &mut Context { kernel, launch, block, shared, cache };
+                waiting |= warp.run(context)? == Stop::Barrier;
+            }
+            if !waiting {
+                return Ok(());
+            }
+            shared.barrier();
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! A warp: 32 lanes that share instructions while they agree on where to go.
+//!
+//! Lanes at one place form a group. The group furthest behind runs first, so that groups meet again where their
+//! paths join; barriers and shuffles wait for that.
+
+use super::access;
+use super::isa::{Combine, Instruction, Kernel, L32, L64, Op, Reg, ShuffleMode, Special};
+use super::launch::{Fault, Launch};
+use super::shared::Shared;
+use crate::clock;
+use crate::memory::Region;
+
+/// More instructions than this in one warp: the kernel does not end.
+const LIMIT: u64 = 1 << 33;
+
+/// What a warp runs in.
+pub struct Context<'a> {
+    pub kernel: &'a Kernel,
+    pub launch: &'a Launch<'a>,
+    pub block: [u32; 3],
+    pub shared: &'a mut Shared,
+    pub cache: &'a mut [Region],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Barrier,
+    Done,
+}
+
+/// Lanes (a bit each) at one instruction; `waiting` for the others at a barrier or shuffle.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    pc: u32,
+    lanes: u32,
+    waiting: bool,
+}
+
+pub struct Warp {
+    pub index: u32,
+    /// Lanes that exist: a block's last warp may be partial.
+    present: u32,
+    live: u32,
+    groups: Vec<Group>,
+    pub r32: Vec<L32>,
+    pub r64: Vec<L64>,
+    pub predicates: Vec<u32>,
+    executed: u64,
+}
+
+/// What one instruction did to its group.
+enum Flow {
+    Next,
+    Jump(u32),
+    /// These lanes go to the target, the others on.
+    Split { target: u32, lanes: u32 },
+    Exit(u32),
+    /// A barrier or shuffle that not all lanes have reached.
+    Wait,
+    Barrier,
+}
+
+impl Warp {
+    pub fn new(kernel: &Kernel, index: u32, threads: u32) -> Self {
+        let lanes = (threads - index * 32).min(32);
+        let mut warp = Warp {
+            index,
+            present: u32::MAX >> (32 - lanes),
+            live: 0,
+            groups: Vec::new(),
+            r32: vec![[0; 32]; kernel.registers32],
+            r64: vec![[0; 32]; kernel.registers64],
+            predicates: vec![0; kernel.predicates],
+            executed: 0,
+        };
+        for &(r, value) in &kernel.constants32 {
+            warp.r32[r as usize] = [value; 32];
+        }
+        for &(r, value) in &kernel.constants64 {
+            warp.r64[r as usize] = [value; 32];
+        }
+        warp
+    }
+
+    /// Back to the first instruction, for the next block.
+    pub fn start(&mut self) {
+        self.live = self.present;
+        self.executed = 0;
+        self.groups.clear();
+        self.groups.push(Group { pc: 0, lanes: self.present, waiting: false });
+    }
+
+    /// Runs to the next barrier or to the end.
+    pub fn run(&mut self, context: &mut Context) -> Result<Stop, Fault> {
+        loop {
+            self.merge();
+            let next = (0..self.groups.len()).filter(|&i| !self.groups[i].waiting).min_by_key(|&i| self.groups[i].pc);
+            let Some(next) = next else {
+                return match self.groups.first() {
+                    None => Ok(Stop::Done),
+                    Some(group) => Err(self.fault(context, group.pc, None, "only some of the warp's threads reach this: divergent barrier or shuffle".into())),
+                };
+            };
+            let group = self.groups.swap_remove(next);
+            if self.run_group(context, group)? {
+                return Ok(Stop::Barrier);
+            }
+        }
+    }
+
+    /// Joins groups that stand at the same instruction; a joined group tries again.
+    fn merge(&mut self) {
+        let mut i = 0;
+        while i < self.groups.len() {
+            let mut j = i + 1;
+            while j < self.groups.len() {
+                if self.groups[i].pc == self.groups[j].pc {
+                    self.groups[i].lanes |= self.groups[j].lanes;
+                    self.groups[i].waiting = false;
+                    self.groups.swap_remove(j);
+                } else {
+                    j += 1;
+                }
+            }
+            i += 1;
+        }
+    }
+
+    /// Runs one group until it meets another, splits, waits or ends; true at a barrier that all have reached.
+    fn run_group(&mut self, context: &mut Context, mut group: Group) -> Result<bool, Fault> {
+        let others = self.groups.iter().map(|g| g.pc).min().unwrap_or(u32::MAX);
+        let code = &context.kernel.code;
+        loop {
+            self.executed += 1;
+            if self.executed > LIMIT {
+                return Err(self.fault(context, group.pc, None, "the kernel does not end".into()));
+            }
+            let flow = self.step(&code[group.pc as usize], group, context)?;
+            match flow {
+                Flow::Next => group.pc += 1,
+                Flow::Jump(target) => group.pc = target,
+                Flow::Split { target, lanes } => {
+                    self.groups.push(Group { pc: target, lanes, waiting: false });
+                    self.groups.push(Group { pc: group.pc + 1, lanes: group.lanes & !lanes, waiting: false });
+                    return Ok(false);
+                }
+                Flow::Exit(lanes) => {
+                    self.live &= !lanes;
+                    group.lanes &= !lanes;
+                    if group.lanes == 0 {
+                        // lanes that wait may have waited only for these
+                        self.groups.iter_mut().for_each(|g| g.waiting = false);
+                        return Ok(false);
+                    }
+                    group.pc += 1;
+                }
+                Flow::Wait => {
+                    self.groups.push(Group { waiting: true, ..group });
+                    return Ok(false);
+                }
+                Flow::Barrier => {
+                    self.groups.push(Group { pc: group.pc + 1, ..group });
+                    return Ok(true);
+                }
+            }
+            if group.pc >= others {
+                self.groups.push(group);
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Executes one instruction for a group.
+    fn step(&mut self, instruction: &Instruction, group: Group, context: &mut Context) -> Result<Flow, Fault> {
+        let lanes = match instruction.guard {
+            None => group.lanes,
+            Some((p, negate)) => group.lanes & if negate { !self.predicates[p as usize] } else { self.predicates[p as usize] },
+        };
+        match instruction.op {
+            Op::Branch { target } if lanes == group.lanes => return Ok(Flow::Jump(target)),
+            _ if lanes == 0 => return Ok(Flow::Next),
+            Op::Branch { target } => return Ok(Flow::Split { target, lanes }),
+            Op::Return => return Ok(Flow::Exit(lanes)),
+            Op::Barrier if lanes == self.live => return Ok(Flow::Barrier),
+            Op::Barrier => return Ok(Flow::Wait),
+            Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => {
+                access::execute(self, &instruction.op, lanes, group.pc, context)
+                    .map_err(|(lane, what)| self.fault(context, group.pc, Some(lane), what))?;
+            }
+            Op::Shuffle { mode, d, ok, a, b, c, members } => {
+                let members = self.r32[members as usize][lanes.trailing_zeros() as usize];
+                if members & self.live & !lanes != 0 {
+                    return Ok(Flow::Wait);
+                }
+                self.shuffle(mode, d, ok, a, b, c, lanes).map_err(|what| self.fault(context, group.pc, None, what))?;
+            }
+            Op::Divide32 { b, .. } if has_zero(&self.r32[b as usize], lanes) => {
+                return Err(self.fault(context, group.pc, None, "integer division by zero".into()));
+            }
+            Op::Divide64 { b, .. } if has_zero(&self.r64[b as usize], lanes) => {
+                return Err(self.fault(context, group.pc, None, "integer division by zero".into()));
+            }
+            Op::Parameter { d, offset, ty } => {
+                let mut value = [0; 8];
+                let size = ty.size() as usize;
+                value[..size].copy_from_slice(&context.launch.parameters[offset..offset + size]);
+                self.put_all(d, [u64::from_le_bytes(value); 32], lanes);
+            }
+            Op::Special { d, which } => self.put_all(d, self.special(which, context), lanes),
+            _ => self.compute(&instruction.op, lanes),
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Arithmetic: reads registers, writes registers, cannot fail.
+    fn compute(&mut self, op: &Op, lanes: u32) {
+        let (r32, r64, p) = (&mut self.r32, &mut self.r64, &mut self.predicates);
+        macro_rules! w {
+            ($i:expr) => {
+                r32[$i as usize]
+            };
+        }
+        macro_rules! l {
+            ($i:expr) => {
+                r64[$i as usize]
+            };
+        }
+        match *op {
+            Op::Unary32 { f, d, a } => put(f(&w!(a)), &mut w!(d), lanes),
+            Op::Binary32 { f, d, a, b } | Op::Divide32 { f, d, a, b } => put(f(&w!(a), &w!(b)), &mut w!(d), lanes),
+            Op::Ternary32 { f, d, a, b, c } => put(f(&w!(a), &w!(b), &w!(c)), &mut w!(d), lanes),
+            Op::Unary64 { f, d, a } => put(f(&l!(a)), &mut l!(d), lanes),
+            Op::Binary64 { f, d, a, b } | Op::Divide64 { f, d, a, b } => put(f(&l!(a), &l!(b)), &mut l!(d), lanes),
+            Op::Shift64 { f, d, a, b } => put(f(&l!(a), &w!(b)), &mut l!(d), lanes),
+            Op::Widen { f, d, a } => put(f(&w!(a)), &mut l!(d), lanes),
+            Op::Narrow { f, d, a } => put(f(&l!(a)), &mut w!(d), lanes),
+            Op::MultiplyWide { f, d, a, b } => put(f(&w!(a), &w!(b)), &mut l!(d), lanes),
+            Op::MultiplyAddWide { f, d, a, b, c } => {
+                let (product, addend) = (f(&w!(a), &w!(b)), l!(c));
+                put(std::array::from_fn(|i| product[i].wrapping_add(addend[i])), &mut l!(d), lanes);
+            }
+            Op::Compare32 { f, d, a, b, with } => put_bits(f(&w!(a), &w!(b)), p, d, with, lanes),
+            Op::Compare64 { f, d, a, b, with } => put_bits(f(&l!(a), &l!(b)), p, d, with, lanes),
+            Op::Logic { f, d, a, b } => put_bits(f(p[a as usize], p[b as usize]), p, d, None, lanes),
+            Op::Select32 { d, a, b, p: choice } => put(select(&w!(a), &w!(b), p[choice as usize]), &mut w!(d), lanes),
+            Op::Select64 { d, a, b, p: choice } => put(select(&l!(a), &l!(b), p[choice as usize]), &mut l!(d), lanes),
+            Op::Pack { d, low, high } => {
+                let (low, high) = (&w!(low), &w!(high));
+                put(std::array::from_fn(|i| u64::from(high[i]) << 32 | u64::from(low[i])), &mut l!(d), lanes);
+            }
+            Op::Unpack { low, high, a } => {
+                let value = l!(a);
+                put(value.map(|v| v as u32), &mut w!(low), lanes);
+                put(value.map(|v| (v >> 32) as u32), &mut w!(high), lanes);
+            }
+            Op::Parameter { .. } | Op::Special { .. } | Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => {}
+            Op::Shuffle { .. } | Op::Branch { .. } | Op::Barrier | Op::Return => {}
+        }
+    }
+
+    /// Writes a register of either width.
+    pub fn put_all(&mut self, d: Reg, value: L64, lanes: u32) {
+        match d {
+            Reg::R32(d) => put(value.map(|v| v as u32), &mut self.r32[d as usize], lanes),
+            Reg::R64(d) => put(value, &mut self.r64[d as usize], lanes),
+            Reg::Pred(_) => {}
+        }
+    }
+
+    fn special(&self, which: Special, context: &Context) -> L64 {
+        let [x, y, _] = context.launch.block;
+        let thread = |lane: usize| self.index * 32 + lane as u32;
+        match which {
+            Special::Thread(0) => std::array::from_fn(|i| u64::from(thread(i) % x)),
+            Special::Thread(1) => std::array::from_fn(|i| u64::from(thread(i) / x % y)),
+            Special::Thread(_) => std::array::from_fn(|i| u64::from(thread(i) / (x * y))),
+            Special::BlockSize(axis) => [u64::from(context.launch.block[axis as usize]); 32],
+            Special::Block(axis) => [u64::from(context.block[axis as usize]); 32],
+            Special::GridSize(axis) => [u64::from(context.launch.grid[axis as usize]); 32],
+            Special::Lane => std::array::from_fn(|i| i as u64),
+            Special::Clock => [clock::cycles(); 32],
+            Special::GlobalTimer => [clock::global_timer(); 32],
+        }
+    }
+
+    /// The PTX manual's shfl.sync: `c` holds the clamp (bits 0-4) and the segment mask (bits 8-12).
+    #[expect(clippy::too_many_arguments, reason = "the operands of the instruction")]
+    fn shuffle(&mut self, mode: ShuffleMode, d: u16, ok: Option<u16>, a: u16, b: u16, c: u16, lanes: u32) -> Result<(), String> {
+        let (values, distances, controls) = (self.r32[a as usize], self.r32[b as usize], self.r32[c as usize]);
+        let (mut out, mut in_range) = (values, 0);
+        for lane in lanes_of(lanes) {
+            let distance = (distances[lane] & 31) as i32;
+            let (clamp, segment) = ((controls[lane] & 31) as i32, (controls[lane] >> 8 & 31) as i32);
+            let here = lane as i32;
+            let (lowest, highest) = (here & segment, here & segment | clamp & !segment);
+            let (source, valid) = match mode {
+                ShuffleMode::Up => (here - distance, here - distance >= highest),
+                ShuffleMode::Down => (here + distance, here + distance <= highest),
+                ShuffleMode::Butterfly => (here ^ distance, here ^ distance <= highest),
+                ShuffleMode::Index => (lowest | distance & !segment, lowest | distance & !segment <= highest),
+            };
+            let source = if valid { source as usize } else { lane };
+            if lanes >> source & 1 == 0 {
+                return Err(format!("lane {lane} shuffles with lane {source}, which does not take part"));
+            }
+            out[lane] = values[source];
+            in_range |= u32::from(valid) << lane;
+        }
+        put(out, &mut self.r32[d as usize], lanes);
+        if let Some(p) = ok {
+            put_bits(in_range, &mut self.predicates, p, None, lanes);
+        }
+        Ok(())
+    }
+
+    fn fault(&self, context: &Context, pc: u32, lane: Option<usize>, what: String) -> Fault {
+        Fault {
+            kernel: context.kernel.name.clone(),
+            line: context.kernel.code[pc as usize].line,
+            block: context.block,
+            thread: lane.map(|lane| self.index * 32 + lane as u32),
+            what,
+        }
+    }
+}
+
+/// The set bits of a lane mask.
+pub fn lanes_of(mut lanes: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lane = lanes.trailing_zeros() as usize;
+        lanes &= lanes.wrapping_sub(1);
+        (lane < 32).then_some(lane)
+    })
+}
+
+/// Writes the active lanes.
+fn put<T: Copy>(value: [T; 32], d: &mut [T; 32], lanes: u32) {
+    if lanes == u32::MAX {
+        *d = value;
+    } else {
+        lanes_of(lanes).for_each(|lane| d[lane] = value[lane]);
+    }
+}
+
+fn put_bits(mut bits: u32, predicates: &mut [u32], d: u16, with: Option<Combine>, lanes: u32) {
+    if let Some(Combine { f, p, negate }) = with {
+        let other = predicates[p as usize];
+        bits = f(bits, if negate { !other } else { other });
+    }
+    let d = &mut predicates[d as usize];
+    *d = *d & !lanes | bits & lanes;
+}
+
+fn select<T: Copy>(a: &[T; 32], b: &[T; 32], choice: u32) -> [T; 32] {
+    std::array::from_fn(|i| if choice >> i & 1 == 1 { a[i] } else { b[i] })
+}
+
+fn has_zero<T: Copy + Default + PartialEq>(values: &[T; 32], lanes: u32) -> bool {
+    lanes_of(lanes).any(|lane| values[lane] == T::default())
+}

@@ -1,0 +1,15 @@
+//! Every kernel of `kernels/`, as the PTX that the product embeds, run by the interpreter and compared with plain f64
+//! loops at awkward sizes. The interpreter looks for out-of-bounds accesses, uninitialised reads and shared-memory
+//! races in each; `watch` proves that it finds them.
+
+mod batchnorm;
+mod bench;
+mod elementwise;
+mod harness;
+mod lrn;
+mod measure;
+mod pool;
+mod random;
+mod rows;
+mod training;
+mod watch;
