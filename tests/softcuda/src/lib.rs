@@ -5,9 +5,13 @@
 //! whole CUDA path on the CPU. The device computes right, slowly, and watches its caller. README.md says how to use it.
 
 mod clock;
+mod driver;
+mod export;
 mod fault;
+mod handle;
 mod knobs;
 pub mod memory;
 pub mod ptx;
 mod report;
+mod stream;
 mod trace;

@@ -1,0 +1,27 @@
+//! libcuda: device and context, memory, streams and events, modules and launches.
+
+mod context;
+mod memory;
+mod module;
+mod status;
+mod stream;
+
+use crate::stream as queue;
+use cudarc::driver::sys::{CUcontext, CUresult};
+use std::cell::Cell;
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A current context, and no error that sticks.
+fn ready() -> Result<(), CUresult> {
+    if CURRENT.get() == 0 {
+        return Err(CUresult::CUDA_ERROR_INVALID_CONTEXT);
+    }
+    queue::check()
+}
+
+fn current_context() -> CUcontext {
+    CURRENT.get() as CUcontext
+}
