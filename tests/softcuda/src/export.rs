@@ -92,7 +92,7 @@ macro_rules! export_unchecked {
         /// As NVIDIA's documentation of the function asks.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($a: $t),*) -> $status {
-            $crate::export::call($library, stringify!($name), || -> Result<(), $status> {
+            $crate::export::call($library, stringify!($name), || -> std::result::Result<(), $status> {
                 #[allow(unused_unsafe, reason = "not every body needs it")]
                 // SAFETY: the caller vouches for its pointers, as the C interface demands.
                 unsafe { $body }
@@ -101,3 +101,21 @@ macro_rules! export_unchecked {
     )*};
 }
 pub(crate) use {export, export_unchecked};
+
+/// C functions that return something else than a status; traced, without faults.
+macro_rules! export_plain {
+    ($library:literal, $sys:path; $(fn $name:ident($($a:ident: $t:ty),* $(,)?) -> $r:ty $body:block)*) => {$(
+        /// # Safety
+        /// As NVIDIA's documentation of the function asks.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($a: $t),*) -> $r {
+            $crate::trace::line(format_args!(concat!($library, " ", stringify!($name))));
+            $body
+        }
+        const _: () = {
+            use $sys as sys;
+            let _: unsafe fn($($t),*) -> $r = sys::$name;
+        };
+    )*};
+}
+pub(crate) use export_plain;

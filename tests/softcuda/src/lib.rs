@@ -4,13 +4,19 @@
 //! calls; under the libraries' names in the loader's path it takes their place, and an unmodified program runs its
 //! whole CUDA path on the CPU. The device computes right, slowly, and watches its caller. README.md says how to use it.
 
+mod blas;
 mod clock;
+mod dnn;
 mod driver;
+mod element;
 mod export;
 mod fault;
 mod handle;
+mod host_clock;
 mod knobs;
+mod math;
 pub mod memory;
+mod nvml;
 pub mod ptx;
 mod report;
 mod stream;

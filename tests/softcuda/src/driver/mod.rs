@@ -4,6 +4,8 @@ mod context;
 mod memory;
 mod module;
 mod status;
+pub use context::{NAME as DEVICE_NAME, uuid};
+pub use status::forever;
 mod stream;
 
 use crate::stream as queue;
