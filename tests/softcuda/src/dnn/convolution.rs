@@ -65,7 +65,7 @@ fn assign(descriptor: cudnnConvolutionDescriptor_t, numbers: [[c_int; 2]; 3], mo
 
 /// [n, k, oh, ow], or what does not fit.
 fn output_dims(c: &Convolution, x: &Tensor, w: &Tensor) -> Result<[usize; 4]> {
-    if x.dims[1] != w.dims[1] * c.groups || !w.dims[0].is_multiple_of(c.groups) {
+    if x.dims[1] != w.dims[1] * c.groups {
         return Err(CUDNN_STATUS_BAD_PARAM);
     }
     let size = |axis: usize| {
@@ -95,6 +95,9 @@ impl Problem {
         let problem = Problem { convolution: convolution(c)?, x: tensor(x)?, w: filter(w)?, y: tensor(y)? };
         let Problem { convolution: c, x, w, y } = &problem;
         let expected = output_dims(c, x, w)?;
+        if !w.dims[0].is_multiple_of(c.groups) {
+            return refuse(CUDNN_STATUS_BAD_PARAM, format!("{} outputs in {} groups", w.dims[0], c.groups));
+        }
         if y.dims != expected {
             return refuse(CUDNN_STATUS_BAD_PARAM, format!("the output is {:?} instead of {expected:?}", y.dims));
         }
