@@ -47,11 +47,11 @@ fn main() -> ExitCode {
     ExitCode::from(127)
 }
 
-/// libsoftcuda.so, beside this program or in its deps folder.
+/// libsoftcuda.so, in the deps folder beside this program, where every build leaves the newest.
 fn library() -> std::io::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let folder = here.parent().unwrap_or(Path::new("."));
-    let places = [folder.join("libsoftcuda.so"), folder.join("deps/libsoftcuda.so")];
+    let places = [folder.join("deps/libsoftcuda.so"), folder.join("libsoftcuda.so")];
     places.into_iter().find(|p| p.exists()).ok_or_else(|| std::io::Error::other("libsoftcuda.so is not built: cargo build -p softcuda"))
 }
 

@@ -75,7 +75,7 @@ library! {
 /// softcuda, and the real library where it is named.
 fn libraries() -> Vec<Dnn> {
     let beside = PathBuf::from(env!("CARGO_BIN_EXE_softcuda"));
-    let places = ["libsoftcuda.so", "deps/libsoftcuda.so"].map(|name| beside.with_file_name(name));
+    let places = ["deps/libsoftcuda.so", "libsoftcuda.so"].map(|name| beside.with_file_name(name));
     let softcuda = places.into_iter().find(|path| path.exists()).expect("libsoftcuda.so beside its runner");
     [Some(softcuda), std::env::var_os("SOFTCUDA_REAL_CUDNN").map(PathBuf::from)].into_iter().flatten().map(Dnn::open).collect()
 }
