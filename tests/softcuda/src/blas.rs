@@ -7,11 +7,11 @@ use crate::knobs::KNOBS;
 use crate::math::{Matrix, gemm};
 use crate::stream::{self, Failure};
 use crate::{memory, report};
+use cublasStatus_t::*;
 use cudarc::cublas::sys::{
     self, cublasComputeType_t, cublasGemmAlgo_t, cublasHandle_t, cublasMath_t, cublasOperation_t, cublasPointerMode_t,
     cublasStatus_t, cudaDataType, cudaStream_t, libraryPropertyType,
 };
-use cublasStatus_t::*;
 use std::ffi::{c_char, c_int, c_void};
 
 const VERSION: [c_int; 3] = [13, 0, 0];
@@ -137,7 +137,9 @@ impl Product {
                 return Err(CUBLAS_STATUS_INVALID_VALUE);
             }
             let bytes = operand.span(rows, columns) * operand.element.size();
-            if bytes > 0 && let Err(what) = memory::find(operand.address, bytes as u64) {
+            if bytes > 0
+                && let Err(what) = memory::find(operand.address, bytes as u64)
+            {
                 report::finding(&format!("{}: a {rows} x {columns} matrix: {what}", self.name));
                 return Err(CUBLAS_STATUS_EXECUTION_FAILED);
             }

@@ -52,7 +52,10 @@ fn library() -> std::io::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let folder = here.parent().unwrap_or(Path::new("."));
     let places = [folder.join("deps/libsoftcuda.so"), folder.join("libsoftcuda.so")];
-    places.into_iter().find(|p| p.exists()).ok_or_else(|| std::io::Error::other("libsoftcuda.so is not built: cargo build -p softcuda"))
+    places
+        .into_iter()
+        .find(|p| p.exists())
+        .ok_or_else(|| std::io::Error::other("libsoftcuda.so is not built: cargo build -p softcuda"))
 }
 
 /// A folder beside the library with a link for each name. Links that are right already are left alone, so that

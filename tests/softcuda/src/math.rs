@@ -17,8 +17,25 @@ pub unsafe fn gemm([m, n, k]: [usize; 3], alpha: f32, a: Matrix, b: Matrix, beta
     // SAFETY: the caller's promise.
     unsafe {
         gemm::gemm(
-            m, n, k, c.start.cast_mut(), c.column, c.row, beta != 0.0, a.start, a.column, a.row, b.start, b.column, b.row,
-            beta, alpha, false, false, false, threads,
+            m,
+            n,
+            k,
+            c.start.cast_mut(),
+            c.column,
+            c.row,
+            beta != 0.0,
+            a.start,
+            a.column,
+            a.row,
+            b.start,
+            b.column,
+            b.row,
+            beta,
+            alpha,
+            false,
+            false,
+            false,
+            threads,
         );
     }
 }

@@ -27,11 +27,22 @@ impl Failure {
 pub type Work = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
 
 enum Task {
-    Work { name: String, work: Work },
-    Record { event: u64, ticket: u64 },
-    Await { event: u64, ticket: u64 },
+    Work {
+        name: String,
+        work: Work,
+    },
+    Record {
+        event: u64,
+        ticket: u64,
+    },
+    Await {
+        event: u64,
+        ticket: u64,
+    },
     /// Holds the stream until `ready`.
-    Hold { ready: Box<dyn Fn() -> Result<bool, Failure> + Send> },
+    Hold {
+        ready: Box<dyn Fn() -> Result<bool, Failure> + Send>,
+    },
 }
 
 struct Stream {

@@ -5,12 +5,12 @@
 #![allow(non_snake_case, reason = "cuDNN's names")]
 
 use cudarc::cudnn::sys::{self, cudnnDataType_t::*, cudnnStatus_t, cudnnStatus_t::*, cudnnTensorFormat_t::*};
+use std::path::PathBuf;
+use std::ptr::null_mut;
 use sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
 use sys::cudnnMathType_t::*;
 use sys::cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN;
 use sys::cudnnPoolingMode_t::*;
-use std::path::PathBuf;
-use std::ptr::null_mut;
 
 /// The functions under test, from one library; their types are checked against the bindings.
 macro_rules! library {
@@ -77,7 +77,11 @@ fn libraries() -> Vec<Dnn> {
     let beside = PathBuf::from(env!("CARGO_BIN_EXE_softcuda"));
     let places = ["deps/libsoftcuda.so", "libsoftcuda.so"].map(|name| beside.with_file_name(name));
     let softcuda = places.into_iter().find(|path| path.exists()).expect("libsoftcuda.so beside its runner");
-    [Some(softcuda), std::env::var_os("SOFTCUDA_REAL_CUDNN").map(PathBuf::from)].into_iter().flatten().map(Dnn::open).collect()
+    [Some(softcuda), std::env::var_os("SOFTCUDA_REAL_CUDNN").map(PathBuf::from)]
+        .into_iter()
+        .flatten()
+        .map(Dnn::open)
+        .collect()
 }
 
 /// Calls a function of the library under test.
@@ -106,10 +110,30 @@ impl Dnn {
     }
 
     /// Status and output dimensions of a square convolution.
-    fn convolve(&self, nhwc: bool, ty: sys::cudnnDataType_t, x: [i32; 4], w: [i32; 4], [stride, pad, groups]: [i32; 3]) -> (cudnnStatus_t, [i32; 4]) {
+    fn convolve(
+        &self,
+        nhwc: bool,
+        ty: sys::cudnnDataType_t,
+        x: [i32; 4],
+        w: [i32; 4],
+        [stride, pad, groups]: [i32; 3],
+    ) -> (cudnnStatus_t, [i32; 4]) {
         let (x, w, mut c, mut out) = (self.tensor(nhwc, ty, x), self.filter(nhwc, ty, w), null_mut(), [0; 4]);
         assert_eq!(dnn!(self, cudnnCreateConvolutionDescriptor(&mut c)), CUDNN_STATUS_SUCCESS);
-        let set = dnn!(self, cudnnSetConvolution2dDescriptor(c, pad, pad, stride, stride, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+        let set = dnn!(
+            self,
+            cudnnSetConvolution2dDescriptor(
+                c,
+                pad,
+                pad,
+                stride,
+                stride,
+                1,
+                1,
+                CUDNN_CROSS_CORRELATION,
+                CUDNN_DATA_FLOAT
+            )
+        );
         assert_eq!(set, CUDNN_STATUS_SUCCESS);
         assert_eq!(dnn!(self, cudnnSetConvolutionGroupCount(c, groups)), CUDNN_STATUS_SUCCESS);
         let [n, k, h, width] = &mut out;
@@ -123,7 +147,20 @@ impl Dnn {
     fn pool(&self, x: [i32; 4], [window, stride, pad]: [i32; 3]) -> (cudnnStatus_t, [i32; 4]) {
         let (x, mut p, mut out) = (self.tensor(false, CUDNN_DATA_FLOAT, x), null_mut(), [0; 4]);
         assert_eq!(dnn!(self, cudnnCreatePoolingDescriptor(&mut p)), CUDNN_STATUS_SUCCESS);
-        let set = dnn!(self, cudnnSetPooling2dDescriptor(p, CUDNN_POOLING_MAX, CUDNN_NOT_PROPAGATE_NAN, window, window, pad, pad, stride, stride));
+        let set = dnn!(
+            self,
+            cudnnSetPooling2dDescriptor(
+                p,
+                CUDNN_POOLING_MAX,
+                CUDNN_NOT_PROPAGATE_NAN,
+                window,
+                window,
+                pad,
+                pad,
+                stride,
+                stride
+            )
+        );
         assert_eq!(set, CUDNN_STATUS_SUCCESS);
         let [n, c, h, w] = &mut out;
         let status = dnn!(self, cudnnGetPooling2dForwardOutputDim(p, x, n, c, h, w));
@@ -159,7 +196,12 @@ const CONVOLUTIONS: [([i32; 2], [i32; 2], [i32; 4]); 17] = [
 fn convolutions_have_the_published_sizes() {
     for library in libraries() {
         for (from, to, [kernel, stride, pad, groups]) in CONVOLUTIONS {
-            for (batch, nhwc, ty) in [(1, false, CUDNN_DATA_FLOAT), (2, true, CUDNN_DATA_HALF), (128, false, CUDNN_DATA_HALF), (7, true, CUDNN_DATA_BFLOAT16)] {
+            for (batch, nhwc, ty) in [
+                (1, false, CUDNN_DATA_FLOAT),
+                (2, true, CUDNN_DATA_HALF),
+                (128, false, CUDNN_DATA_HALF),
+                (7, true, CUDNN_DATA_BFLOAT16),
+            ] {
                 let (x, w) = ([batch, from[0], from[1], from[1]], [to[0], from[0] / groups, kernel, kernel]);
                 let got = library.convolve(nhwc, ty, x, w, [stride, pad, groups]);
                 assert_eq!(got, (CUDNN_STATUS_SUCCESS, [batch, to[0], to[1], to[1]]), "{}: {x:?} {w:?}", library.name);
@@ -172,18 +214,40 @@ fn convolutions_have_the_published_sizes() {
 fn convolutions_that_do_not_fit_are_refused() {
     for library in libraries() {
         let refused = |x, w, numbers| library.convolve(false, CUDNN_DATA_FLOAT, x, w, numbers).0;
-        assert_eq!(refused([1, 4, 8, 8], [6, 3, 3, 3], [1, 0, 1]), CUDNN_STATUS_BAD_PARAM, "{}: channels", library.name);
+        assert_eq!(
+            refused([1, 4, 8, 8], [6, 3, 3, 3], [1, 0, 1]),
+            CUDNN_STATUS_BAD_PARAM,
+            "{}: channels",
+            library.name
+        );
         assert_eq!(refused([1, 4, 8, 8], [6, 4, 3, 3], [1, 0, 2]), CUDNN_STATUS_BAD_PARAM, "{}: groups", library.name);
         // that the outputs divide by the groups is checked later
-        assert_eq!(refused([1, 4, 8, 8], [7, 2, 3, 3], [1, 0, 2]), CUDNN_STATUS_SUCCESS, "{}: outputs by groups", library.name);
-        assert_eq!(refused([1, 4, 2, 2], [6, 4, 3, 3], [1, 0, 1]), CUDNN_STATUS_BAD_PARAM, "{}: a window too large", library.name);
+        assert_eq!(
+            refused([1, 4, 8, 8], [7, 2, 3, 3], [1, 0, 2]),
+            CUDNN_STATUS_SUCCESS,
+            "{}: outputs by groups",
+            library.name
+        );
+        assert_eq!(
+            refused([1, 4, 2, 2], [6, 4, 3, 3], [1, 0, 1]),
+            CUDNN_STATUS_BAD_PARAM,
+            "{}: a window too large",
+            library.name
+        );
     }
 }
 
 #[test]
 fn pools_have_floor_sizes() {
     for library in libraries() {
-        for (from, to, numbers) in [(55, 27, [3, 2, 0]), (27, 13, [3, 2, 0]), (13, 6, [3, 2, 0]), (224, 112, [2, 2, 0]), (6, 2, [3, 2, 0]), (7, 4, [3, 2, 1])] {
+        for (from, to, numbers) in [
+            (55, 27, [3, 2, 0]),
+            (27, 13, [3, 2, 0]),
+            (13, 6, [3, 2, 0]),
+            (224, 112, [2, 2, 0]),
+            (6, 2, [3, 2, 0]),
+            (7, 4, [3, 2, 1]),
+        ] {
             let got = library.pool([2, 5, from, from], numbers);
             assert_eq!(got, (CUDNN_STATUS_SUCCESS, [2, 5, to, to]), "{}: {from} {numbers:?}", library.name);
         }
@@ -195,7 +259,9 @@ fn descriptor_numbers_are_checked() {
     for library in &libraries() {
         let name = &library.name;
         let tensor = library.tensor(false, CUDNN_DATA_FLOAT, [1, 1, 1, 1]);
-        let set = |n, c, h, w| dnn!(library, cudnnSetTensor4dDescriptor(tensor, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, c, h, w));
+        let set = |n, c, h, w| {
+            dnn!(library, cudnnSetTensor4dDescriptor(tensor, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, n, c, h, w))
+        };
         for [n, c, h, w] in [[0, 1, 1, 1], [1, 0, 5, 5], [1, 1, -1, 1], [1, 1, 1, 0]] {
             assert_eq!(set(n, c, h, w), CUDNN_STATUS_BAD_PARAM, "{name}: {n} {c} {h} {w}");
         }
@@ -206,7 +272,20 @@ fn descriptor_numbers_are_checked() {
         let mut convolution = null_mut();
         dnn!(library, cudnnCreateConvolutionDescriptor(&mut convolution));
         let set = |pad, stride, dilation| {
-            dnn!(library, cudnnSetConvolution2dDescriptor(convolution, pad, pad, stride, stride, dilation, dilation, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT))
+            dnn!(
+                library,
+                cudnnSetConvolution2dDescriptor(
+                    convolution,
+                    pad,
+                    pad,
+                    stride,
+                    stride,
+                    dilation,
+                    dilation,
+                    CUDNN_CROSS_CORRELATION,
+                    CUDNN_DATA_FLOAT
+                )
+            )
         };
         for (numbers, status) in [
             ((0, 1, 1), CUDNN_STATUS_SUCCESS),
@@ -216,12 +295,29 @@ fn descriptor_numbers_are_checked() {
         ] {
             assert_eq!(set(numbers.0, numbers.1, numbers.2), status, "{name}: {numbers:?}");
         }
-        assert_eq!(dnn!(library, cudnnSetConvolutionGroupCount(convolution, 0)), CUDNN_STATUS_BAD_PARAM, "{name}: groups");
+        assert_eq!(
+            dnn!(library, cudnnSetConvolutionGroupCount(convolution, 0)),
+            CUDNN_STATUS_BAD_PARAM,
+            "{name}: groups"
+        );
 
         let mut pooling = null_mut();
         dnn!(library, cudnnCreatePoolingDescriptor(&mut pooling));
         let set = |window, stride, pad| {
-            dnn!(library, cudnnSetPooling2dDescriptor(pooling, CUDNN_POOLING_MAX, CUDNN_NOT_PROPAGATE_NAN, window, window, pad, pad, stride, stride))
+            dnn!(
+                library,
+                cudnnSetPooling2dDescriptor(
+                    pooling,
+                    CUDNN_POOLING_MAX,
+                    CUDNN_NOT_PROPAGATE_NAN,
+                    window,
+                    window,
+                    pad,
+                    pad,
+                    stride,
+                    stride
+                )
+            )
         };
         for (numbers, status) in [
             ((2, 2, 0), CUDNN_STATUS_SUCCESS),
@@ -294,7 +390,10 @@ fn tensors_know_their_strides_and_bytes() {
         let set = dnn!(library, cudnnSetTensor4dDescriptorEx(tensor, CUDNN_DATA_FLOAT, 1, 1, 3, 5, 24, 24, 8, 1));
         dnn!(library, cudnnGetTensorSizeInBytes(tensor, &mut size));
         assert_eq!((set, size), (CUDNN_STATUS_SUCCESS, 4 * 21), "{}", library.name);
-        let nd = dnn!(library, cudnnSetTensorNdDescriptor(tensor, CUDNN_DATA_HALF, 4, [2, 3, 1, 1].as_ptr(), [3, 1, 1, 1].as_ptr()));
+        let nd = dnn!(
+            library,
+            cudnnSetTensorNdDescriptor(tensor, CUDNN_DATA_HALF, 4, [2, 3, 1, 1].as_ptr(), [3, 1, 1, 1].as_ptr())
+        );
         dnn!(library, cudnnGetTensorSizeInBytes(tensor, &mut size));
         assert_eq!((nd, size), (CUDNN_STATUS_SUCCESS, 12), "{}", library.name);
         dnn!(library, cudnnDestroyTensorDescriptor(tensor));
@@ -312,11 +411,19 @@ fn batchnorm_parameters_are_f32_per_channel() {
     for library in libraries() {
         for ty in [CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16] {
             let (x, derived) = (library.tensor(false, ty, [8, 6, 4, 4]), library.tensor(false, ty, [1, 1, 1, 1]));
-            let status = dnn!(library, cudnnDeriveBNTensorDescriptor(derived, x, sys::cudnnBatchNormMode_t::CUDNN_BATCHNORM_SPATIAL));
+            let status = dnn!(
+                library,
+                cudnnDeriveBNTensorDescriptor(derived, x, sys::cudnnBatchNormMode_t::CUDNN_BATCHNORM_SPATIAL)
+            );
             let (mut got_type, mut dims, mut strides) = (CUDNN_DATA_DOUBLE, [0; 4], [0; 4]);
             let ([n, c, h, w], [sn, sc, sh, sw]) = (&mut dims, &mut strides);
             dnn!(library, cudnnGetTensor4dDescriptor(derived, &mut got_type, n, c, h, w, sn, sc, sh, sw));
-            assert_eq!((status, got_type, dims), (CUDNN_STATUS_SUCCESS, CUDNN_DATA_FLOAT, [1, 6, 1, 1]), "{} {ty:?}", library.name);
+            assert_eq!(
+                (status, got_type, dims),
+                (CUDNN_STATUS_SUCCESS, CUDNN_DATA_FLOAT, [1, 6, 1, 1]),
+                "{} {ty:?}",
+                library.name
+            );
             dnn!(library, cudnnDestroyTensorDescriptor(x));
             dnn!(library, cudnnDestroyTensorDescriptor(derived));
         }

@@ -6,8 +6,8 @@ use super::tensor::{Tensor, tensor};
 use super::{Blend, Result, check_buffers, enqueue, refuse};
 use crate::export::export;
 use cudarc::cudnn::sys::{
-    self, cudnnActivationDescriptor_t, cudnnActivationMode_t, cudnnHandle_t, cudnnNanPropagation_t, cudnnSoftmaxAlgorithm_t,
-    cudnnSoftmaxMode_t, cudnnStatus_t, cudnnTensorDescriptor_t,
+    self, cudnnActivationDescriptor_t, cudnnActivationMode_t, cudnnHandle_t, cudnnNanPropagation_t,
+    cudnnSoftmaxAlgorithm_t, cudnnSoftmaxMode_t, cudnnStatus_t, cudnnTensorDescriptor_t,
 };
 use cudnnStatus_t::*;
 use std::ffi::c_void;
@@ -39,10 +39,12 @@ fn check_same(tensors: &[&Tensor]) -> Result<()> {
 fn softmax_groups(t: &Tensor, mode: cudnnSoftmaxMode_t) -> Vec<Vec<usize>> {
     let [n, c, h, w] = t.dims;
     match mode {
-        cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_INSTANCE => (0..n).map(|i| (i * c * h * w..(i + 1) * c * h * w).collect()).collect(),
-        cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_CHANNEL => (0..n * h * w)
-            .map(|p| (0..c).map(|j| (p / (h * w) * c + j) * h * w + p % (h * w)).collect())
-            .collect(),
+        cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_INSTANCE => {
+            (0..n).map(|i| (i * c * h * w..(i + 1) * c * h * w).collect()).collect()
+        }
+        cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_CHANNEL => {
+            (0..n * h * w).map(|p| (0..c).map(|j| (p / (h * w) * c + j) * h * w + p % (h * w)).collect()).collect()
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{memory, stream};
 use cudarc::cudnn::sys::{
     self, cudnnConvolutionBwdDataAlgo_t, cudnnConvolutionBwdDataAlgoPerf_t, cudnnConvolutionBwdFilterAlgo_t,
     cudnnConvolutionBwdFilterAlgoPerf_t, cudnnConvolutionDescriptor_t, cudnnConvolutionFwdAlgo_t,
-    cudnnConvolutionFwdAlgoPerf_t, cudnnDeterminism_t, cudnnFilterDescriptor_t, cudnnHandle_t, cudnnMathType_t, cudnnStatus_t,
-    cudnnTensorDescriptor_t,
+    cudnnConvolutionFwdAlgoPerf_t, cudnnDeterminism_t, cudnnFilterDescriptor_t, cudnnHandle_t, cudnnMathType_t,
+    cudnnStatus_t, cudnnTensorDescriptor_t,
 };
 use cudnnStatus_t::*;
 use std::ffi::{c_int, c_void};
@@ -44,8 +44,7 @@ use Method::*;
 const FORWARD: [Method; 8] =
     [Implicit, Precomputed, Columns, Unsupported, Unsupported, Unsupported, Unsupported, Winograd];
 const BACKWARD_DATA: [Method; 6] = [Atomic, Precomputed, Unsupported, Unsupported, Unsupported, Winograd];
-const BACKWARD_FILTER: [Method; 7] =
-    [Atomic, Precomputed, Unsupported, Atomic, Unsupported, Winograd, Unsupported];
+const BACKWARD_FILTER: [Method; 7] = [Atomic, Precomputed, Unsupported, Atomic, Unsupported, Winograd, Unsupported];
 
 impl Direction {
     fn methods(self) -> &'static [Method] {
@@ -61,7 +60,13 @@ impl Method {
     fn works(self, p: &Problem) -> bool {
         let g = p.geometry();
         match self {
-            Winograd => g.kernel == [3, 3] && g.stride == [1, 1] && g.dilation == [1, 1] && g.groups == 1 && p.x.element == Element::F32,
+            Winograd => {
+                g.kernel == [3, 3]
+                    && g.stride == [1, 1]
+                    && g.dilation == [1, 1]
+                    && g.groups == 1
+                    && p.x.element == Element::F32
+            }
             Unsupported => false,
             Implicit | Atomic | Precomputed | Columns => true,
         }
@@ -116,7 +121,11 @@ fn rows(direction: Direction, p: &Problem, limit: usize) -> Vec<Row> {
             true if memory > limit => (CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED, -1.0),
             true => (CUDNN_STATUS_SUCCESS, method.time(p)),
         };
-        let fixed = if method == Atomic { cudnnDeterminism_t::CUDNN_NON_DETERMINISTIC } else { cudnnDeterminism_t::CUDNN_DETERMINISTIC };
+        let fixed = if method == Atomic {
+            cudnnDeterminism_t::CUDNN_NON_DETERMINISTIC
+        } else {
+            cudnnDeterminism_t::CUDNN_DETERMINISTIC
+        };
         // as the real library may: the default math type, even where the descriptor asked for FMA
         let math = match p.convolution.math {
             cudnnMathType_t::CUDNN_FMA_MATH => cudnnMathType_t::CUDNN_DEFAULT_MATH,
@@ -168,20 +177,48 @@ macro_rules! give {
         }
     };
 }
-give!(give_forward, cudnnConvolutionFwdAlgoPerf_t, cudnnConvolutionFwdAlgo_t, [
-    CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_GEMM,
-    CUDNN_CONVOLUTION_FWD_ALGO_DIRECT, CUDNN_CONVOLUTION_FWD_ALGO_FFT, CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING,
-    CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED
-]);
-give!(give_backward_data, cudnnConvolutionBwdDataAlgoPerf_t, cudnnConvolutionBwdDataAlgo_t, [
-    CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT,
-    CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT_TILING, CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD, CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD_NONFUSED
-]);
-give!(give_backward_filter, cudnnConvolutionBwdFilterAlgoPerf_t, cudnnConvolutionBwdFilterAlgo_t, [
-    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT,
-    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD,
-    CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD_NONFUSED, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT_TILING
-]);
+give!(
+    give_forward,
+    cudnnConvolutionFwdAlgoPerf_t,
+    cudnnConvolutionFwdAlgo_t,
+    [
+        CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM,
+        CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM,
+        CUDNN_CONVOLUTION_FWD_ALGO_GEMM,
+        CUDNN_CONVOLUTION_FWD_ALGO_DIRECT,
+        CUDNN_CONVOLUTION_FWD_ALGO_FFT,
+        CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING,
+        CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD,
+        CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED
+    ]
+);
+give!(
+    give_backward_data,
+    cudnnConvolutionBwdDataAlgoPerf_t,
+    cudnnConvolutionBwdDataAlgo_t,
+    [
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_0,
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT,
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT_TILING,
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD,
+        CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD_NONFUSED
+    ]
+);
+give!(
+    give_backward_filter,
+    cudnnConvolutionBwdFilterAlgoPerf_t,
+    cudnnConvolutionBwdFilterAlgo_t,
+    [
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD_NONFUSED,
+        CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT_TILING
+    ]
+);
 
 fn max_count(handle: cudnnHandle_t, direction: Direction, to: *mut c_int) -> Result<()> {
     stream_of(handle)?;

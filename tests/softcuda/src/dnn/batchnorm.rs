@@ -127,7 +127,6 @@ fn cudnnBatchNormalizationBackward(
 }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::super::tensor::packed;

@@ -53,7 +53,12 @@ fn change(descriptor: cudnnConvolutionDescriptor_t, f: impl FnOnce(&mut Convolut
     if known { Ok(()) } else { Err(CUDNN_STATUS_BAD_PARAM) }
 }
 
-fn assign(descriptor: cudnnConvolutionDescriptor_t, numbers: [[c_int; 2]; 3], mode: cudnnConvolutionMode_t, ty: cudnnDataType_t) -> Result<()> {
+fn assign(
+    descriptor: cudnnConvolutionDescriptor_t,
+    numbers: [[c_int; 2]; 3],
+    mode: cudnnConvolutionMode_t,
+    ty: cudnnDataType_t,
+) -> Result<()> {
     let [pad, stride, dilation] = numbers;
     if pad.iter().any(|&v| v < 0) || stride.iter().chain(&dilation).any(|&v| v < 1) {
         return Err(CUDNN_STATUS_BAD_PARAM);
@@ -112,7 +117,8 @@ impl Problem {
     }
 
     pub fn geometry(&self) -> Geometry {
-        let (Convolution { pad, stride, dilation, groups, mode, .. }, x, w, y) = (&self.convolution, &self.x, &self.w, &self.y);
+        let (Convolution { pad, stride, dilation, groups, mode, .. }, x, w, y) =
+            (&self.convolution, &self.x, &self.w, &self.y);
         Geometry {
             n: x.dims[0],
             c: x.dims[1],
@@ -140,10 +146,19 @@ impl Problem {
 }
 
 /// The workspace that the algorithm needs must have been given.
-fn check_workspace(direction: Direction, algo: u32, problem: &Problem, workspace: *mut c_void, size: usize) -> Result<()> {
+fn check_workspace(
+    direction: Direction,
+    algo: u32,
+    problem: &Problem,
+    workspace: *mut c_void,
+    size: usize,
+) -> Result<()> {
     let needed = algorithm::workspace(direction, algo, problem)?;
     if size < needed {
-        return refuse(CUDNN_STATUS_BAD_PARAM, format!("a workspace of {size} bytes, where the algorithm needs {needed}"));
+        return refuse(
+            CUDNN_STATUS_BAD_PARAM,
+            format!("a workspace of {size} bytes, where the algorithm needs {needed}"),
+        );
     }
     if needed == 0 { Ok(()) } else { check_buffers(&[(workspace as u64, needed)]) }
 }

@@ -39,7 +39,9 @@ impl Geometry {
     fn taps_inside(&self, mut f: impl FnMut(usize, usize, usize)) {
         let ([h, w], [r, s]) = (self.input, self.kernel);
         let place = |axis: usize, out: usize, tap: usize| {
-            (out * self.stride[axis] + tap * self.dilation[axis]).checked_sub(self.pad[axis]).filter(|&i| i < [h, w][axis])
+            (out * self.stride[axis] + tap * self.dilation[axis])
+                .checked_sub(self.pad[axis])
+                .filter(|&i| i < [h, w][axis])
         };
         for row in 0..self.taps() {
             let (channel, mut p, mut q) = (row / (r * s), row / s % r, row % s);
@@ -90,7 +92,9 @@ pub fn forward(g: &Geometry, x: &[f32], filters: &[f32]) -> Vec<f32> {
         let w = &filters[group * nw..(group + 1) * nw];
         let shape = [k, g.pixels(), g.taps()];
         // SAFETY: w is [k, taps], columns [taps, pixels], y [k, pixels].
-        unsafe { gemm(shape, 1.0, rows(w, g.taps()), rows(&columns, g.pixels()), 0.0, rows_mut(y, g.pixels()), g.n == 1) };
+        unsafe {
+            gemm(shape, 1.0, rows(w, g.taps()), rows(&columns, g.pixels()), 0.0, rows_mut(y, g.pixels()), g.n == 1)
+        };
     });
     y
 }
@@ -105,7 +109,9 @@ pub fn backward_data(g: &Geometry, filters: &[f32], dy: &[f32]) -> Vec<f32> {
         let mut columns = vec![0.0; g.taps() * pixels];
         let shape = [g.taps(), pixels, k];
         // SAFETY: w transposed is [taps, k], dy [k, pixels], columns [taps, pixels].
-        unsafe { gemm(shape, 1.0, transposed(w, g.taps()), rows(dy, pixels), 0.0, rows_mut(&mut columns, pixels), g.n == 1) };
+        unsafe {
+            gemm(shape, 1.0, transposed(w, g.taps()), rows(dy, pixels), 0.0, rows_mut(&mut columns, pixels), g.n == 1)
+        };
         g.taps_inside(|row, column, at| dx[at] += columns[row * pixels + column]);
     });
     dx

@@ -6,7 +6,9 @@ use super::handle::stream_of;
 use super::tensor::{Tensor, tensor};
 use super::{Blend, check_buffers, enqueue, refuse};
 use crate::export::export;
-use cudarc::cudnn::sys::{self, cudnnHandle_t, cudnnLRNDescriptor_t, cudnnLRNMode_t, cudnnStatus_t, cudnnTensorDescriptor_t};
+use cudarc::cudnn::sys::{
+    self, cudnnHandle_t, cudnnLRNDescriptor_t, cudnnLRNMode_t, cudnnStatus_t, cudnnTensorDescriptor_t,
+};
 use cudnnStatus_t::*;
 use rayon::prelude::*;
 use std::ffi::{c_uint, c_void};

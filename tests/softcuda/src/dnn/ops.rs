@@ -6,8 +6,8 @@ use super::tensor::{Tensor, tensor};
 use super::{Blend, Result, check_buffers, enqueue, refuse};
 use crate::export::export;
 use cudarc::cudnn::sys::{
-    self, cudnnDataType_t, cudnnHandle_t, cudnnNanPropagation_t, cudnnOpTensorDescriptor_t, cudnnOpTensorOp_t, cudnnStatus_t,
-    cudnnTensorDescriptor_t,
+    self, cudnnDataType_t, cudnnHandle_t, cudnnNanPropagation_t, cudnnOpTensorDescriptor_t, cudnnOpTensorOp_t,
+    cudnnStatus_t, cudnnTensorDescriptor_t,
 };
 use cudnnStatus_t::*;
 use std::ffi::c_void;
@@ -28,7 +28,10 @@ fn check_broadcast(from: &Tensor, to: &Tensor) -> Result<()> {
     if from.dims.iter().zip(to.dims).all(|(&a, b)| a == b || a == 1) && from.element == to.element {
         return Ok(());
     }
-    refuse(CUDNN_STATUS_BAD_PARAM, format!("{:?} does not broadcast to {:?}, or is of another type", from.dims, to.dims))
+    refuse(
+        CUDNN_STATUS_BAD_PARAM,
+        format!("{:?} does not broadcast to {:?}, or is of another type", from.dims, to.dims),
+    )
 }
 
 export! { "cudnn", sys, cudnnStatus_t;

@@ -26,7 +26,8 @@ descriptor! { POOLINGS: Pooling, "pooling descriptors", cudnnPoolingDescriptor_t
 impl Pooling {
     fn output(&self, x: &Tensor) -> Result<[usize; 4]> {
         let size = |axis: usize| {
-            let room = (x.dims[2 + axis] + 2 * self.pad[axis]).checked_sub(self.window[axis]).ok_or(CUDNN_STATUS_BAD_PARAM)?;
+            let room =
+                (x.dims[2 + axis] + 2 * self.pad[axis]).checked_sub(self.window[axis]).ok_or(CUDNN_STATUS_BAD_PARAM)?;
             Ok(room / self.stride[axis] + 1)
         };
         Ok([x.dims[0], x.dims[1], size(0)?, size(1)?])
@@ -76,7 +77,11 @@ fn pooling(descriptor: cudnnPoolingDescriptor_t) -> Result<Pooling> {
     set(POOLINGS.copy(descriptor))
 }
 
-fn assign(descriptor: cudnnPoolingDescriptor_t, mode: cudnnPoolingMode_t, [window, pad, stride]: [[c_int; 2]; 3]) -> Result<()> {
+fn assign(
+    descriptor: cudnnPoolingDescriptor_t,
+    mode: cudnnPoolingMode_t,
+    [window, pad, stride]: [[c_int; 2]; 3],
+) -> Result<()> {
     if window.iter().chain(&stride).any(|&v| v < 1) || pad.iter().any(|&v| v < 0) {
         return Err(CUDNN_STATUS_BAD_PARAM);
     }
@@ -88,7 +93,10 @@ fn assign(descriptor: cudnnPoolingDescriptor_t, mode: cudnnPoolingMode_t, [windo
 fn check_shapes(p: &Pooling, x: &Tensor, y: &Tensor) -> Result<()> {
     let expected = p.output(x)?;
     if y.dims != expected || x.element != y.element {
-        return refuse(CUDNN_STATUS_BAD_PARAM, format!("the output is {:?} instead of {expected:?}, or of another type", y.dims));
+        return refuse(
+            CUDNN_STATUS_BAD_PARAM,
+            format!("the output is {:?} instead of {expected:?}, or of another type", y.dims),
+        );
     }
     Ok(())
 }

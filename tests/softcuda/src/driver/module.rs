@@ -61,16 +61,27 @@ fn launch(f: CUfunction, shape: Shape, on: CUstream, arguments: *mut *mut c_void
     trace::line(format_args!("# {} grid {grid:?} block {block:?}", kernel.name));
     let threads = block.iter().map(|&n| u64::from(n)).product::<u64>();
     let grid_fits = grid.iter().all(|&n| n > 0) && grid[0] <= i32::MAX as u32 && grid[1] <= 65535 && grid[2] <= 65535;
-    if !grid_fits || threads == 0 || threads > u64::from(kernel.max_threads) || kernel.shared_bytes + shared > SHARED_BYTES {
-        report::finding(&format!("{}: no launch with grid {grid:?}, block {block:?}, {shared} bytes shared", kernel.name));
+    if !grid_fits
+        || threads == 0
+        || threads > u64::from(kernel.max_threads)
+        || kernel.shared_bytes + shared > SHARED_BYTES
+    {
+        report::finding(&format!(
+            "{}: no launch with grid {grid:?}, block {block:?}, {shared} bytes shared",
+            kernel.name
+        ));
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
     }
     let parameters = gather(&kernel, arguments)?;
-    stream::enqueue(on as u64, &kernel.name.clone(), Box::new(move || {
-        check_arguments(&kernel, &parameters)?;
-        let launch = ptx::Launch { grid, block, dynamic_shared: shared, parameters: &parameters };
-        ptx::launch(&kernel, &launch).map_err(|fault| Failure::address(fault.to_string()))
-    }))
+    stream::enqueue(
+        on as u64,
+        &kernel.name.clone(),
+        Box::new(move || {
+            check_arguments(&kernel, &parameters)?;
+            let launch = ptx::Launch { grid, block, dynamic_shared: shared, parameters: &parameters };
+            ptx::launch(&kernel, &launch).map_err(|fault| Failure::address(fault.to_string()))
+        }),
+    )
 }
 
 /// The parameter block from the caller's array of pointers to arguments.
@@ -98,7 +109,9 @@ fn check_arguments(kernel: &ptx::Kernel, block: &[u8]) -> Result<(), Failure> {
             memory::find(value, 1).map_err(|what| Failure::address(format!("argument {i}: {what}")))?;
         }
         if !parameter.is_pointer && memory::is_device_address(value) {
-            return Err(Failure::address(format!("argument {i} is a device address, but the kernel uses it as a number")));
+            return Err(Failure::address(format!(
+                "argument {i} is a device address, but the kernel uses it as a number"
+            )));
         }
     }
     Ok(())

@@ -45,11 +45,15 @@ fn wait_value(on: CUstream, address: u64, value: u32, flags: c_uint) -> Result<(
 fn write_value(on: CUstream, address: u64, value: u32) -> Result<(), CUresult> {
     ready()?;
     supported()?;
-    stream::enqueue(on as u64, "cuStreamWriteValue32", Box::new(move || {
-        word(address)?.store(value, Ordering::Release);
-        memory::writable(address, 4).map_err(Failure::address)?;
-        Ok(())
-    }))
+    stream::enqueue(
+        on as u64,
+        "cuStreamWriteValue32",
+        Box::new(move || {
+            word(address)?.store(value, Ordering::Release);
+            memory::writable(address, 4).map_err(Failure::address)?;
+            Ok(())
+        }),
+    )
 }
 
 fn supported() -> Result<(), CUresult> {

@@ -26,7 +26,11 @@ const NAMES: [(Code, &str, &str); 12] = [
     (nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED, "NVML_ERROR_DRIVER_NOT_LOADED", "Driver Not Loaded"),
     (nvmlReturn_enum_NVML_ERROR_TIMEOUT, "NVML_ERROR_TIMEOUT", "Timeout"),
     (nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST, "NVML_ERROR_GPU_IS_LOST", "GPU is lost"),
-    (nvmlReturn_enum_NVML_ERROR_LIB_RM_VERSION_MISMATCH, "NVML_ERROR_LIB_RM_VERSION_MISMATCH", "Driver/library version mismatch"),
+    (
+        nvmlReturn_enum_NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+        "NVML_ERROR_LIB_RM_VERSION_MISMATCH",
+        "Driver/library version mismatch",
+    ),
     (nvmlReturn_enum_NVML_ERROR_UNKNOWN, "NVML_ERROR_UNKNOWN", "Unknown Error"),
 ];
 

@@ -85,7 +85,12 @@ fn is_memory(clock: nvmlClockType_t) -> bool {
 fn processes() -> Vec<nvmlProcessInfo_t> {
     let own = (std::process::id(), memory::used());
     let others = (0..KNOBS.others).map(|i| (900_001 + i, 1 << 30));
-    let info = |(pid, bytes)| nvmlProcessInfo_t { pid, usedGpuMemory: bytes, gpuInstanceId: u32::MAX, computeInstanceId: u32::MAX };
+    let info = |(pid, bytes)| nvmlProcessInfo_t {
+        pid,
+        usedGpuMemory: bytes,
+        gpuInstanceId: u32::MAX,
+        computeInstanceId: u32::MAX,
+    };
     std::iter::once(own).chain(others).map(info).collect()
 }
 

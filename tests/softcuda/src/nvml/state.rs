@@ -104,7 +104,9 @@ fn reason(item: &str, query: u64) -> Option<u64> {
         "sw_thermal" => 0x20,
         "thermal" => 0x40,
         "power_brake" => 0x80,
-        _ => refuse(&format!("SOFTCUDA_THROTTLE: `{name}` is none of idle, power, hw_slowdown, sw_thermal, thermal, power_brake")),
+        _ => refuse(&format!(
+            "SOFTCUDA_THROTTLE: `{name}` is none of idle, power, hw_slowdown, sw_thermal, thermal, power_brake"
+        )),
     };
     (from..=to).contains(&query).then_some(bit)
 }

@@ -12,7 +12,8 @@ type Error = (usize, String);
 /// Executes a load, store or atomic for `lanes`; `pc` picks the instruction's remembered region.
 pub fn execute(warp: &mut Warp, op: &Op, lanes: u32, pc: u32, context: &mut Context) -> Result<(), Error> {
     match *op {
-        Op::Load { d, count: 1, ty, from, .. } if load_row(warp, d[0], ty, from, lanes, &mut context.cache[pc as usize]) => {}
+        Op::Load { d, count: 1, ty, from, .. }
+            if load_row(warp, d[0], ty, from, lanes, &mut context.cache[pc as usize]) => {}
         Op::Store { v, count: 1, ty, to } if store_row(warp, v[0], ty, to, lanes, &mut context.cache[pc as usize]) => {}
         Op::Load { d, count, ty, from, volatile } => {
             if volatile {
@@ -92,7 +93,8 @@ fn row(warp: &Warp, at: Address, size: u64, lanes: u32, cache: &mut Region) -> O
 
 /// Loads a row of 32 values by one copy; false where the common case does not hold.
 fn load_row(warp: &mut Warp, d: Reg, ty: MemType, from: Address, lanes: u32, cache: &mut Region) -> bool {
-    let Some(start) = row(warp, from, ty.size(), lanes, cache).filter(|&at| cache.is_written(at, 32 * ty.size())) else {
+    let Some(start) = row(warp, from, ty.size(), lanes, cache).filter(|&at| cache.is_written(at, 32 * ty.size()))
+    else {
         return false;
     };
     let host = cache.host(start);
@@ -195,7 +197,15 @@ fn store_one(region: Region, address: u64, value: u64, size: u64) {
     }
 }
 
-fn atomic(warp: &mut Warp, op: AtomOp, d: Option<u16>, at: Address, v: u16, lanes: u32, cache: &mut Region) -> Result<(), Error> {
+fn atomic(
+    warp: &mut Warp,
+    op: AtomOp,
+    d: Option<u16>,
+    at: Address,
+    v: u16,
+    lanes: u32,
+    cache: &mut Region,
+) -> Result<(), Error> {
     let addresses = addresses(warp, at);
     if at.space == Space::Shared {
         return Err((lanes.trailing_zeros() as usize, "atomics on shared memory are not supported".into()));

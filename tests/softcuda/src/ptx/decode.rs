@@ -5,8 +5,8 @@ use super::lanes;
 use super::parse::{Body, Cursor, Result};
 
 const TYPES: [&str; 18] = [
-    "pred", "b8", "s8", "u8", "b16", "s16", "u16", "f16", "bf16", "b32", "s32", "u32", "f32", "b64", "s64", "u64", "f64",
-    "f16x2",
+    "pred", "b8", "s8", "u8", "b16", "s16", "u16", "f16", "bf16", "b32", "s32", "u32", "f32", "b64", "s64", "u64",
+    "f64", "f16x2",
 ];
 
 /// A mnemonic taken apart: `setp.lt.u32` is base `setp`, modifiers `lt`, types `u32`.

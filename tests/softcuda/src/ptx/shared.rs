@@ -48,7 +48,10 @@ impl Shared {
                 return Err(format!("shared memory read before anything was written to it: byte {at}"));
             }
             if trace.write_epoch == self.epoch && trace.writer != me {
-                return Err(format!("shared-memory race: byte {at} was written by thread {} without a barrier since", trace.writer - 1));
+                return Err(format!(
+                    "shared-memory race: byte {at} was written by thread {} without a barrier since",
+                    trace.writer - 1
+                ));
             }
             let alone = trace.read_epoch != self.epoch || trace.reader == me;
             trace.reader = if alone { me } else { MANY };
@@ -67,7 +70,9 @@ impl Shared {
                 return Err(format!("shared-memory race: byte {at} was also written by thread {}", trace.writer - 1));
             }
             if trace.read_epoch == self.epoch && trace.reader != me {
-                return Err(format!("shared-memory race: byte {at} was read by another thread without a barrier since"));
+                return Err(format!(
+                    "shared-memory race: byte {at} was read by another thread without a barrier since"
+                ));
             }
             *trace = Trace { written: true, writer: me, write_epoch: self.epoch, ..*trace };
         }

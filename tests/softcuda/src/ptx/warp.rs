@@ -53,7 +53,10 @@ enum Flow {
     Next,
     Jump(u32),
     /// These lanes go to the target, the others on.
-    Split { target: u32, lanes: u32 },
+    Split {
+        target: u32,
+        lanes: u32,
+    },
     Exit(u32),
     /// A barrier or shuffle that not all lanes have reached.
     Wait,
@@ -98,7 +101,12 @@ impl Warp {
             let Some(next) = next else {
                 return match self.groups.first() {
                     None => Ok(Stop::Done),
-                    Some(group) => Err(self.fault(context, group.pc, None, "only some of the warp's threads reach this: divergent barrier or shuffle".into())),
+                    Some(group) => Err(self.fault(
+                        context,
+                        group.pc,
+                        None,
+                        "only some of the warp's threads reach this: divergent barrier or shuffle".into(),
+                    )),
                 };
             };
             let group = self.groups.swap_remove(next);
@@ -174,7 +182,9 @@ impl Warp {
     fn step(&mut self, instruction: &Instruction, group: Group, context: &mut Context) -> Result<Flow, Fault> {
         let lanes = match instruction.guard {
             None => group.lanes,
-            Some((p, negate)) => group.lanes & if negate { !self.predicates[p as usize] } else { self.predicates[p as usize] },
+            Some((p, negate)) => {
+                group.lanes & if negate { !self.predicates[p as usize] } else { self.predicates[p as usize] }
+            }
         };
         match instruction.op {
             Op::Branch { target } if lanes == group.lanes => return Ok(Flow::Jump(target)),
@@ -285,7 +295,16 @@ impl Warp {
 
     /// The PTX manual's shfl.sync: `c` holds the clamp (bits 0-4) and the segment mask (bits 8-12).
     #[expect(clippy::too_many_arguments, reason = "the operands of the instruction")]
-    fn shuffle(&mut self, mode: ShuffleMode, d: u16, ok: Option<u16>, a: u16, b: u16, c: u16, lanes: u32) -> Result<(), String> {
+    fn shuffle(
+        &mut self,
+        mode: ShuffleMode,
+        d: u16,
+        ok: Option<u16>,
+        a: u16,
+        b: u16,
+        c: u16,
+        lanes: u32,
+    ) -> Result<(), String> {
         let (values, distances, controls) = (self.r32[a as usize], self.r32[b as usize], self.r32[c as usize]);
         let (mut out, mut in_range) = (values, 0);
         for lane in lanes_of(lanes) {

@@ -32,7 +32,9 @@ fn reference(x: &[f64], dy: &[f64], gamma: f64, beta: f64) -> Reference {
 
 fn check<T: Storage>() {
     for ((images, channels, spatial), nhwc) in
-        [(1, 1, 31), (2, 3, 16), (1, 33, 32), (3, 5, 341), (4, 7, 300), (2, 2, 1023)].into_iter().flat_map(|s| [(s, false), (s, true)])
+        [(1, 1, 31), (2, 3, 16), (1, 33, 32), (3, 5, 341), (4, 7, 300), (2, 2, 1023)]
+            .into_iter()
+            .flat_map(|s| [(s, false), (s, true)])
     {
         let n = images * channels * spatial;
         let at = |k: usize, c: usize| {
@@ -54,7 +56,10 @@ fn check<T: Storage>() {
         let run = |name: &str, arguments: &[&dyn Argument]| {
             launch(&format!("batchnorm_{name}_{}", T::SUFFIX), [channels as u32, 1, 1], [256, 1, 1], arguments);
         };
-        run("forward", &[&bx, &by, &bg, &bb, &mean, &inverse, &running_mean, &running_variance, &shape, &EPS, &MOMENTUM]);
+        run(
+            "forward",
+            &[&bx, &by, &bg, &bb, &mean, &inverse, &running_mean, &running_variance, &shape, &EPS, &MOMENTUM],
+        );
         let (bdy, bdx) = (Buffer::<T>::narrowed(&dy), Buffer::<T>::fresh(n));
         run("backward_weights", &[&bx, &bdy, &mean, &inverse, &dgamma, &dbeta, &shape]);
         run("backward_data", &[&bx, &bdy, &bdx, &bg, &mean, &inverse, &dgamma, &dbeta, &shape, &0u32]);

@@ -27,20 +27,37 @@ fn the_reference_gives_the_published_answers() {
 fn dropout_draws_the_agreed_bits() {
     fn check<T: Storage>() {
         let (p, seed, layer, step) = (0.4f32, 0x0123_4567_89ab_cdefu64, 17u32, 3u32);
-        for (images, channels, spatial, nhwc) in
-            [(1, 1, 1, false), (3, 1, 31, false), (4, 32, 1, false), (5, 3, 11, true), (6, 1, 1023, false), (7, 205, 5, true), (9, 7, 1000, true)]
-        {
+        for (images, channels, spatial, nhwc) in [
+            (1, 1, 1, false),
+            (3, 1, 31, false),
+            (4, 32, 1, false),
+            (5, 3, 11, true),
+            (6, 1, 1023, false),
+            (7, 205, 5, true),
+            (9, 7, 1000, true),
+        ] {
             let features = channels * spatial;
             let n = images * features;
             let x = numbers::<T>(n, 8);
             let (bx, by, mask) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(n), Buffer::<u8>::fresh(n));
             let arguments: [&dyn Argument; 10] = [
-                &bx, &by, &mask, &(images as u32), &(features as u32), &(if nhwc { channels as u32 } else { 1 }), &p, &seed, &layer, &step,
+                &bx,
+                &by,
+                &mask,
+                &(images as u32),
+                &(features as u32),
+                &(if nhwc { channels as u32 } else { 1 }),
+                &p,
+                &seed,
+                &layer,
+                &step,
             ];
             launch_over(&format!("dropout_forward_{}", T::SUFFIX), features * images.div_ceil(4), &arguments);
 
             let mut kept = vec![0u8; n];
-            for (image, c, s) in (0..images).flat_map(|i| (0..channels).flat_map(move |c| (0..spatial).map(move |s| (i, c, s)))) {
+            for (image, c, s) in
+                (0..images).flat_map(|i| (0..channels).flat_map(move |c| (0..spatial).map(move |s| (i, c, s))))
+            {
                 let word = philox([(c * spatial + s) as u32, image as u32 / 4, layer, step], seed)[image % 4];
                 let at = image * features + if nhwc { s * channels + c } else { c * spatial + s };
                 kept[at] = u8::from(f64::from(word >> 8) / f64::from(1u32 << 24) >= f64::from(p));

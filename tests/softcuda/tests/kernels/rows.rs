@@ -13,7 +13,12 @@ fn fc_bias_and_its_gradient() {
             let (y, bias) = (numbers::<T>(n, 10), numbers::<T>(cols, 11));
             let (by, bb, db) = (Buffer::<T>::narrowed(&y), Buffer::<T>::narrowed(&bias), Buffer::<T>::fresh(cols));
             let blocks = [cols.div_ceil(32) as u32, 1, 1];
-            launch(&format!("fc_bias_gradient_{}", T::SUFFIX), blocks, [32, 8, 1], &[&by, &db, &(rows as u32), &(cols as u32)]);
+            launch(
+                &format!("fc_bias_gradient_{}", T::SUFFIX),
+                blocks,
+                [32, 8, 1],
+                &[&by, &db, &(rows as u32), &(cols as u32)],
+            );
             let sums: Vec<f64> = (0..cols).map(|c| (0..rows).map(|r| y[r * cols + c]).sum()).collect();
             assert_close(&db.wide(), &sums, T::EPSILON + 1e-6, 10.0);
 
@@ -33,7 +38,8 @@ fn softmax_cross_entropy() {
             let logits: Vec<f64> = numbers::<T>(n, 12).iter().map(|v| T::narrow(v * 20.0).wide()).collect();
             let labels: Vec<i32> = (0..rows).map(|r| (r * 7 % classes) as i32).collect();
             let (bl, by) = (Buffer::<T>::narrowed(&logits), Buffer::of(&labels));
-            let (probabilities, losses, dl) = (Buffer::<f32>::fresh(n), Buffer::<f32>::fresh(rows), Buffer::<T>::fresh(n));
+            let (probabilities, losses, dl) =
+                (Buffer::<f32>::fresh(n), Buffer::<f32>::fresh(rows), Buffer::<T>::fresh(n));
             let grid = [rows as u32, 1, 1];
             let forward = format!("softmax_loss_forward_{}", T::SUFFIX);
             launch(&forward, grid, [256, 1, 1], &[&bl, &by, &probabilities, &losses, &(classes as u32)]);

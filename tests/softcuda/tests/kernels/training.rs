@@ -66,7 +66,9 @@ fn the_check_finds_one_bad_value_anywhere() {
     fn check<T: Storage>() {
         let name = format!("loss_scale_check_{}", T::SUFFIX);
         for n in SIZES {
-            for (bad, at) in [(None, 0), (Some(f64::NAN), n - 1), (Some(f64::INFINITY), n / 2), (Some(f64::NEG_INFINITY), 0)] {
+            for (bad, at) in
+                [(None, 0), (Some(f64::NAN), n - 1), (Some(f64::INFINITY), n / 2), (Some(f64::NEG_INFINITY), 0)]
+            {
                 let mut g = numbers::<T>(n, 26);
                 g[at] = bad.unwrap_or(g[at]);
                 let state = loss_scale(1.0, 0, 0, 0, 0);

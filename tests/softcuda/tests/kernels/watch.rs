@@ -49,7 +49,13 @@ fn kernels_without_their_barriers_race() {
     let (labels, y, losses) = (Buffer::of(&[0i32; 4]), Buffer::<f32>::fresh(4096), Buffer::<f32>::fresh(64));
 
     let results = [
-        launch_of(&named("softmax_loss"), "softmax_loss_forward_f32", [4, 1, 1], [256, 1, 1], &[&x, &labels, &y, &losses, &512u32]),
+        launch_of(
+            &named("softmax_loss"),
+            "softmax_loss_forward_f32",
+            [4, 1, 1],
+            [256, 1, 1],
+            &[&x, &labels, &y, &losses, &512u32],
+        ),
         launch_of(&named("fc"), "fc_bias_gradient_f32", [2, 1, 1], [32, 8, 1], &[&x, &losses, &64u32, &64u32]),
         launch_of(&named("layout"), "transpose_f32", [2, 2, 1], [32, 8, 1], &[&x, &y, &64u32, &64u32]),
     ];
