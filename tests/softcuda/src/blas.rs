@@ -290,3 +290,47 @@ fn cublasGetCudartVersion() -> usize {
     13000
 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// c = alpha * op(a) * op(b) + beta * c in every combination of transposition, with padded columns.
+    #[test]
+    fn products_by_definition() {
+        crate::driver::make_current();
+        let ([m, n, k], lead) = ([3usize, 4, 5], 7usize);
+        let fill = |seed: usize| (0..7 * 7).map(|i| ((i * 37 + seed * 11) % 19) as f32 - 9.0).collect::<Vec<f32>>();
+        let upload = |values: &[f32]| {
+            let address = memory::allocate(4 * values.len(), u64::MAX).expect("memory");
+            let to = memory::writable(address, 4 * values.len()).expect("live");
+            // SAFETY: as many bytes on both sides.
+            unsafe { std::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, 4 * values.len()) };
+            address
+        };
+        let (a, b, c) = (fill(1), fill(2), fill(3));
+        let (alpha, beta) = (2f32, -1f32);
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: an out-pointer to a local.
+        assert_eq!(unsafe { cublasCreate_v2(&mut handle) }, CUBLAS_STATUS_SUCCESS);
+        for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (pa, pb, pc) = (upload(&a), upload(&b), upload(&c));
+            let op = |t| if t { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N };
+            let [mi, ni, ki, li] = [m, n, k, lead].map(|v| v as c_int);
+            // SAFETY: device addresses of matrices with `lead` rows in memory.
+            let status = unsafe {
+                cublasSgemm_v2(handle, op(ta), op(tb), mi, ni, ki, &alpha, pa as _, li, pb as _, li, &beta, pc as _, li)
+            };
+            assert_eq!(status, CUBLAS_STATUS_SUCCESS);
+            stream::synchronize_all().expect("no failure");
+            let got = Element::F32.read(pc, 7 * 7).expect("written");
+            for (column, row) in (0..7).flat_map(|column| (0..7).map(move |row| (column, row))) {
+                let old = c[column * lead + row];
+                let at = |v: &[f32], t: bool, r: usize, q: usize| if t { v[r * lead + q] } else { v[q * lead + r] };
+                let product: f32 = (0..k).map(|i| at(&a, ta, row, i) * at(&b, tb, i, column)).sum();
+                let expected = if row < m && column < n { alpha * product + beta * old } else { old };
+                assert_eq!(got[column * lead + row], expected, "{ta} {tb} row {row} column {column}");
+            }
+        }
+    }
+}

@@ -15,6 +15,8 @@ mod lrn;
 mod ops;
 mod pooling;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
 use crate::export::{Status, current};
 use crate::stream::{self, Failure, Work};
