@@ -52,6 +52,10 @@ impl Element {
     /// `n` consecutive elements at a device address.
     pub fn read(self, address: u64, n: usize) -> Result<Vec<f32>, String> {
         let p = memory::readable(address, n * self.size())?;
+        if self == Element::F32 {
+            // SAFETY: as below; allocations are aligned, and so are matrices of f32 in them.
+            return Ok(unsafe { std::slice::from_raw_parts(p.cast::<f32>(), n) }.to_vec());
+        }
         // SAFETY: `n` elements are readable from `p`.
         Ok((0..n).map(|i| unsafe { self.load(p, i) }).collect())
     }

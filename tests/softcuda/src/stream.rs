@@ -22,6 +22,10 @@ impl Failure {
     pub fn address(what: String) -> Self {
         Failure { status: CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, what }
     }
+    /// Says whose failure it is, where it does not itself.
+    fn of(self, name: &str) -> Self {
+        if self.what.starts_with(name) { self } else { Failure { what: format!("{name}: {}", self.what), ..self } }
+    }
 }
 
 pub type Work = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
@@ -214,7 +218,7 @@ fn step(stream: u64, wait: bool) -> bool {
         Task::Work { name, work } => {
             let result = work();
             clock::worked(&name);
-            result.map_err(|failure| Failure { what: format!("{name}: {}", failure.what), ..failure })
+            result.map_err(|failure| failure.of(&name))
         }
         Task::Record { event, ticket } => {
             clock::worked("cuEventRecord");
