@@ -19,5 +19,8 @@ pub mod memory;
 mod nvml;
 pub mod ptx;
 mod report;
+mod stage;
 mod stream;
 mod trace;
+
+pub use stage::{command, folder};

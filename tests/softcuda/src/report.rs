@@ -7,8 +7,9 @@ use std::sync::{Mutex, Once};
 
 static FINDINGS: AtomicUsize = AtomicUsize::new(0);
 
-/// Checks of what is left at exit: each returns a line per thing left.
-static AT_EXIT: Mutex<Vec<fn() -> Vec<String>>> = Mutex::new(Vec::new());
+/// A check of what is left at exit: a line per thing left.
+type Check = fn() -> Vec<String>;
+static AT_EXIT: Mutex<Vec<Check>> = Mutex::new(Vec::new());
 
 /// Something the caller did wrong: one line on stderr, and in `SOFTCUDA_REPORT`.
 pub fn finding(what: &str) {
@@ -29,7 +30,7 @@ pub fn findings() -> usize {
 }
 
 /// Asks for `check` when the process ends.
-pub fn at_exit(check: fn() -> Vec<String>) {
+pub fn at_exit(check: Check) {
     static REGISTER: Once = Once::new();
     REGISTER.call_once(|| {
         // SAFETY: `last_words` is an extern "C" function without arguments that does not unwind.

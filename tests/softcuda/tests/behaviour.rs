@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 /// Runs a scenario of the client under softcuda with some knobs.
 fn client(scenario: &str, knobs: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_softcuda"));
-    command.args([env!("CARGO_BIN_EXE_softcuda-client"), scenario]).env("SOFTCUDA_STRICT", "1").envs(knobs.iter().copied());
+    command
+        .args([env!("CARGO_BIN_EXE_softcuda-client"), scenario])
+        .env("SOFTCUDA_STRICT", "1")
+        .envs(knobs.iter().copied());
     command.output().expect("the runner starts")
 }
 

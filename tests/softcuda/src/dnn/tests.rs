@@ -101,10 +101,42 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { x: [2, 3, 9, 7], w: [4, 3, 3, 2], y: [2, 4, 5, 5], pad: [1, 0], stride: [2, 1], dilation: [1, 2], groups: 1 },
-    Case { x: [1, 6, 5, 5], w: [4, 3, 3, 3], y: [1, 4, 5, 5], pad: [1, 1], stride: [1, 1], dilation: [1, 1], groups: 2 },
-    Case { x: [3, 4, 6, 6], w: [4, 1, 2, 2], y: [3, 4, 3, 3], pad: [0, 0], stride: [2, 2], dilation: [1, 1], groups: 4 },
-    Case { x: [2, 5, 1, 1], w: [7, 5, 1, 1], y: [2, 7, 1, 1], pad: [0, 0], stride: [1, 1], dilation: [1, 1], groups: 1 },
+    Case {
+        x: [2, 3, 9, 7],
+        w: [4, 3, 3, 2],
+        y: [2, 4, 5, 5],
+        pad: [1, 0],
+        stride: [2, 1],
+        dilation: [1, 2],
+        groups: 1,
+    },
+    Case {
+        x: [1, 6, 5, 5],
+        w: [4, 3, 3, 3],
+        y: [1, 4, 5, 5],
+        pad: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        groups: 2,
+    },
+    Case {
+        x: [3, 4, 6, 6],
+        w: [4, 1, 2, 2],
+        y: [3, 4, 3, 3],
+        pad: [0, 0],
+        stride: [2, 2],
+        dilation: [1, 1],
+        groups: 4,
+    },
+    Case {
+        x: [2, 5, 1, 1],
+        w: [7, 5, 1, 1],
+        y: [2, 7, 1, 1],
+        pad: [0, 0],
+        stride: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    },
 ];
 
 impl Case {
@@ -157,7 +189,11 @@ fn check_convolution(case: &Case, element: Element, nhwc: bool, tolerance: f64) 
     let (handle, c, f) = (handle(), case.descriptor(), case.filter(element, nhwc));
     let count = |dims: [usize; 4]| dims.iter().product::<usize>();
     let [x, w, y] = [(case.x, 1), (case.w, 2), (case.y, 3)].map(|(d, seed)| rounded(numbers(count(d), seed), element));
-    let [dx, dw, dy] = [Device::new(case.x, element, nhwc, Some(&x)), Device::new(case.w, element, nhwc, Some(&w)), Device::new(case.y, element, nhwc, Some(&y))];
+    let [dx, dw, dy] = [
+        Device::new(case.x, element, nhwc, Some(&x)),
+        Device::new(case.w, element, nhwc, Some(&w)),
+        Device::new(case.y, element, nhwc, Some(&y)),
+    ];
     let (half, two) = (0.5f32, 2f32);
     let (alpha, beta) = (pointer(&half), pointer(&two));
     let zero = || [vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; y.len()]];
@@ -170,22 +206,72 @@ fn check_convolution(case: &Case, element: Element, nhwc: bool, tolerance: f64) 
     });
     let out = Device::new(case.y, element, nhwc, Some(&y));
     let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
-    ok!(super::convolution::cudnnConvolutionForward(handle, alpha, dx.descriptor, dx.p(), f, dw.p(), c, algo, null_mut(), 0, beta, out.descriptor, out.p()));
+    ok!(super::convolution::cudnnConvolutionForward(
+        handle,
+        alpha,
+        dx.descriptor,
+        dx.p(),
+        f,
+        dw.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        out.descriptor,
+        out.p()
+    ));
     assert_close(&out.read(), &blended(forward, &y), tolerance);
 
     let out = Device::new(case.x, element, nhwc, Some(&x));
     let algo = cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0;
-    ok!(super::convolution::cudnnConvolutionBackwardData(handle, alpha, f, dw.p(), dy.descriptor, dy.p(), c, algo, null_mut(), 0, beta, out.descriptor, out.p()));
+    ok!(super::convolution::cudnnConvolutionBackwardData(
+        handle,
+        alpha,
+        f,
+        dw.p(),
+        dy.descriptor,
+        dy.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        out.descriptor,
+        out.p()
+    ));
     assert_close(&out.read(), &blended(backward_data, &x), tolerance);
 
     let out = Device::new(case.w, element, nhwc, Some(&w));
     let algo = cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0;
-    ok!(super::convolution::cudnnConvolutionBackwardFilter(handle, alpha, dx.descriptor, dx.p(), dy.descriptor, dy.p(), c, algo, null_mut(), 0, beta, f, out.p()));
+    ok!(super::convolution::cudnnConvolutionBackwardFilter(
+        handle,
+        alpha,
+        dx.descriptor,
+        dx.p(),
+        dy.descriptor,
+        dy.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        f,
+        out.p()
+    ));
     assert_close(&out.read(), &blended(backward_filter, &w), tolerance);
 
     let channels = case.y[1];
     let bias = Device::new([1, channels, 1, 1], element, nhwc, Some(&vec![1.0; channels]));
-    ok!(super::convolution::cudnnConvolutionBackwardBias(handle, alpha, dy.descriptor, dy.p(), beta, bias.descriptor, bias.p()));
+    ok!(super::convolution::cudnnConvolutionBackwardBias(
+        handle,
+        alpha,
+        dy.descriptor,
+        dy.p(),
+        beta,
+        bias.descriptor,
+        bias.p()
+    ));
     let mut sums = vec![0.0; channels];
     y.iter().enumerate().for_each(|(i, v)| sums[i / (case.y[2] * case.y[3]) % channels] += v);
     assert_close(&bias.read(), &blended(sums, &vec![1.0; channels]), tolerance);
@@ -208,11 +294,31 @@ fn tf32_rounds_its_operands() {
     let (handle, case) = (handle(), &CASES[3]);
     let (c, f) = (case.descriptor(), case.filter(Element::F32, false));
     let (x, w) = (vec![1.0 + 1.0 / 4096.0; 10], vec![1.0; 35]);
-    let (dx, dw, y) = (Device::new(case.x, Element::F32, false, Some(&x)), Device::new(case.w, Element::F32, false, Some(&w)), Device::new(case.y, Element::F32, false, None));
+    let (dx, dw, y) = (
+        Device::new(case.x, Element::F32, false, Some(&x)),
+        Device::new(case.w, Element::F32, false, Some(&w)),
+        Device::new(case.y, Element::F32, false, None),
+    );
     let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
-    for (math, expected) in [(cudnnMathType_t::CUDNN_FMA_MATH, 5.0 + 5.0 / 4096.0), (cudnnMathType_t::CUDNN_DEFAULT_MATH, 5.0)] {
+    for (math, expected) in
+        [(cudnnMathType_t::CUDNN_FMA_MATH, 5.0 + 5.0 / 4096.0), (cudnnMathType_t::CUDNN_DEFAULT_MATH, 5.0)]
+    {
         ok!(super::convolution::cudnnSetConvolutionMathType(c, math));
-        ok!(super::convolution::cudnnConvolutionForward(handle, pointer(&1.0), dx.descriptor, dx.p(), f, dw.p(), c, algo, null_mut(), 0, pointer(&0.0), y.descriptor, y.p()));
+        ok!(super::convolution::cudnnConvolutionForward(
+            handle,
+            pointer(&1.0),
+            dx.descriptor,
+            dx.p(),
+            f,
+            dw.p(),
+            c,
+            algo,
+            null_mut(),
+            0,
+            pointer(&0.0),
+            y.descriptor,
+            y.p()
+        ));
         assert_eq!(y.read(), vec![expected; 14], "{math:?}");
     }
 }
@@ -223,19 +329,62 @@ fn pooling_by_hand() {
     use cudnnPoolingMode_t::*;
     let handle = handle();
     let x = Device::new([1, 1, 1, 5], Element::F32, false, Some(&[1.0, 3.0, 3.0, 2.0, 4.0]));
-    let (y, dy) = (Device::new([1, 1, 1, 3], Element::F32, false, None), Device::new([1, 1, 1, 3], Element::F32, false, Some(&[1.0, 10.0, 100.0])));
+    let (y, dy) = (
+        Device::new([1, 1, 1, 3], Element::F32, false, None),
+        Device::new([1, 1, 1, 3], Element::F32, false, Some(&[1.0, 10.0, 100.0])),
+    );
     let dx = Device::new([1, 1, 1, 5], Element::F32, false, None);
     for (mode, forward, backward) in [
         (CUDNN_POOLING_MAX, [3.0, 3.0, 4.0], [0.0, 11.0, 0.0, 0.0, 100.0]),
-        (CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING, [4.0 / 3.0, 8.0 / 3.0, 2.0], [1.0 / 3.0, 11.0 / 3.0, 10.0 / 3.0, 110.0 / 3.0, 100.0 / 3.0]),
-        (CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING, [2.0, 8.0 / 3.0, 3.0], [0.5, 0.5 + 10.0 / 3.0, 10.0 / 3.0, 50.0 + 10.0 / 3.0, 50.0]),
+        (
+            CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING,
+            [4.0 / 3.0, 8.0 / 3.0, 2.0],
+            [1.0 / 3.0, 11.0 / 3.0, 10.0 / 3.0, 110.0 / 3.0, 100.0 / 3.0],
+        ),
+        (
+            CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING,
+            [2.0, 8.0 / 3.0, 3.0],
+            [0.5, 0.5 + 10.0 / 3.0, 10.0 / 3.0, 50.0 + 10.0 / 3.0, 50.0],
+        ),
     ] {
         let mut p = null_mut();
         ok!(super::pooling::cudnnCreatePoolingDescriptor(&mut p));
-        ok!(super::pooling::cudnnSetPooling2dDescriptor(p, mode, cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN, 1, 3, 0, 1, 1, 2));
-        ok!(super::pooling::cudnnPoolingForward(handle, p, pointer(&1.0), x.descriptor, x.p(), pointer(&0.0), y.descriptor, y.p()));
+        ok!(super::pooling::cudnnSetPooling2dDescriptor(
+            p,
+            mode,
+            cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN,
+            1,
+            3,
+            0,
+            1,
+            1,
+            2
+        ));
+        ok!(super::pooling::cudnnPoolingForward(
+            handle,
+            p,
+            pointer(&1.0),
+            x.descriptor,
+            x.p(),
+            pointer(&0.0),
+            y.descriptor,
+            y.p()
+        ));
         assert_close(&y.read(), &forward, 1e-6);
-        ok!(super::pooling::cudnnPoolingBackward(handle, p, pointer(&1.0), y.descriptor, y.p(), dy.descriptor, dy.p(), x.descriptor, x.p(), pointer(&0.0), dx.descriptor, dx.p()));
+        ok!(super::pooling::cudnnPoolingBackward(
+            handle,
+            p,
+            pointer(&1.0),
+            y.descriptor,
+            y.p(),
+            dy.descriptor,
+            dy.p(),
+            x.descriptor,
+            x.p(),
+            pointer(&0.0),
+            dx.descriptor,
+            dx.p()
+        ));
         assert_close(&dx.read(), &backward, 1e-6);
     }
 }
@@ -263,7 +412,17 @@ fn lrn_and_its_gradient() {
         let mode = cudnnLRNMode_t::CUDNN_LRN_CROSS_CHANNEL_DIM1;
         let forward = |x: &[f64]| {
             let (x, y) = (Device::new(dims, Element::F32, nhwc, Some(x)), Device::new(dims, Element::F32, nhwc, None));
-            ok!(super::lrn::cudnnLRNCrossChannelForward(handle, d, mode, pointer(&1.0), x.descriptor, x.p(), pointer(&0.0), y.descriptor, y.p()));
+            ok!(super::lrn::cudnnLRNCrossChannelForward(
+                handle,
+                d,
+                mode,
+                pointer(&1.0),
+                x.descriptor,
+                x.p(),
+                pointer(&0.0),
+                y.descriptor,
+                y.p()
+            ));
             y.read()
         };
         let (behind, ahead) = ((n as usize - 1) / 2, n as usize / 2);
@@ -278,7 +437,21 @@ fn lrn_and_its_gradient() {
         assert_close(&forward(&x), &expected, 1e-6);
         let [bx, by, bdy] = [&x, &forward(&x), &dy].map(|v| Device::new(dims, Element::F32, nhwc, Some(v)));
         let dx = Device::new(dims, Element::F32, nhwc, None);
-        ok!(super::lrn::cudnnLRNCrossChannelBackward(handle, d, mode, pointer(&1.0), by.descriptor, by.p(), bdy.descriptor, bdy.p(), bx.descriptor, bx.p(), pointer(&0.0), dx.descriptor, dx.p()));
+        ok!(super::lrn::cudnnLRNCrossChannelBackward(
+            handle,
+            d,
+            mode,
+            pointer(&1.0),
+            by.descriptor,
+            by.p(),
+            bdy.descriptor,
+            bdy.p(),
+            bx.descriptor,
+            bx.p(),
+            pointer(&0.0),
+            dx.descriptor,
+            dx.p()
+        ));
         assert_close(&dx.read(), &numerical_gradient(&x, &dy, &forward), 1e-4);
     }
 }
@@ -295,7 +468,25 @@ fn batch_normalisation_and_its_gradient() {
         let forward = |x: &[f64], running: bool| {
             let (x, y) = (Device::new(dims, Element::F32, nhwc, Some(x)), Device::new(dims, Element::F32, nhwc, None));
             let (m, v) = if running { (mean.p(), variance.p()) } else { (null_mut(), null_mut()) };
-            ok!(super::batchnorm::cudnnBatchNormalizationForwardTraining(handle, mode, pointer(&1.0), pointer(&0.0), x.descriptor, x.p(), y.descriptor, y.p(), g.descriptor, g.p(), b.p(), 0.1, m, v, 1e-5, saved.p(), inverse.p()));
+            ok!(super::batchnorm::cudnnBatchNormalizationForwardTraining(
+                handle,
+                mode,
+                pointer(&1.0),
+                pointer(&0.0),
+                x.descriptor,
+                x.p(),
+                y.descriptor,
+                y.p(),
+                g.descriptor,
+                g.p(),
+                b.p(),
+                0.1,
+                m,
+                v,
+                1e-5,
+                saved.p(),
+                inverse.p()
+            ));
             y.read()
         };
         let numerical = numerical_gradient(&x, &dy, &|x| forward(x, false));
@@ -310,12 +501,37 @@ fn batch_normalisation_and_its_gradient() {
             assert_close(&[mean.read()[c], variance.read()[c]], &[0.1 * m, 0.9 + 0.1 * v * 12.0 / 11.0], 1e-5);
             assert!(dys.len() == 12);
         }
-        let (bx, bdy, dx) = (Device::new(dims, Element::F32, nhwc, Some(&x)), Device::new(dims, Element::F32, nhwc, Some(&dy)), Device::new(dims, Element::F32, nhwc, None));
+        let (bx, bdy, dx) = (
+            Device::new(dims, Element::F32, nhwc, Some(&x)),
+            Device::new(dims, Element::F32, nhwc, Some(&dy)),
+            Device::new(dims, Element::F32, nhwc, None),
+        );
         let (dgamma, dbeta) = (parameter(&[0.0; 2]), parameter(&[0.0; 2]));
-        ok!(super::batchnorm::cudnnBatchNormalizationBackward(handle, mode, pointer(&1.0), pointer(&0.0), pointer(&1.0), pointer(&0.0), bx.descriptor, bx.p(), bdy.descriptor, bdy.p(), dx.descriptor, dx.p(), g.descriptor, g.p(), dgamma.p(), dbeta.p(), 1e-5, saved.p(), inverse.p()));
+        ok!(super::batchnorm::cudnnBatchNormalizationBackward(
+            handle,
+            mode,
+            pointer(&1.0),
+            pointer(&0.0),
+            pointer(&1.0),
+            pointer(&0.0),
+            bx.descriptor,
+            bx.p(),
+            bdy.descriptor,
+            bdy.p(),
+            dx.descriptor,
+            dx.p(),
+            g.descriptor,
+            g.p(),
+            dgamma.p(),
+            dbeta.p(),
+            1e-5,
+            saved.p(),
+            inverse.p()
+        ));
         assert_close(&dx.read(), &numerical, 1e-2);
         assert_close(&dbeta.read(), &[0, 1].map(|c| channel(&dy, c).iter().sum()), 1e-5);
-        let products = [0, 1].map(|c| channel(&dy, c).iter().zip(channel(&y, c)).map(|(d, y)| d * (y - beta[c]) / gamma[c]).sum());
+        let products =
+            [0, 1].map(|c| channel(&dy, c).iter().zip(channel(&y, c)).map(|(d, y)| d * (y - beta[c]) / gamma[c]).sum());
         assert_close(&dgamma.read(), &products, 1e-5);
     }
 }
@@ -323,23 +539,58 @@ fn batch_normalisation_and_its_gradient() {
 #[test]
 fn softmax_and_sums() {
     let handle = handle();
-    let (algorithm, mode) = (cudnnSoftmaxAlgorithm_t::CUDNN_SOFTMAX_ACCURATE, cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_CHANNEL);
+    let (algorithm, mode) =
+        (cudnnSoftmaxAlgorithm_t::CUDNN_SOFTMAX_ACCURATE, cudnnSoftmaxMode_t::CUDNN_SOFTMAX_MODE_CHANNEL);
     let (x, dy) = (numbers(12, 9), numbers(12, 10));
     let forward = |x: &[f64]| {
-        let (x, y) = (Device::new([2, 3, 1, 2], Element::F32, true, Some(x)), Device::new([2, 3, 1, 2], Element::F32, true, None));
-        ok!(super::activation::cudnnSoftmaxForward(handle, algorithm, mode, pointer(&1.0), x.descriptor, x.p(), pointer(&0.0), y.descriptor, y.p()));
+        let (x, y) = (
+            Device::new([2, 3, 1, 2], Element::F32, true, Some(x)),
+            Device::new([2, 3, 1, 2], Element::F32, true, None),
+        );
+        ok!(super::activation::cudnnSoftmaxForward(
+            handle,
+            algorithm,
+            mode,
+            pointer(&1.0),
+            x.descriptor,
+            x.p(),
+            pointer(&0.0),
+            y.descriptor,
+            y.p()
+        ));
         y.read()
     };
     let y = forward(&x);
-    let expected: Vec<f64> = (0..12).map(|i| x[i].exp() / (0..3).map(|c| x[i / 6 * 6 + c * 2 + i % 2].exp()).sum::<f64>()).collect();
+    let expected: Vec<f64> =
+        (0..12).map(|i| x[i].exp() / (0..3).map(|c| x[i / 6 * 6 + c * 2 + i % 2].exp()).sum::<f64>()).collect();
     assert_close(&y, &expected, 1e-6);
     let [by, bdy] = [&y, &dy].map(|v| Device::new([2, 3, 1, 2], Element::F32, true, Some(v)));
     let dx = Device::new([2, 3, 1, 2], Element::F32, true, None);
-    ok!(super::activation::cudnnSoftmaxBackward(handle, algorithm, mode, pointer(&1.0), by.descriptor, by.p(), bdy.descriptor, bdy.p(), pointer(&0.0), dx.descriptor, dx.p()));
+    ok!(super::activation::cudnnSoftmaxBackward(
+        handle,
+        algorithm,
+        mode,
+        pointer(&1.0),
+        by.descriptor,
+        by.p(),
+        bdy.descriptor,
+        bdy.p(),
+        pointer(&0.0),
+        dx.descriptor,
+        dx.p()
+    ));
     assert_close(&dx.read(), &numerical_gradient(&x, &dy, &forward), 1e-3);
 
     let bias = Device::new([1, 3, 1, 1], Element::F32, false, Some(&[1.0, 2.0, 3.0]));
-    ok!(super::ops::cudnnAddTensor(handle, pointer(&2.0), bias.descriptor, bias.p(), pointer(&1.0), dx.descriptor, dx.p()));
+    ok!(super::ops::cudnnAddTensor(
+        handle,
+        pointer(&2.0),
+        bias.descriptor,
+        bias.p(),
+        pointer(&1.0),
+        dx.descriptor,
+        dx.p()
+    ));
     let before = numerical_gradient(&x, &dy, &forward);
     assert_close(&dx.read(), &(0..12).map(|i| before[i] + 2.0 * (1 + i / 2 % 3) as f64).collect::<Vec<_>>(), 1e-3);
 }

@@ -69,7 +69,7 @@ impl<'a> BlockRunner<'a> {
         BlockRunner {
             kernel,
             launch,
-            warps: (0..threads.div_ceil(32)).map(|w| Warp::new(kernel, w, threads)).collect(),
+            warps: (0..threads.div_ceil(32)).map(|w| Warp::new(kernel, w, launch.block)).collect(),
             shared: Shared::new(kernel.shared_bytes + launch.dynamic_shared),
             cache: vec![Region::EMPTY; kernel.code.len()],
         }

@@ -45,6 +45,8 @@ pub struct Warp {
     pub r32: Vec<L32>,
     pub r64: Vec<L64>,
     pub predicates: Vec<u32>,
+    /// Each lane's thread index along x, y and z.
+    threads: [L64; 3],
     executed: u64,
 }
 
@@ -64,8 +66,13 @@ enum Flow {
 }
 
 impl Warp {
-    pub fn new(kernel: &Kernel, index: u32, threads: u32) -> Self {
-        let lanes = (threads - index * 32).min(32);
+    pub fn new(kernel: &Kernel, index: u32, block: [u32; 3]) -> Self {
+        let lanes = (block.iter().product::<u32>() - index * 32).min(32);
+        let [x, y, _] = block;
+        let thread = |lane: usize| index * 32 + lane as u32;
+        let along_x = std::array::from_fn(|lane| u64::from(thread(lane) % x));
+        let along_y = std::array::from_fn(|lane| u64::from(thread(lane) / x % y));
+        let along_z = std::array::from_fn(|lane| u64::from(thread(lane) / (x * y)));
         let mut warp = Warp {
             index,
             present: u32::MAX >> (32 - lanes),
@@ -74,6 +81,7 @@ impl Warp {
             r32: vec![[0; 32]; kernel.registers32],
             r64: vec![[0; 32]; kernel.registers64],
             predicates: vec![0; kernel.predicates],
+            threads: [along_x, along_y, along_z],
             executed: 0,
         };
         for &(r, value) in &kernel.constants32 {
@@ -214,9 +222,9 @@ impl Warp {
                 let mut value = [0; 8];
                 let size = ty.size() as usize;
                 value[..size].copy_from_slice(&context.launch.parameters[offset..offset + size]);
-                self.put_all(d, [u64::from_le_bytes(value); 32], lanes);
+                self.put_same(d, u64::from_le_bytes(value), lanes);
             }
-            Op::Special { d, which } => self.put_all(d, self.special(which, context), lanes),
+            Op::Special { d, which } => self.special(d, which, context, lanes),
             _ => self.compute(&instruction.op, lanes),
         }
         Ok(Flow::Next)
@@ -277,19 +285,24 @@ impl Warp {
         }
     }
 
-    fn special(&self, which: Special, context: &Context) -> L64 {
-        let [x, y, _] = context.launch.block;
-        let thread = |lane: usize| self.index * 32 + lane as u32;
+    /// Writes one value to all lanes of a register of either width.
+    fn put_same(&mut self, d: Reg, value: u64, lanes: u32) {
+        match d {
+            Reg::R32(d) => put([value as u32; 32], &mut self.r32[d as usize], lanes),
+            Reg::R64(d) => put([value; 32], &mut self.r64[d as usize], lanes),
+            Reg::Pred(_) => {}
+        }
+    }
+
+    fn special(&mut self, d: Reg, which: Special, context: &Context, lanes: u32) {
         match which {
-            Special::Thread(0) => std::array::from_fn(|i| u64::from(thread(i) % x)),
-            Special::Thread(1) => std::array::from_fn(|i| u64::from(thread(i) / x % y)),
-            Special::Thread(_) => std::array::from_fn(|i| u64::from(thread(i) / (x * y))),
-            Special::BlockSize(axis) => [u64::from(context.launch.block[axis as usize]); 32],
-            Special::Block(axis) => [u64::from(context.block[axis as usize]); 32],
-            Special::GridSize(axis) => [u64::from(context.launch.grid[axis as usize]); 32],
-            Special::Lane => std::array::from_fn(|i| i as u64),
-            Special::Clock => [clock::cycles(); 32],
-            Special::GlobalTimer => [clock::global_timer(); 32],
+            Special::Thread(axis) => self.put_all(d, self.threads[axis as usize], lanes),
+            Special::Lane => self.put_all(d, std::array::from_fn(|lane| lane as u64), lanes),
+            Special::BlockSize(axis) => self.put_same(d, context.launch.block[axis as usize].into(), lanes),
+            Special::Block(axis) => self.put_same(d, context.block[axis as usize].into(), lanes),
+            Special::GridSize(axis) => self.put_same(d, context.launch.grid[axis as usize].into(), lanes),
+            Special::Clock => self.put_same(d, clock::cycles(), lanes),
+            Special::GlobalTimer => self.put_same(d, clock::global_timer(), lanes),
         }
     }
 
