@@ -83,7 +83,7 @@ pub fn fate(call: &'static str, driver: bool) -> Fate {
     if driver {
         *counts.entry("lost").or_default() += 1;
     }
-    let lost = plan.lost.is_some_and(|nth| counts.get("lost").is_some_and(|&n| n >= nth));
+    let lost = gone(counts);
     let count = counts.entry(call).or_default();
     *count += 1;
     match plan.find(call, *count, false) {
@@ -91,6 +91,15 @@ pub fn fate(call: &'static str, driver: bool) -> Fate {
         Some(status) => Fate::Fail(status),
         None => Fate::Proceed,
     }
+}
+
+fn gone(counts: &HashMap<&'static str, u64>) -> bool {
+    KNOBS.faults.lost.is_some_and(|nth| counts.get("lost").is_some_and(|&n| n >= nth))
+}
+
+/// Whether the device was lost, as asked for.
+pub fn is_lost() -> bool {
+    COUNTS.lock().unwrap_or_else(|e| e.into_inner()).as_ref().is_some_and(gone)
 }
 
 /// The status with which the work queued by this call is to fail later.

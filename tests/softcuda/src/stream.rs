@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard};
 
 /// The legacy default stream.
 pub const DEFAULT: u64 = 0;
+/// The call whose work is done even after a failure.
+const FREE: &str = "cuMemFreeAsync";
 
 /// Why queued work failed.
 #[derive(Debug)]
@@ -244,13 +246,21 @@ fn hold_until(ready: Box<dyn Fn() -> Result<bool, Failure> + Send>, wait: bool) 
     Ok(())
 }
 
-/// The first failure sticks; what is still queued never runs.
+/// The first failure sticks. What is still queued never runs, except that memory given back is given back.
 fn fail(failure: Failure) {
     report::finding(&failure.what);
-    with(|device| {
+    let abandoned: Vec<Task> = with(|device| {
         device.sticky.get_or_insert(failure.status);
-        device.streams.values_mut().for_each(|s| s.tasks.clear());
+        device.streams.values_mut().flat_map(|s| s.tasks.drain(..)).collect()
     });
+    for task in abandoned {
+        if let Task::Work { name, work } = task
+            && name == FREE
+            && let Err(failure) = work()
+        {
+            report::finding(&failure.what);
+        }
+    }
 }
 
 fn complete(event: u64, ticket: u64) {

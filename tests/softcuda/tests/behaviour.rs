@@ -99,6 +99,15 @@ fn faults_come_where_they_are_asked_for() {
     }
 }
 
+/// Neither of these faults is a leak of the caller's.
+#[test]
+fn what_a_fault_keeps_from_being_freed_is_no_leak() {
+    for fault in ["cuMemFreeAsync@1=CUDA_ERROR_INVALID_VALUE", "lost@12", "cuLaunchKernel@1~CUDA_ERROR_LAUNCH_FAILED"] {
+        let stderr = text(&client("good", &[("SOFTCUDA_FAULTS", fault)]).stderr);
+        assert!(!stderr.contains("left at exit"), "{fault}: {stderr}");
+    }
+}
+
 #[test]
 fn memory_runs_out_where_told() {
     assert_caught("good", &[("SOFTCUDA_MEMORY", "6000")], &["OUT_OF_MEMORY"]);

@@ -13,7 +13,14 @@ fn allocate(to: *mut CUdeviceptr, size: usize) -> Result<(), CUresult> {
     if size == 0 {
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
     }
-    let address = memory::allocate(size, KNOBS.memory).ok_or(CUresult::CUDA_ERROR_OUT_OF_MEMORY)?;
+    let address = match memory::allocate(size, KNOBS.memory) {
+        Some(address) => address,
+        None => {
+            // frees may be queued
+            stream::synchronize_all()?;
+            memory::allocate(size, KNOBS.memory).ok_or(CUresult::CUDA_ERROR_OUT_OF_MEMORY)?
+        }
+    };
     // SAFETY: the C caller's out-pointer.
     unsafe { put(to, address) }
 }
@@ -35,7 +42,6 @@ fn is_pinned(host: u64, size: usize) -> bool {
     memory::find(host, size as u64).is_ok()
 }
 
-/// Addresses of queued copies: plain numbers may cross threads.
 fn copy_to_device(to: u64, from: *const c_void, size: usize) -> Result<stream::Work, CUresult> {
     check_range(to, size)?;
     if is_pinned(from as u64, size) {
