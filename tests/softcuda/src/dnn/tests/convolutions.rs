@@ -1,0 +1,236 @@
+//! Convolutions and their gradients.
+
+use super::*;
+
+struct Case {
+    x: [usize; 4],
+    w: [usize; 4],
+    y: [usize; 4],
+    pad: [i32; 2],
+    stride: [i32; 2],
+    dilation: [i32; 2],
+    groups: usize,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        x: [2, 3, 9, 7],
+        w: [4, 3, 3, 2],
+        y: [2, 4, 5, 5],
+        pad: [1, 0],
+        stride: [2, 1],
+        dilation: [1, 2],
+        groups: 1,
+    },
+    Case {
+        x: [1, 6, 5, 5],
+        w: [4, 3, 3, 3],
+        y: [1, 4, 5, 5],
+        pad: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        groups: 2,
+    },
+    Case {
+        x: [3, 4, 6, 6],
+        w: [4, 1, 2, 2],
+        y: [3, 4, 3, 3],
+        pad: [0, 0],
+        stride: [2, 2],
+        dilation: [1, 1],
+        groups: 4,
+    },
+    Case {
+        x: [2, 5, 1, 1],
+        w: [7, 5, 1, 1],
+        y: [2, 7, 1, 1],
+        pad: [0, 0],
+        stride: [1, 1],
+        dilation: [1, 1],
+        groups: 1,
+    },
+];
+
+impl Case {
+    /// Calls `f(x index, w index, y index)` for every multiplication of the definition.
+    fn products(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let ([n, c, h, w], [k, cg, r, s], [_, _, oh, ow]) = (self.x, self.w, self.y);
+        for (image, out, i, j) in quadruples([n, k, oh, ow]) {
+            for (channel, p, q, _) in quadruples([cg, r, s, 1]) {
+                let row = i as i32 * self.stride[0] - self.pad[0] + p as i32 * self.dilation[0];
+                let column = j as i32 * self.stride[1] - self.pad[1] + q as i32 * self.dilation[1];
+                if (0..h as i32).contains(&row) && (0..w as i32).contains(&column) {
+                    let from = out / (k / self.groups) * cg + channel;
+                    let x = ((image * c + from) * h + row as usize) * w + column as usize;
+                    f(x, ((out * cg + channel) * r + p) * s + q, ((image * k + out) * oh + i) * ow + j);
+                }
+            }
+        }
+    }
+
+    fn descriptor(&self) -> cudnnConvolutionDescriptor_t {
+        let mut c = null_mut();
+        let (mode, ty) = (cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT);
+        let ([ph, pw], [sh, sw], [dh, dw]) = (self.pad, self.stride, self.dilation);
+        ok!(crate::dnn::convolution::cudnnCreateConvolutionDescriptor(&mut c));
+        ok!(crate::dnn::convolution::cudnnSetConvolution2dDescriptor(c, ph, pw, sh, sw, dh, dw, mode, ty));
+        ok!(crate::dnn::convolution::cudnnSetConvolutionGroupCount(c, self.groups as i32));
+        ok!(crate::dnn::convolution::cudnnSetConvolutionMathType(c, cudnnMathType_t::CUDNN_FMA_MATH));
+        c
+    }
+
+    fn filter(&self, element: Element, nhwc: bool) -> cudnnFilterDescriptor_t {
+        let (mut f, [k, c, r, s]) = (null_mut(), self.w.map(|d| d as i32));
+        ok!(crate::dnn::filter::cudnnCreateFilterDescriptor(&mut f));
+        let ty = crate::dnn::descriptor::data_type(element);
+        ok!(crate::dnn::filter::cudnnSetFilter4dDescriptor(f, ty, format(nhwc), k, c, r, s));
+        f
+    }
+}
+
+fn quadruples([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
+}
+
+/// 0.5 · result + 2 · what was there.
+fn blended(result: Vec<f64>, old: &[f64]) -> Vec<f64> {
+    result.iter().zip(old).map(|(r, o)| 0.5 * r + 2.0 * o).collect()
+}
+
+fn check_convolution(case: &Case, element: Element, nhwc: bool, tolerance: f64) {
+    let (handle, c, f) = (handle(), case.descriptor(), case.filter(element, nhwc));
+    let count = |dims: [usize; 4]| dims.iter().product::<usize>();
+    let [x, w, y] = [(case.x, 1), (case.w, 2), (case.y, 3)].map(|(d, seed)| rounded(numbers(count(d), seed), element));
+    let [dx, dw, dy] = [
+        Device::new(case.x, element, nhwc, Some(&x)),
+        Device::new(case.w, element, nhwc, Some(&w)),
+        Device::new(case.y, element, nhwc, Some(&y)),
+    ];
+    let (half, two) = (0.5f32, 2f32);
+    let (alpha, beta) = (pointer(&half), pointer(&two));
+    let zero = || [vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; y.len()]];
+
+    let [mut backward_data, mut backward_filter, mut forward] = zero();
+    case.products(|i, j, o| {
+        forward[o] += x[i] * w[j];
+        backward_data[i] += y[o] * w[j];
+        backward_filter[j] += y[o] * x[i];
+    });
+    let out = Device::new(case.y, element, nhwc, Some(&y));
+    let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
+    ok!(crate::dnn::convolution::cudnnConvolutionForward(
+        handle,
+        alpha,
+        dx.descriptor,
+        dx.p(),
+        f,
+        dw.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        out.descriptor,
+        out.p()
+    ));
+    assert_close(&out.read(), &blended(forward, &y), tolerance);
+
+    let out = Device::new(case.x, element, nhwc, Some(&x));
+    let algo = cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0;
+    ok!(crate::dnn::convolution::cudnnConvolutionBackwardData(
+        handle,
+        alpha,
+        f,
+        dw.p(),
+        dy.descriptor,
+        dy.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        out.descriptor,
+        out.p()
+    ));
+    assert_close(&out.read(), &blended(backward_data, &x), tolerance);
+
+    let out = Device::new(case.w, element, nhwc, Some(&w));
+    let algo = cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0;
+    ok!(crate::dnn::convolution::cudnnConvolutionBackwardFilter(
+        handle,
+        alpha,
+        dx.descriptor,
+        dx.p(),
+        dy.descriptor,
+        dy.p(),
+        c,
+        algo,
+        null_mut(),
+        0,
+        beta,
+        f,
+        out.p()
+    ));
+    assert_close(&out.read(), &blended(backward_filter, &w), tolerance);
+
+    let channels = case.y[1];
+    let bias = Device::new([1, channels, 1, 1], element, nhwc, Some(&vec![1.0; channels]));
+    ok!(crate::dnn::convolution::cudnnConvolutionBackwardBias(
+        handle,
+        alpha,
+        dy.descriptor,
+        dy.p(),
+        beta,
+        bias.descriptor,
+        bias.p()
+    ));
+    let mut sums = vec![0.0; channels];
+    y.iter().enumerate().for_each(|(i, v)| sums[i / (case.y[2] * case.y[3]) % channels] += v);
+    assert_close(&bias.read(), &blended(sums, &vec![1.0; channels]), tolerance);
+}
+
+#[test]
+fn convolutions() {
+    for case in &CASES {
+        for nhwc in [false, true] {
+            check_convolution(case, Element::F32, nhwc, 1e-6);
+            check_convolution(case, Element::F16, nhwc, 2e-3);
+            check_convolution(case, Element::BF16, nhwc, 1e-2);
+        }
+    }
+}
+
+/// A math type that allows TF32 gives the product of rounded operands, which FMA does not.
+#[test]
+fn tf32_rounds_its_operands() {
+    let (handle, case) = (handle(), &CASES[3]);
+    let (c, f) = (case.descriptor(), case.filter(Element::F32, false));
+    let (x, w) = (vec![1.0 + 1.0 / 4096.0; 10], vec![1.0; 35]);
+    let (dx, dw, y) = (
+        Device::new(case.x, Element::F32, false, Some(&x)),
+        Device::new(case.w, Element::F32, false, Some(&w)),
+        Device::new(case.y, Element::F32, false, None),
+    );
+    let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
+    for (math, expected) in
+        [(cudnnMathType_t::CUDNN_FMA_MATH, 5.0 + 5.0 / 4096.0), (cudnnMathType_t::CUDNN_DEFAULT_MATH, 5.0)]
+    {
+        ok!(crate::dnn::convolution::cudnnSetConvolutionMathType(c, math));
+        ok!(crate::dnn::convolution::cudnnConvolutionForward(
+            handle,
+            pointer(&1.0),
+            dx.descriptor,
+            dx.p(),
+            f,
+            dw.p(),
+            c,
+            algo,
+            null_mut(),
+            0,
+            pointer(&0.0),
+            y.descriptor,
+            y.p()
+        ));
+        assert_eq!(y.read(), vec![expected; 14], "{math:?}");
+    }
+}
