@@ -47,5 +47,5 @@ pub fn gemm_flops_per_s() -> f64 {
         };
         (0..REPETITIONS).map(|_| flops_per_s()).fold(0.0, f64::max)
     };
-    [Isa::detect(), Isa::Portable].map(|isa| best(isa)).into_iter().fold(0.0, f64::max)
+    [Isa::detect(), Isa::Portable].map(best).into_iter().fold(0.0, f64::max)
 }
