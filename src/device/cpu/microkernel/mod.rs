@@ -12,9 +12,13 @@
 //! Twenty-eight accumulators, two panel vectors and a broadcast fill the 32 registers of AVX-512; twelve fill the 16 of
 //! AVX2.
 
+#![expect(clippy::needless_range_loop, reason = "loops over constants, which the compiler unrolls into registers")]
+
 mod few;
 
-use super::simd::{Avx2, Avx512, Isa, Vector};
+#[cfg(target_arch = "x86_64")]
+use super::simd::x86::{Avx2, Avx512};
+use super::simd::{Isa, Vector};
 pub(super) use few::{AXPY_ROWS, AxpyTile, DotTile};
 use few::{axpy_tile, dot_tile};
 
@@ -87,8 +91,12 @@ impl Kernels {
     pub fn of(isa: Isa) -> Option<&'static Kernels> {
         assert!(isa.is_supported(), "this CPU has no {isa:?}");
         match isa {
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Some(&AVX512),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Some(&AVX2),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx512 | Isa::Avx2 => None,
             Isa::Portable => None,
         }
     }
@@ -240,13 +248,7 @@ unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: 
 /// accumulators there all along.
 #[inline(always)]
 fn settled<V: Vector, const ROWS: usize, const VECTORS: usize>(acc: &[[V; VECTORS]; ROWS]) -> [[V; VECTORS]; ROWS] {
-    let mut copy = *acc;
-    for m in 0..ROWS {
-        for v in 0..VECTORS {
-            copy[m][v] = acc[m][v];
-        }
-    }
-    copy
+    *acc
 }
 
 #[inline(always)]
@@ -268,6 +270,7 @@ unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mu
 }
 
 /// The table of an instruction set's kernels, compiled for its features.
+#[cfg(target_arch = "x86_64")]
 macro_rules! kernels {
     ($table:ident, $module:ident, $vector:ty, $features:literal, [$($rows:literal)*],
      [$($images:literal x $dot_rows:literal)*]) => {
@@ -310,7 +313,9 @@ macro_rules! kernels {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 kernels!(AVX512, avx512, Avx512, "avx512f", [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
     [1 x 8 2 x 8 3 x 7 4 x 6 5 x 5 6 x 4 7 x 3 8 x 3 9 x 3 10 x 2 11 x 2 12 x 2]);
+#[cfg(target_arch = "x86_64")]
 kernels!(AVX2, avx2, Avx2, "avx2,fma", [1 2 3 4 5 6],
     [1 x 6 2 x 4 3 x 3 4 x 2 5 x 2 6 x 2 7 x 1 8 x 1 9 x 1 10 x 1 11 x 1 12 x 1]);
