@@ -37,7 +37,7 @@ const SIDE: usize = 1536;
 pub fn gemm_flops_per_s() -> f64 {
     let matrix = vec![1f32; SIDE * SIDE];
     let mut product = vec![0f32; SIDE * SIDE];
-    let mut best = |isa| {
+    let best = |isa| {
         let fc = Fc::new(SIDE, SIDE, SIDE, rayon::current_num_threads(), isa);
         let mut workspace = vec![0f32; fc.workspace().forward];
         let mut flops_per_s = || {
