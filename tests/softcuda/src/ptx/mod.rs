@@ -11,6 +11,7 @@ mod isa;
 mod lanes;
 mod launch;
 mod lex;
+mod mnemonic;
 mod parse;
 mod shared;
 mod warp;

@@ -3,7 +3,6 @@
 //! races in each; `watch` proves that it finds them.
 
 mod batchnorm;
-mod bench;
 mod elementwise;
 mod harness;
 mod lrn;
