@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod options;
+mod order;
 
 use options::{Choice, Launch, Layout, Options};
 
