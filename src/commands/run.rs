@@ -70,10 +70,12 @@ fn plans(model: &Model, args: &RunArgs, device: &dyn Device) -> Result<Vec<Plan>
         true => vec![None],
         false => args.image.iter().map(|size| Some(size.0)).collect(),
     };
+    let precision = args.device.precision;
     let mut plans: Vec<Plan> = Vec::new();
     for image in images {
         for &batch in &batches {
-            plans.push(Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?);
+            let plan = Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?;
+            plans.push(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()));
         }
     }
     Ok(plans)

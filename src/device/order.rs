@@ -111,8 +111,7 @@ impl Orders {
         let mut orders = Orders { image: plain(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
         for layer in &plan.layers {
             let inputs: Vec<&Order> = layer.inputs.iter().map(|&source| orders.of(source)).collect();
-            let shuffled =
-                inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != plain(shape));
+            let shuffled = inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != plain(shape));
             let unsupported = match &layer.kind {
                 Kind::Conv(conv) => conv.groups > 1,
                 Kind::Lrn(_) => true,

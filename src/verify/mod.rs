@@ -139,7 +139,8 @@ pub fn run(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
 fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
     let model = Model::open(request.model.as_deref().unwrap_or("alexnet"))?;
     let Request { batch, image, input_gradient, precision, training, .. } = *request;
-    let step = Step::new(Plan::new(&model, Options { batch, image, input_gradient })?);
+    let plan = Plan::new(&model, Options { batch, image, input_gradient })?;
+    let step = Step::new(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()));
     let phases = phases::PhaseCheck {
         step: &step,
         training: &training,

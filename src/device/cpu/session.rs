@@ -111,6 +111,8 @@ impl CpuSession {
             }
             Phase::BackwardWeights => self.backward_weights(layer),
             Phase::WeightUpdate => self.weight_update(layer),
+            // f32 needs no loss scale, and the CPU has no other precision.
+            Phase::LossScale => {}
         }
     }
 

@@ -26,6 +26,9 @@ impl Context {
             call!(driver::cuInit(0))?;
             call!(driver::cuDeviceGetCount(&mut count))?;
         }
+        if count == 0 {
+            return Err(DeviceError::Unusable("NVIDIA's driver finds no GPU".into()));
+        }
         if index >= count as usize {
             let devices = if count == 1 { "one GPU, cuda:0".into() } else { format!("{count} GPUs") };
             return Err(DeviceError::Usage(format!("there is no cuda:{index}: this machine has {devices}")));

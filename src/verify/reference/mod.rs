@@ -62,7 +62,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> Reads {
             biases: false,
         },
         Phase::BackwardWeights => Reads { inputs: true, output_gradient: true, ..Reads::default() },
-        Phase::WeightUpdate => Reads::default(),
+        Phase::LossScale | Phase::WeightUpdate => Reads::default(),
     }
 }
 
@@ -144,7 +144,7 @@ pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64
             norm(&batchnorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy))
         }
         (_, Phase::BackwardWeights) => norm(dy),
-        (_, Phase::Forward | Phase::BackwardData | Phase::WeightUpdate) => 0.0,
+        (_, Phase::Forward | Phase::BackwardData | Phase::LossScale | Phase::WeightUpdate) => 0.0,
     };
     if phase == Phase::BackwardWeights && layer.group() != Group::Other { [0.0, norm] } else { [norm; 2] }
 }
