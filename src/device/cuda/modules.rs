@@ -110,8 +110,7 @@ impl Modules {
     }
 
     fn add(&mut self, ptx: &str) -> Result<(), Fault> {
-        let text: CString =
-            ptx.bytes().filter(|&byte| byte != 0).map(|byte| byte.try_into()).flatten().collect::<Vec<_>>().into();
+        let text = CString::new(ptx).unwrap_or_default();
         let mut module = std::ptr::null_mut();
         // SAFETY: an out-pointer to a local, and a text that ends with a NUL.
         unsafe { call!(driver::cuModuleLoadData(&mut module, text.as_ptr().cast())) }?;

@@ -1,0 +1,73 @@
+//! Every layer and phase against double precision.
+
+use super::program::{Program, stdout};
+use super::soft;
+
+fn assert_right(arguments: &str) {
+    let output = soft::output(&Program::new(), &format!("verify --device cuda {arguments}"), &[]);
+    let text = stdout(&output) + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("PASS"), "{arguments}\n{text}");
+}
+
+#[test]
+fn tiny_in_every_precision_layout_and_batch() {
+    for precision in ["f32", "tf32", "f16", "bf16"] {
+        for layout in ["nchw", "nhwc"] {
+            for batch in [1, 5] {
+                assert_right(&format!("--model tiny --precision {precision} --layout {layout} --batch {batch}"));
+            }
+        }
+    }
+    assert_right("--model tiny --input-gradient --algorithms heuristic --deterministic");
+    assert_right("--model tiny --workspace-limit 0");
+}
+
+/// What the built-ins have none of: uneven windows and strides, ceil and adaptive pooling, an LRN that is not cuDNN's, three
+/// summands, a branch that is read twice, layers behind a flatten.
+const ODD: &str = r#"
+name = "odd"
+input = [4, 13, 11]
+layer = [
+    { name = "conv1", kind = "conv", channels = 6, kernel = [3, 2], stride = [2, 1], pad = [1, 0], groups = 2 },
+    { name = "norm1", kind = "lrn", size = 4, alpha = 0.3, beta = 0.5, k = 2.0 },
+    { name = "pool1", kind = "maxpool", kernel = 3, stride = 2, ceil = true },
+    { name = "conv2", kind = "conv", channels = 6, kernel = 1, bias = false },
+    { name = "conv3", kind = "conv", channels = 6, kernel = 3, pad = 1, inputs = ["pool1"] },
+    { name = "add4", kind = "add", inputs = ["conv2", "conv3", "pool1", "conv3"] },
+    { name = "pool4", kind = "avgpool", kernel = 2, stride = 1, pad = 1, ceil = true },
+    { name = "pool5", kind = "avgpool", output = [3, 2] },
+    { name = "flat5", kind = "flatten" },
+    { name = "bn5", kind = "batchnorm" },
+    { name = "drop5", kind = "dropout", p = 0.3 },
+    { name = "conv6", kind = "conv", channels = 12, kernel = 1, inputs = ["drop5"] },
+    { name = "join6", kind = "concat", inputs = ["conv6", "drop5"] },
+    { name = "fc7", kind = "fc", outputs = 7, bias = false },
+    { name = "loss", kind = "softmax_loss" },
+]
+"#;
+
+#[test]
+fn odd_shapes() {
+    let program = Program::new();
+    program.model("odd.toml", ODD);
+    let model = program.folder.path().join("odd.toml");
+    for precision in ["f32", "f16"] {
+        for layout in ["nchw", "nhwc"] {
+            assert_right(&format!("--model {} --batch 3 --precision {precision} --layout {layout}", model.display()));
+        }
+    }
+}
+
+/// The tensors that PyTorch made agree too, flattened behind NHWC or not.
+#[test]
+fn pytorch_agrees() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
+    for layout in ["nchw", "nhwc"] {
+        assert_right(&format!("--model tiny --layout {layout} --reference {folder}/tiny.safetensors"));
+    }
+}
+
+#[test]
+fn alexnet() {
+    assert_right("--model alexnet --batch 1");
+}
