@@ -1,3 +1,5 @@
 //! NVIDIA GPUs.
 
 pub mod kernels;
+pub mod libraries;
+pub mod nvml;
