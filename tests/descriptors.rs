@@ -30,12 +30,8 @@ fn agrees(library: &Dnn, layer: &LayerPlan) -> bool {
     let got = match &layer.kind {
         Kind::Conv(conv) => {
             let geometry = ConvGeometry::new(conv, input).unwrap();
-            let weights = sizes(Shape {
-                n: geometry.k,
-                c: geometry.group_c(),
-                h: geometry.kernel[0],
-                w: geometry.kernel[1],
-            });
+            let weights =
+                sizes(Shape { n: geometry.k, c: geometry.group_c(), h: geometry.kernel[0], w: geometry.kernel[1] });
             let numbers = [square(geometry.stride), square(geometry.pad), int(geometry.groups)];
             library.convolve(false, CUDNN_DATA_FLOAT, sizes(input), weights, numbers)
         }

@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn clocks() {
-        assert_eq!((clock("1410"), clock("base"), clock("max")), (Ok(Clock::Mhz(1410)), Ok(Clock::Base), Ok(Clock::Max)));
+        assert_eq!(
+            (clock("1410"), clock("base"), clock("max")),
+            (Ok(Clock::Mhz(1410)), Ok(Clock::Base), Ok(Clock::Max))
+        );
         for bad in ["0", "-5", "1.4GHz", "boost", "", "4294967297"] {
             assert!(clock(bad).is_err() && mhz(bad).is_err(), "{bad}");
         }

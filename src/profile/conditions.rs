@@ -61,7 +61,8 @@ impl<'a> Observer<'a> {
         let conditions = conditions(&self.sm_clocks, &self.readings);
         let changes = changes(self.before, &monitor.settings());
         let changed = !changes.is_empty();
-        let notes = changes.into_iter().chain(power_cap(&self.readings)).chain(unheld(&conditions, monitor.locked().sm));
+        let notes =
+            changes.into_iter().chain(power_cap(&self.readings)).chain(unheld(&conditions, monitor.locked().sm));
         Ok(Seen { conditions, changed, notes: notes.collect() })
     }
 }
@@ -82,8 +83,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 /// How many pairs had a slowdown right before or right after; `None` where the device does not tell.
 fn samples_with(readings: &[Reading], held: fn(&Slowdown) -> bool) -> Option<usize> {
-    let slowdowns: Option<Vec<bool>> =
-        readings.iter().map(|reading| reading.slowdown.as_ref().map(held)).collect();
+    let slowdowns: Option<Vec<bool>> = readings.iter().map(|reading| reading.slowdown.as_ref().map(held)).collect();
     let slowdowns = slowdowns.filter(|slowdowns| !slowdowns.is_empty())?;
     Some(slowdowns.windows(2).filter(|ends| ends[0] || ends[1]).count())
 }
@@ -146,7 +146,10 @@ mod tests {
     fn clocks_are_means_and_the_temperature_the_highest() {
         let hotter = Reading { temperature_c: Some(71.0), mem_clock_mhz: Some(1205.0), ..reading(false, false) };
         let seen = conditions(&[1400.0, 1410.0], &[reading(false, false), hotter]);
-        assert_eq!((seen.sm_clock_mhz, seen.mem_clock_mhz, seen.temperature_c), (Some(1405.0), Some(1210.0), Some(71.0)));
+        assert_eq!(
+            (seen.sm_clock_mhz, seen.mem_clock_mhz, seen.temperature_c),
+            (Some(1405.0), Some(1210.0), Some(71.0))
+        );
     }
 
     #[test]

@@ -46,10 +46,7 @@ pub fn measured(batch: usize) -> Measured {
         samples: vec![sample(10.0, 4.0), sample(12.0, 2.0)],
         plain_us: vec![50.0, 40.0],
         wall_us: vec![80.0, 120.0],
-        seen: Seen {
-            conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() },
-            ..Seen::default()
-        },
+        seen: Seen { conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() }, ..Seen::default() },
         planned_bytes: 4096,
         measured_bytes: Some(5000),
     }

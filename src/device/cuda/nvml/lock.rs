@@ -167,9 +167,9 @@ fn sm_clock(wanted: Clock, supported: &[u32]) -> Result<Target, DeviceError> {
             Err(DeviceError::Usage("--lock-clocks max: this GPU does not tell its clocks, give one in MHz".into()))
         }
         (Clock::Mhz(mhz), None) => Ok(fixed(mhz)),
-        (Clock::Mhz(mhz), Some((&lowest, &highest))) if mhz < lowest || mhz > highest => Err(DeviceError::Usage(format!(
-            "--lock-clocks {mhz}: this GPU's SM clocks go from {lowest} to {highest} MHz"
-        ))),
+        (Clock::Mhz(mhz), Some((&lowest, &highest))) if mhz < lowest || mhz > highest => Err(DeviceError::Usage(
+            format!("--lock-clocks {mhz}: this GPU's SM clocks go from {lowest} to {highest} MHz"),
+        )),
         // The GPU would round by itself, unseen.
         (Clock::Mhz(mhz), Some(_)) => {
             Ok(fixed(supported.iter().copied().filter(|&clock| clock <= mhz).max().unwrap_or(mhz)))
