@@ -46,7 +46,7 @@ pub fn state(gpu: &Device) -> BTreeMap<String, String> {
     told.add("memory_clock", gpu.clock_info(Clock::Memory), mhz);
     told.add("temperature", gpu.temperature(TemperatureSensor::Gpu), celsius);
     told.add("power", gpu.power_usage(), watts);
-    told.add("performance_state", gpu.performance_state(), |state| format!("{state:?}"));
+    told.add("performance_state", gpu.performance_state(), |state| format!("P{}", state.as_c()));
     told.add("clocks_held_by", gpu.current_throttle_reasons(), reasons);
     let own = std::process::id();
     let text = |&(pid, bytes): &(u32, Option<u64>)| {
