@@ -3,6 +3,7 @@
 mod devices;
 mod inspect;
 mod run;
+mod settings;
 mod verify;
 
 use std::io::{self, ErrorKind};

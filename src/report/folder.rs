@@ -114,6 +114,7 @@ impl Folder {
             phases: phases.len(),
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
+            notes: measured.seen.notes.clone(),
         };
         self.append_all(&files)?;
         self.phases.extend(phases);

@@ -1,7 +1,9 @@
 //! Black-box tests of the CUDA device, on softcuda: no GPU is needed, and none is used.
 
 mod clock;
+mod devices;
 mod faults;
+mod locks;
 mod memory;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]

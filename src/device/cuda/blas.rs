@@ -46,13 +46,6 @@ impl Blas {
         Ok(blas)
     }
 
-    pub fn version(&self) -> Result<String, Fault> {
-        let mut version = 0;
-        // SAFETY: a live handle and an out-pointer to a local.
-        unsafe { call!(cublas::cublasGetVersion_v2(self.0, &mut version)) }?;
-        Ok(format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100))
-    }
-
     /// Enqueues a product in a precision; sums are f32.
     pub fn multiply(&self, stream: &Stream, precision: Precision, product: &Product) -> Result<(), Fault> {
         let Product { m, n, k, a, b, c, accumulate } = *product;

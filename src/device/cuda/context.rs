@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute};
+use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute, CUuuid};
 
 use super::call::{Fault, call};
 use crate::device::DeviceError;
@@ -59,6 +59,13 @@ impl Context {
         }
     }
 
+    pub fn uuid(&self) -> Result<[u8; 16], Fault> {
+        let mut uuid = CUuuid { bytes: [0; 16] };
+        // SAFETY: an out-pointer to a local.
+        unsafe { call!(driver::cuDeviceGetUuid_v2(&mut uuid, self.device)) }?;
+        Ok(uuid.bytes.map(|byte| byte as u8))
+    }
+
     pub fn attribute(&self, which: CUdevice_attribute) -> Result<i32, Fault> {
         let mut value = 0;
         // SAFETY: an out-pointer to a local.
@@ -81,14 +88,6 @@ impl Context {
         // SAFETY: out-pointers to locals.
         unsafe { call!(driver::cuMemGetInfo_v2(&mut free, &mut total)) }?;
         Ok((free as u64, total as u64))
-    }
-
-    /// The CUDA version that the driver offers.
-    pub fn driver_version() -> Result<String, Fault> {
-        let mut version = 0;
-        // SAFETY: an out-pointer to a local.
-        unsafe { call!(driver::cuDriverGetVersion(&mut version)) }?;
-        Ok(format!("{}.{}", version / 1000, version % 1000 / 10))
     }
 }
 

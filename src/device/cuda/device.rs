@@ -1,16 +1,18 @@
 //! The device: opened for one precision and layout, refusing what it cannot do as asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 
 use super::context::Context;
-use super::dnn::Dnn;
 use super::gpu::{Arithmetic, Gpu};
 use super::kernels::Kernels;
+use super::libraries::Libraries;
 use super::session::CudaSession;
-use super::{ceiling, symbols};
+use super::{ceiling, clock, nvml, symbols};
+use crate::device::monitor::Monitor;
 use crate::device::options::{Launch, Layout, Options, Precision};
 use crate::device::{Ceilings, Device, DeviceError, Session, Training};
 use crate::step::Step;
@@ -20,6 +22,7 @@ pub struct Cuda {
     gpu: Arc<Gpu>,
     name: String,
     launch: Launch,
+    nvml: nvml::Gpu,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -35,8 +38,8 @@ pub const OVERRIDES: [&str; 5] = [
 impl Cuda {
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
         refuse_what_gpus_have_not(options)?;
+        let libraries = Libraries::load()?;
         symbols::probe()?;
-        let dnn_version = Dnn::version()?;
         let context = Context::open(index)?;
         let (name, capability) = (context.name()?, context.capability()?);
         let arithmetic = arithmetic(options);
@@ -48,21 +51,17 @@ impl Cuda {
             ))
         })?;
         let (_, memory) = context.memory()?;
+        let nvml = nvml::Gpu::open(context.uuid()?);
         let gpu = Gpu::open(context, kernels, arithmetic)?;
-        let queue = gpu.take_queue()?;
-        let blas_version = queue.blas.version();
-        gpu.give_back(queue);
-        let facts = vec![
-            ("compute_capability", format!("{}.{}", capability.0, capability.1)),
+        let mut facts = vec![
+            ("compute capability", format!("{}.{}", capability.0, capability.1)),
             ("multiprocessors", gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string()),
-            ("memory_bytes", memory.to_string()),
-            ("driver_cuda", Context::driver_version()?),
-            ("cublas", blas_version?),
-            ("cudnn", dnn_version),
+            ("memory bytes", memory.to_string()),
             ("kernels", kernels.origin.to_owned()),
         ];
+        facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
         let launch = options.launch.unwrap_or(Launch::Queued);
-        Ok(Cuda { gpu: Arc::new(gpu), name, launch, facts })
+        Ok(Cuda { gpu: Arc::new(gpu), name, launch, nvml, facts })
     }
 }
 
@@ -144,6 +143,26 @@ impl Device for Cuda {
 
     fn first_maximum_wins(&self) -> bool {
         false
+    }
+
+    fn options(&self) -> BTreeMap<String, String> {
+        let Arithmetic { algorithms, deterministic, workspace_limit, .. } = self.gpu.arithmetic;
+        let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
+        let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
+        chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).collect()
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let set = OVERRIDES.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        set.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn monitor(&self) -> Option<&dyn Monitor> {
+        Some(&self.nvml)
+    }
+
+    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
+        clock::sm_clock_mhz(&self.gpu).map(Some)
     }
 
     fn notes(&self) -> Vec<String> {

@@ -15,7 +15,6 @@ use cudarc::cudnn::sys::{self, cudnnHandle_t};
 
 use super::call::{Fault, call};
 use super::stream::Stream;
-use crate::device::DeviceError;
 
 /// What cuDNN calls alpha and beta.
 const ONE: f32 = 1.0;
@@ -74,16 +73,6 @@ impl Dnn {
         // SAFETY: both are alive; the two libraries' stream types are one.
         unsafe { call!(cudnn::cudnnSetStream(handle, stream.handle().cast())) }?;
         Ok(dnn)
-    }
-
-    /// Major, minor and patch. Statuses have the numbers of version 9, so nothing older will do.
-    pub fn version() -> Result<String, DeviceError> {
-        // SAFETY: has no arguments; the library was probed.
-        let version = unsafe { sys::cudnnGetVersion() };
-        match version >= 90_000 {
-            true => Ok(format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100)),
-            false => Err(DeviceError::Unusable(format!("cuDNN {version} is too old: install cuDNN 9"))),
-        }
     }
 
     pub fn activation_forward(&self, activation: &Activation, x: At, y: At) -> Result<(), Fault> {
