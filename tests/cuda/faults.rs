@@ -185,3 +185,12 @@ fn rows_before_an_error_stay() {
     let rows = records(&program.run_folder().join("phases.csv"));
     assert!(!rows.is_empty() && rows.iter().all(|row| row["batch"] == "1"));
 }
+
+/// NVML only watches: whatever it refuses, the run goes on.
+#[test]
+fn nvml_calls() {
+    let prepared = Prepared::new("");
+    let tried = fail_each(&prepared, |library, _| library == "nvml");
+    println!("{tried} faults of NVML tried");
+    assert!(tried >= 20, "{tried}");
+}
