@@ -10,5 +10,6 @@ mod memory;
 mod program;
 mod refusals;
 mod run;
+mod settings;
 mod soft;
 mod verify;
