@@ -164,7 +164,11 @@ fn a_lost_device() {
 /// In the ceilings, before there is a folder.
 #[test]
 fn ceilings_that_fail_leave_no_folder() {
-    for call in ["cublasGemmEx@1=CUBLAS_STATUS_INTERNAL_ERROR", "cuMemcpyDtoDAsync_v2@1=CUDA_ERROR_INVALID_VALUE"] {
+    for call in [
+        "cublasGemmEx@1=CUBLAS_STATUS_INTERNAL_ERROR",
+        "cuMemsetD8Async@1=CUDA_ERROR_NOT_SUPPORTED",
+        "cuMemcpyDtoDAsync_v2@1=CUDA_ERROR_INVALID_VALUE",
+    ] {
         let program = Program::new();
         let output = soft::output(&program, &format!("{QUICK} --batch 1"), &[("SOFTCUDA_FAULTS", call)]);
         let name = call.split('@').next().unwrap();
