@@ -1,5 +1,7 @@
 //! Every layer and phase against double precision.
 
+use std::path::{Path, PathBuf};
+
 use super::program::{Program, records, stdout};
 use super::soft;
 
@@ -83,12 +85,22 @@ fn odd_shapes() {
     }
 }
 
-/// The tensors that PyTorch made agree too, flattened behind NHWC or not.
+/// Every file that PyTorch made, with its odd shapes, in single and half precision and both layouts.
 #[test]
 fn pytorch_agrees() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
-    for layout in ["nchw", "nhwc"] {
-        assert_right(&format!("--model tiny --layout {layout} --reference {folder}/tiny.safetensors"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let references: Vec<PathBuf> =
+        files.filter(|file| file.extension().is_some_and(|end| end == "safetensors")).collect();
+    assert!(references.len() >= 9, "{references:?}");
+    for file in references {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let own = folder.join("models").join(format!("{name}.toml"));
+        let model = if own.exists() { own.display().to_string() } else { name.to_owned() };
+        for options in ["--precision f32", "--precision f32 --layout nhwc", "--precision f16"] {
+            let file = file.display();
+            assert_right(&format!("--model {model} --reference {file} --input-gradient {options}"));
+        }
     }
 }
 
