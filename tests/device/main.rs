@@ -1,6 +1,6 @@
 //! One body of tests for every device: the CPU, and under softcuda, where this runs once more, the GPU too.
 
-use layertime::device::options::{Choice, Layout, Options};
+use layertime::device::options::{Choice, Launch, Layout, Options};
 use layertime::device::{self, Device, DeviceError, Session, Tensor, Training};
 use layertime::fill;
 use layertime::model::Model;
@@ -127,6 +127,26 @@ fn every_operation_has_a_duration() {
         assert_eq!(sample.phases_us.len(), step.ops.len());
         assert!(sample.phases_us.iter().all(|&duration| duration > 0.0) && sample.mark_us >= 0.0);
     });
+}
+
+/// A host that holds a GPU's stream and never comes back, as a driver's own waiting can make it: after two seconds the watchdog lets
+/// the stream go, and the device's notes say so. Devices that hold nothing have nothing to note.
+#[test]
+fn a_hold_that_lasts_is_ended_and_noted() {
+    let step = step("tiny", 1);
+    for device in devices() {
+        let mut session = device.open(&step, TRAINING).unwrap();
+        fill::all(session.as_mut(), &step.plan, &TRAINING).unwrap();
+        session.set_launch(device.launch());
+        step.plain(session.as_mut()).unwrap();
+        assert_eq!(device.notes(), Vec::<String>::new());
+        if device.launch() == Launch::Queued {
+            session.begin().unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(4));
+            session.end().unwrap();
+            assert!(device.notes()[0].contains("1 held step"), "{:?}", device.notes());
+        }
+    }
 }
 
 #[test]

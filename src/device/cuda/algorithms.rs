@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::call::Fault;
-use super::conv::{Conv, Operands};
+use super::call::{Cause, Fault};
+use super::conv::{Chosen, Conv, Operands};
 use super::dnn::{Direction, Found, Places, Problem};
 use super::element::dnn_math;
 use super::gpu::{Arithmetic, Gpu};
@@ -46,9 +46,10 @@ impl<'a> Chooser<'a> {
         let mut most = 0;
         if arithmetic.algorithms == Search::Search {
             for (conv, wish) in convolutions {
-                let (direction, problem) = conv.problem(wish.phase);
-                let offers =
-                    queue.dnn.guess(direction, &problem).map_err(|fault| fault.within(wish.layer, wish.phase))?;
+                let (direction, problem) = conv.problem(wish.phase, false);
+                // Only a size is asked for; whoever has no form of this is tried again when it comes to choosing.
+                let offers = supported(queue.dnn.guess(direction, &problem))
+                    .map_err(|fault| fault.within(wish.layer, wish.phase))?;
                 let fitting = offers.iter().filter(|offer| fits(arithmetic, offer.workspace_bytes));
                 most = fitting.map(|offer| offer.workspace_bytes).fold(most, usize::max);
             }
@@ -58,48 +59,78 @@ impl<'a> Chooser<'a> {
         Ok(Chooser { queue, arithmetic, space })
     }
 
-    /// Chooses for one phase.
+    /// Chooses for one phase: in the session's layout, or where cuDNN has nothing for that, around it.
     pub fn choose(&self, conv: &mut Conv, wish: &Wish) -> Result<(), DeviceError> {
-        let (direction, problem) = conv.problem(wish.phase);
         let within = |fault: Fault| fault.within(wish.layer, wish.phase);
-        let offers = match self.arithmetic.algorithms {
-            Search::Search => self.search(direction, &problem, wish.at).map_err(within)?,
-            Search::Heuristic => self.queue.dnn.guess(direction, &problem).map_err(within)?,
-        };
-        for offer in offers {
-            if self.arithmetic.deterministic
-                && (!offer.deterministic || offer.direction.is_documented_as_nondeterministic())
-            {
+        let own = self.offers(conv, wish, false);
+        let own = if conv.planar().is_some() { supported(own) } else { own };
+        let mut chosen = self.first_that_fits(conv, wish, own.map_err(within)?, false).map_err(within)?;
+        if chosen.is_none() && conv.planar().is_some() {
+            let offers = self.offers(conv, wish, true).map_err(within)?;
+            chosen = self.first_that_fits(conv, wish, offers, true).map_err(within)?;
+        }
+        match chosen {
+            Some(chosen) => {
+                conv.choose(wish.phase, chosen);
+                Ok(())
+            }
+            None => Err(self.nothing_fits(wish)),
+        }
+    }
+
+    /// What cuDNN has for a phase, the best first.
+    fn offers(&self, conv: &Conv, wish: &Wish, planar: bool) -> Result<Vec<Found>, Fault> {
+        let (direction, problem) = conv.problem(wish.phase, planar);
+        match (self.arithmetic.algorithms, conv.planar().filter(|_| planar)) {
+            (Search::Heuristic, _) => self.queue.dnn.guess(direction, &problem),
+            (Search::Search, None) => self.search(direction, &problem, wish.at),
+            (Search::Search, Some(around)) => {
+                let scratch = Buffer::new(around.bytes())?;
+                self.search(direction, &problem, around.operands(scratch.address()))
+            }
+        }
+    }
+
+    fn first_that_fits(
+        &self,
+        conv: &Conv,
+        wish: &Wish,
+        offers: Vec<Found>,
+        planar: bool,
+    ) -> Result<Option<Chosen>, Fault> {
+        let (_, problem) = conv.problem(wish.phase, planar);
+        for Found { direction, deterministic, math, .. } in offers {
+            if self.arithmetic.deterministic && (!deterministic || direction.is_documented_as_nondeterministic()) {
                 continue;
             }
             let math = match self.arithmetic.precision {
                 // cuDNN may offer its default math for a descriptor that asked for FMA; with f32 that would permit TF32.
                 Precision::F32 => dnn_math(Precision::F32),
-                Precision::Tf32 | Precision::F16 | Precision::Bf16 => offer.math,
+                Precision::Tf32 | Precision::F16 | Precision::Bf16 => math,
             };
-            problem.convolution.set_math(math).map_err(within)?;
-            let Ok(bytes) = self.queue.dnn.workspace_bytes(offer.direction, &problem) else { continue };
-            if fits(self.arithmetic, bytes) {
+            problem.convolution.set_math(math)?;
+            let Ok(workspace_bytes) = self.queue.dnn.workspace_bytes(direction, &problem) else { continue };
+            if fits(self.arithmetic, workspace_bytes) {
                 let math = format!("{math:?}");
-                let name = format!("{} {}", offer.direction.name(), math.trim_start_matches("CUDNN_"));
-                conv.set_way(wish.phase, offer.direction, bytes, name);
-                return Ok(());
+                let around = if planar { " by way of NCHW" } else { "" };
+                let name = format!("{} {}{around}", direction.name(), math.trim_start_matches("CUDNN_"));
+                return Ok(Some(Chosen { direction, workspace_bytes, name, planar }));
             }
         }
-        Err(DeviceError::Unusable(format!(
-            "layer `{}`, {}: cuDNN offers no {}algorithm{} for it in {} and {}{}",
-            wish.layer,
-            wish.phase.name(),
-            if self.arithmetic.deterministic { "deterministic " } else { "" },
-            self.arithmetic.workspace_limit.map(|limit| format!(" within {limit} bytes")).unwrap_or_default(),
-            self.arithmetic.precision,
-            self.arithmetic.layout,
-            if self.arithmetic.workspace_limit.is_some() {
-                ": raise --workspace-limit"
-            } else {
-                ": try another --layout"
-            },
-        )))
+        Ok(None)
+    }
+
+    fn nothing_fits(&self, wish: &Wish) -> DeviceError {
+        let Arithmetic { precision, layout, deterministic, workspace_limit, .. } = *self.arithmetic;
+        let kind = if deterministic { "deterministic " } else { "" };
+        let (within, fix) = match workspace_limit {
+            Some(limit) => (format!(" within {limit} bytes"), "raise --workspace-limit"),
+            None => (String::new(), "try another --layout"),
+        };
+        let (layer, phase) = (wish.layer, wish.phase.name());
+        DeviceError::Unusable(format!(
+            "layer `{layer}`, {phase}: cuDNN offers no {kind}algorithm{within} for it in {precision} and {layout}: {fix}"
+        ))
     }
 
     /// All that work, the fastest first by the mean of several trials.
@@ -111,6 +142,14 @@ impl<'a> Chooser<'a> {
     }
 }
 
+/// No offers from a library that has no form of what was asked.
+fn supported(offers: Result<Vec<Found>, Fault>) -> Result<Vec<Found>, Fault> {
+    match offers {
+        Err(fault) if fault.cause == Cause::NotSupported => Ok(Vec::new()),
+        other => other,
+    }
+}
+
 fn fits(arithmetic: &Arithmetic, bytes: usize) -> bool {
     arithmetic.workspace_limit.is_none_or(|limit| bytes as u64 <= limit)
 }
@@ -119,7 +158,7 @@ fn fits(arithmetic: &Arithmetic, bytes: usize) -> bool {
 fn scratch(mut bytes: usize) -> Result<Buffer, Fault> {
     loop {
         match Buffer::new(bytes) {
-            Err(fault) if fault.cause == super::call::Cause::OutOfMemory && bytes > 0 => bytes /= 2,
+            Err(fault) if fault.cause == Cause::OutOfMemory && bytes > 0 => bytes /= 2,
             other => return other,
         }
     }

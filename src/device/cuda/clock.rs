@@ -16,8 +16,7 @@ pub fn sm_clock_mhz(gpu: &Gpu) -> Result<f64, DeviceError> {
     let measure = || -> Result<f64, Fault> {
         gpu.context().bind()?;
         let (stream, result) = (Stream::new()?, Buffer::new(2 * size_of::<u64>())?);
-        let one = Grid { blocks: 1, threads: [1, 1] };
-        kernel.launch(&stream, one, &[&result.address(), &NANOSECONDS])?;
+        kernel.launch(&stream, Grid::ONE, &[&result.address(), &NANOSECONDS])?;
         let bytes = memory::read(&stream, result.address(), result.bytes())?;
         let [cycles, nanoseconds] = [0, 8].map(|at| word(&bytes[at..]) as f64);
         Ok(cycles / nanoseconds * 1e3)

@@ -37,10 +37,14 @@ pub const OVERRIDES: [&str; 5] = [
 
 impl Cuda {
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
-        refuse_what_gpus_have_not(options)?;
+        if options.threads.is_some() {
+            return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()));
+        }
         let libraries = Libraries::load()?;
         symbols::probe()?;
         let context = Context::open(index)?;
+        // After what may be missing: without a GPU the environment is nobody's concern.
+        refuse_overrides(options.precision)?;
         let (name, capability) = (context.name()?, context.capability()?);
         let arithmetic = arithmetic(options);
         refuse_by_capability(&name, capability, arithmetic.precision)?;
@@ -79,14 +83,11 @@ fn arithmetic(options: &Options) -> Arithmetic {
     }
 }
 
-fn refuse_what_gpus_have_not(options: &Options) -> Result<(), DeviceError> {
-    if options.threads.is_some() {
-        return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()));
-    }
+fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let changes_f32 = |name: &&str| *name != "CUBLAS_WORKSPACE_CONFIG" && set(name);
     match OVERRIDES.iter().find(|name| changes_f32(name)) {
-        Some(name) if options.precision == Precision::F32 => {
+        Some(name) if precision == Precision::F32 => {
             Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
         }
         _ => Ok(()),
@@ -168,9 +169,11 @@ impl Device for Cuda {
     fn notes(&self) -> Vec<String> {
         match self.gpu.rescues.load(Ordering::Relaxed) {
             0 => Vec::new(),
-            count => vec![format!(
-                "{count} held steps were let go before they were enqueued: their phases may hold launch gaps"
-            )],
+            count => {
+                let steps = if count == 1 { "step was" } else { "steps were" };
+                let doubt = "its phases may hold launch gaps";
+                vec![format!("{count} held {steps} let go before everything was enqueued: {doubt}")]
+            }
         }
     }
 

@@ -78,7 +78,7 @@ impl Fc {
         queue.blas.multiply(&queue.stream, self.precision, &product)?;
         let Some(dbias) = dbias else { return Ok(()) };
         let (rows, columns) = (images as u32, outputs as u32);
-        let grid = Grid { blocks: columns.div_ceil(32), threads: [32, 8] };
+        let grid = Grid { blocks: [columns.div_ceil(32), 1, 1], threads: [32, 8] };
         self.bias_gradient.launch(&queue.stream, grid, &[&dy, &dbias, &rows, &columns])
     }
 

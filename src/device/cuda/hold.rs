@@ -66,8 +66,7 @@ impl Hold {
             // SAFETY: the flag's word outlives the stream's use of it: sessions wait for the stream before they go.
             unsafe { call!(driver::cuStreamWaitValue32_v2(stream.handle(), address, 1, GREATER_OR_EQUAL)) }?;
         } else {
-            let one = Grid { blocks: 1, threads: [1, 1] };
-            self.kernel.launch(stream, one, &[&flag.device_address()])?;
+            self.kernel.launch(stream, Grid::ONE, &[&flag.device_address()])?;
         }
         (state.held, state.looks) = (true, 0);
         Ok(())

@@ -57,8 +57,7 @@ impl LossScale {
             let arguments: [&dyn super::modules::Argument; 3] = [&gradient.address, &self.address(), &elements];
             check.launch(&queue.stream, Grid::over(elements), &arguments)?;
         }
-        let one = Grid { blocks: 1, threads: [1, 1] };
-        self.decide.launch(&queue.stream, one, &[&self.address(), &GROWTH, &BACKOFF, &LIMIT, &INTERVAL])
+        self.decide.launch(&queue.stream, Grid::ONE, &[&self.address(), &GROWTH, &BACKOFF, &LIMIT, &INTERVAL])
     }
 
     /// What this step's gradients are multiplied by: before and after the decision it stands in different words.

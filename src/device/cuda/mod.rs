@@ -32,6 +32,7 @@ mod memory;
 mod modules;
 pub mod nvml;
 mod parameters;
+mod planar;
 mod pool;
 mod queue;
 mod relu;

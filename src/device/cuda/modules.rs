@@ -29,18 +29,21 @@ unsafe impl Sync for Kernel {}
 /// Blocks and threads of a launch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
-    pub blocks: u32,
+    pub blocks: [u32; 3],
     pub threads: [u32; 2],
 }
 
 impl Grid {
+    /// One thread alone.
+    pub const ONE: Grid = Grid { blocks: [1, 1, 1], threads: [1, 1] };
+
     /// A thread per element.
     pub fn over(elements: u32) -> Grid {
         Grid::of_blocks(elements.div_ceil(BLOCK))
     }
 
     pub fn of_blocks(blocks: u32) -> Grid {
-        Grid { blocks: blocks.max(1), threads: [BLOCK, 1] }
+        Grid { blocks: [blocks.max(1), 1, 1], threads: [BLOCK, 1] }
     }
 }
 
@@ -67,15 +70,15 @@ impl Kernel {
         assert!(sizes.eq(self.parameters.iter().copied()), "a kernel takes {:?}", self.parameters);
         let mut pointers: SmallVec<[*mut c_void; 16]> =
             arguments.iter().map(|argument| argument.pointer().cast_mut()).collect();
-        let Grid { blocks, threads: [x, y] } = grid;
+        let Grid { blocks: [columns, rows, layers], threads: [x, y] } = grid;
         stream.count(1);
         // SAFETY: one pointer per parameter, each to a value of the parameter's size, which the driver copies at once.
         unsafe {
             call!(driver::cuLaunchKernel(
                 self.function,
-                blocks,
-                1,
-                1,
+                columns,
+                rows,
+                layers,
                 x,
                 y,
                 1,
@@ -172,6 +175,6 @@ mod tests {
 
     #[test]
     fn grids_cover_their_elements() {
-        assert_eq!([1, 256, 257].map(|elements| Grid::over(elements).blocks), [1, 1, 2]);
+        assert_eq!([1, 256, 257].map(|elements| Grid::over(elements).blocks[0]), [1, 1, 2]);
     }
 }

@@ -122,7 +122,18 @@ impl CudaSession {
         let wish = |&(op, at): &(Op, Operands)| Wish { layer: &names[op.layer], phase: op.phase, at };
         let all = places.iter().filter_map(|place| match &self.layers[place.0.layer] {
             Layer::Conv(conv) => Some((&**conv, wish(place))),
-            _ => None,
+            Layer::Fc(_)
+            | Layer::Relu(_)
+            | Layer::MaxPool(_)
+            | Layer::AvgPool(_)
+            | Layer::Lrn(_)
+            | Layer::Dropout(_)
+            | Layer::Copy(_)
+            | Layer::Flatten
+            | Layer::BatchNorm(_)
+            | Layer::Add(_)
+            | Layer::Concat(_)
+            | Layer::SoftmaxLoss(_) => None,
         });
         let chooser = Chooser::new(gpu, queue, all)?;
         let mut most = 0;

@@ -70,13 +70,14 @@ impl CudaSession {
         match tensor {
             Tensor::Labels | Tensor::Loss | Tensor::Mask(_) => None,
             Tensor::Input => activations(self.value(Source::Image), Source::Image, false),
-            Tensor::Output(layer) => match &self.layers[layer] {
-                Layer::SoftmaxLoss(loss) => {
-                    let place = activations(loss.probabilities().address(), Source::Layer(layer), false);
-                    place.map(|place| Place { span: Span { element: Element::F32, ..place.span }, ..place })
-                }
-                _ => activations(self.value(Source::Layer(layer)), Source::Layer(layer), false),
-            },
+            Tensor::Output(layer) => {
+                let of = Source::Layer(layer);
+                let Layer::SoftmaxLoss(loss) = &self.layers[layer] else {
+                    return activations(self.value(of), of, false);
+                };
+                let place = activations(loss.probabilities().address(), of, false)?;
+                Some(Place { span: Span { element: Element::F32, ..place.span }, ..place })
+            }
             Tensor::InputGradient => activations(self.gradient(Source::Image), Source::Image, true),
             Tensor::OutputGradient(layer) => {
                 activations(self.gradient(Source::Layer(layer)), Source::Layer(layer), true)
@@ -151,10 +152,8 @@ impl CudaSession {
     fn mask(&self, layer: usize) -> Option<(u64, usize, Map)> {
         let shape = self.planned(layer).output;
         let map = Map::Images(self.orders.of(Source::Layer(layer)).clone(), shape.image_elements());
-        match &self.layers[layer] {
-            Layer::Dropout(dropout) => Some((dropout.mask().address(), shape.elements(), map)),
-            _ => None,
-        }
+        let Layer::Dropout(dropout) = &self.layers[layer] else { return None };
+        Some((dropout.mask().address(), shape.elements(), map))
     }
 
     fn fill_apart(&self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError> {
