@@ -2,7 +2,9 @@
 
 mod devices;
 mod inspect;
+mod predict;
 mod run;
+mod sweep;
 mod verify;
 
 use std::io::{self, ErrorKind};
@@ -14,6 +16,7 @@ use crate::cli::{Cli, Command};
 use crate::device::DeviceError;
 use crate::model::ModelError;
 use crate::plan::PlanError;
+use crate::predict::GpuError;
 
 /// A mistake in how the program was called, found after parsing.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Devices => devices::run(),
         Command::Verify(args) => verify::run(args),
+        Command::Predict(args) => predict::run(args),
     }
 }
 
@@ -48,5 +52,6 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UsageError>()
         || cause.is::<ModelError>()
         || cause.is::<PlanError>()
+        || cause.is::<GpuError>()
         || matches!(cause.downcast_ref(), Some(DeviceError::Usage(_)))
 }

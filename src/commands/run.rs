@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use super::sweep;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::device::{self, Device};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use crate::profile::measure::{MeasureError, Settings, measure};
 use crate::profile::progress::Progress;
 use crate::profile::stopping::StoppingRule;
@@ -25,7 +26,8 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let args = with_stored_options(args)?;
     let model = Model::open(&args.model)?;
     let device = device::open(args.device.device, &args.device.options())?;
-    let plans = plans(&model, &args, device.as_ref())?;
+    let batches = if args.batch.is_empty() { device.default_batches() } else { &args.batch };
+    let plans = sweep::plans(&model, batches, &args.image, args.input_gradient)?;
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
     let mut folder = open_folder(&args, &model, device.as_ref())?;
     let mut result = Ok(State::Complete);
@@ -61,24 +63,6 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
     }
 }
 
-/// What is to be measured, planned before anything is: a mistake shows at once. Images in the order given, batches rising.
-fn plans(model: &Model, args: &RunArgs, device: &dyn Device) -> Result<Vec<Plan>> {
-    let mut batches = if args.batch.is_empty() { device.default_batches().to_vec() } else { args.batch.clone() };
-    batches.sort_unstable();
-    batches.dedup();
-    let images = match args.image.is_empty() {
-        true => vec![None],
-        false => args.image.iter().map(|size| Some(size.0)).collect(),
-    };
-    let mut plans: Vec<Plan> = Vec::new();
-    for image in images {
-        for &batch in &batches {
-            plans.push(Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?);
-        }
-    }
-    Ok(plans)
-}
-
 fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Folder> {
     let ceilings = match &args.resume {
         Some(folder) => folder::read_run(folder)?.ceilings,
@@ -92,14 +76,14 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Fol
         layout: device.layout().to_string(),
         launch: device.launch().to_string(),
         threads: device.threads().unwrap_or(0),
-        training: args.training.constants(),
+        training: Some(args.training.constants()),
         input_gradient: args.input_gradient,
         samples: args.samples,
         options: BTreeMap::new(),
     };
     let measuring =
         Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
-    let run = Run::new(setup, measuring, machine(device), ceilings);
+    let run = Run::new(setup, Some(measuring), machine(device), ceilings);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
         None => Folder::create(&args.out, run),

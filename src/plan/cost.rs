@@ -2,12 +2,12 @@
 //!
 //! Multiply-adds are the direct count, as published for networks: a bias is not counted, and an algorithm that needs fewer
 //! (Winograd) shows as more than the roof. Elementwise kinds count one operation per addition, multiplication,
-//! comparison, exponential or power. Bytes count each operand once, in f32.
+//! comparison, exponential or power. Bytes count each operand once; the weight update works on f32 in every precision.
 
 use super::{LayerPlan, Phase, PoolGeometry, Shape};
 use crate::model::Kind;
 
-/// Size of an element. Precision is the device's; the plan's bytes are those of f32.
+/// Size of an f32 element: the plan's own. Precision is the device's, and so is any other size.
 pub const F32_BYTES: u64 = 4;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,13 +19,17 @@ pub struct Cost {
     pub bytes: u64,
 }
 
-pub fn of(layer: &LayerPlan, phase: Phase) -> Cost {
+/// `element_bytes` is the size of activations, of their gradients, and of weights and their gradients as the phases read and
+/// write them. The update of 16-bit weights moves as much as that of f32 ones: beside the f32 weight and momentum, in and
+/// out, a 16-bit gradient in and a 16-bit weight out.
+pub fn of(layer: &LayerPlan, phase: Phase, element_bytes: u64) -> Cost {
     if !layer.has(phase) {
         return Cost::default();
     }
     let macs = if phase == Phase::WeightUpdate { 0 } else { macs(layer) };
     let flops = if macs > 0 { 2 * macs } else { operations(layer, phase) };
-    Cost { macs, flops, bytes: F32_BYTES * elements_moved(layer, phase) }
+    let size = if phase == Phase::WeightUpdate { F32_BYTES } else { element_bytes };
+    Cost { macs, flops, bytes: size * elements_moved(layer, phase) }
 }
 
 fn elements(shape: Shape) -> u64 {

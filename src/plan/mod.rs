@@ -154,7 +154,13 @@ impl LayerPlan {
         Phase::ALL.into_iter().filter(|&phase| self.has(phase))
     }
 
+    /// In f32.
     pub fn cost(&self, phase: Phase) -> Cost {
-        cost::of(self, phase)
+        self.cost_with(phase, F32_BYTES)
+    }
+
+    /// With elements of another size.
+    pub fn cost_with(&self, phase: Phase, element_bytes: u64) -> Cost {
+        cost::of(self, phase, element_bytes)
     }
 }
