@@ -157,7 +157,7 @@ fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     }
     note("bandwidth, GB/s", Some(gpu.bandwidth.to_string()));
     note("memory, GB", Some(gpu.memory.to_string()));
-    note("SMs", gpu.sms.map(|sms| sms.to_string()));
+    note("SMs", Some(gpu.sms.to_string()));
     note("L2, MB", gpu.l2_mb.map(|size| size.to_string()));
     note("source", gpu.source.clone());
     note("fractions", serde_json::to_string(&Fractions::fitted()).ok());
@@ -168,7 +168,8 @@ fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Mode
     let mut out = std::io::stdout().lock();
     let on = if let [answer] = answers { format!(" for {}", answer.gpu.title) } else { String::new() };
     let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
-    writeln!(out, "{}, predicted{on}, {}{phases}; nothing here was measured\n", model.name, args.precision)?;
+    let (model, precision, algorithms) = (&model.name, args.precision, args.algorithms);
+    writeln!(out, "{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured\n")?;
     match answers {
         [answer] => {
             write!(out, "{}", one(&answer.sheet()))?;

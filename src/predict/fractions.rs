@@ -16,6 +16,7 @@ pub struct Fractions {
     pub gemm: Gemm,
     pub memory: Memory,
     pub launch: Launch,
+    pub tile: Tile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,12 @@ pub struct Memory {
 #[serde(deny_unknown_fields)]
 pub struct Launch {
     pub us: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tile {
+    pub side: u64,
 }
 
 impl Fractions {

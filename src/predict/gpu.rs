@@ -31,7 +31,8 @@ pub struct Gpu {
     pub bandwidth: f64,
     /// 10⁹ bytes.
     pub memory: f64,
-    pub sms: Option<u32>,
+    /// Streaming multiprocessors.
+    pub sms: u32,
     pub l2_mb: Option<f64>,
     /// Where the figures are from, and how sure they are.
     pub source: Option<String>,
@@ -101,7 +102,7 @@ impl Gpu {
             let near: Vec<&str> = gpus.iter().filter(near).map(|gpu| gpu.name.as_str()).collect();
             GpuError::Unknown {
                 name: name.into(),
-                near: if near.is_empty() { String::new() } else { format!(", is it {}?", near.join(" or ")) },
+                near: if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(" or ")) },
                 known: gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "),
             }
         })
@@ -158,6 +159,7 @@ impl Gpu {
             ("bf16", self.bf16),
             ("bandwidth", Some(self.bandwidth)),
             ("memory", Some(self.memory)),
+            ("sms", Some(f64::from(self.sms))),
         ];
         let sound = |value: f64| value > 0.0 && value < 1e6;
         let bad = figures.into_iter().find(|(_, value)| value.is_some_and(|value| !sound(value)));

@@ -2,10 +2,12 @@
 //!
 //! A phase takes the longer of its multiply-adds at the part of the peak that such phases reach and its bytes at the part of
 //! the bandwidth that they reach, and the cost of a launch on top. The parts are [`Fractions`], fitted from published
-//! measurements; the peaks are a [`Gpu`]'s datasheet. Nothing here is measured, and all that is printed or written says so.
+//! measurements; the peaks are a [`Gpu`]'s datasheet. A convolution of fewer [`tiles`] than the GPU has multiprocessors
+//! leaves the others idle. Nothing here is measured, and all that is printed or written says so.
 
 pub mod fractions;
 pub mod gpu;
+pub mod tiles;
 
 pub use fractions::Fractions;
 pub use gpu::{Gpu, GpuError};
@@ -74,7 +76,11 @@ fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, q
     // Only multiply-adds run on tensor cores and in the precision's own rate.
     let peak = if cost.macs > 0 { ceilings.gemm_flops_per_s } else { gpu.f32_flops_per_s() };
     let compute = fractions.compute(&layer.kind, op.phase, search, gpu.uses_tensor_cores(precision));
-    let compute_us = cost.flops as f64 / (peak * compute) * 1e6;
+    let busy = match tiles::of(layer, op.phase, fractions.tile.side) {
+        Some(tiles) => (tiles as f64 / gpu.sms as f64).min(1.0),
+        None => 1.0,
+    };
+    let compute_us = cost.flops as f64 / (peak * compute * busy) * 1e6;
     let bandwidth = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
     let memory_us = cost.bytes as f64 / bandwidth * 1e6;
     let work_us = compute_us.max(memory_us);

@@ -2,7 +2,7 @@ use super::*;
 use crate::device::options::{Precision, Search};
 use crate::model::Model;
 use crate::plan::Options;
-use crate::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory};
+use crate::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory, Tile};
 
 /// One TFLOP/s and 100 GB/s in f32; twice, four and eight times the rate in the others.
 const PAPER: &str = "
@@ -14,6 +14,7 @@ tf32 = 2.0
 f16 = 8.0
 bandwidth = 100.0
 memory = 1.0
+sms = 4
 ";
 
 /// Half the peak forward, a quarter for the input's gradient, a fifth for the weights'; half the bandwidth; 1 µs.
@@ -25,6 +26,7 @@ fn fractions() -> Fractions {
         gemm: Gemm { forward: 0.5, backward: 0.8 },
         memory: Memory { streaming: 0.5, pooling_backward: 0.25 },
         launch: Launch { us: 1.0 },
+        tile: Tile { side: 64 },
     }
 }
 
@@ -49,7 +51,7 @@ fn assert_phase(predicted: &Predicted, layer: usize, phase: Phase, us: f64, boun
 const CONV: &str = "[[layer]]\nname = \"conv\"\nkind = \"conv\"\nchannels = 32\nkernel = 3\npad = 1\n";
 
 /// Eight images of 16x32x32 to 32x32x32 by 3x3: 8 · 32 · 1024 · 144 = 37,748,736 multiply-adds, 75.497472 MFLOP, and
-/// 131,072 + 262,144 values with 4,608 weights and 32 biases.
+/// 131,072 + 262,144 values with 4,608 weights and 32 biases. 8,192 pixels are 128 tiles: all multiprocessors are busy.
 #[test]
 fn a_convolution_on_paper() {
     let heuristic = predict(CONV, 8, Precision::F32, Search::Heuristic);
@@ -84,6 +86,33 @@ fn a_fully_connected_layer_is_bound_by_its_weights() {
     // Ten scores: the launch is all there is.
     let loss = predicted.phases.iter().find(|phase| phase.op == Op { layer: 1, phase: Phase::Forward }).unwrap();
     assert!(loss.bound == Bound::Latency && loss.us < 1.01);
+}
+
+/// One image of 16x8x8 pixels is one tile by one: a quarter of the GPU. 64 · 32 · 144 · 2 = 589,824 FLOP.
+#[test]
+fn few_tiles_leave_multiprocessors_idle() {
+    let pool = "[[layer]]\nname = \"pool\"\nkind = \"maxpool\"\nkernel = 4\n";
+    let predicted = predict(&format!("{pool}{CONV}"), 1, Precision::F32, Search::Search);
+    assert_phase(&predicted, 1, Phase::Forward, 0.589824 * 4.0 + 1.0, Bound::Compute);
+    let predicted = predict(&format!("{pool}{CONV}"), 2, Precision::F32, Search::Search);
+    assert_phase(&predicted, 1, Phase::Forward, 2.0 * 0.589824 * 2.0 + 1.0, Bound::Compute);
+}
+
+/// AlexNet's conv3 at batch 1: 169 pixels are three tiles, 384 channels six, 192 channels three. In alexnet-2012 conv4 has two
+/// groups of 192 channels to 192.
+#[test]
+fn tiles_of_alexnet() {
+    let plan =
+        |model| Plan::new(&Model::named(model).unwrap(), Options { batch: 1, image: None, input_gradient: false });
+    let count = |model, name: &str| {
+        let plan = plan(model).unwrap();
+        let layer = plan.layers.iter().find(|layer| layer.name == name).unwrap();
+        Phase::ALL.map(|phase| tiles::of(layer, phase, 64))
+    };
+    assert_eq!(count("alexnet", "conv3"), [Some(3 * 6), Some(3 * 3), None, None]);
+    assert_eq!(count("alexnet", "fc7"), [None; 4]);
+    assert_eq!(count("alexnet-2012", "conv4"), [Some(2 * 3 * 3), Some(2 * 3 * 3), None, None]);
+    assert_eq!(count("alexnet", "pool1"), [None; 4]);
 }
 
 /// Pooling 16x32x32 by 2: forward moves 16,384 + 4,096 values at 50 GB/s, backward twice that at 25 GB/s.
@@ -137,7 +166,7 @@ fn the_table_holds_what_the_datasheets_say() {
         assert_eq!((gpu.f32, gpu.f16, gpu.bandwidth, gpu.memory), (f32, Some(f16), bandwidth, memory), "{name}");
     }
     for gpu in &gpus {
-        assert!(gpu.source.is_some() && gpu.sms.is_some() && gpu.l2_mb.is_some(), "{}", gpu.name);
+        assert!(gpu.source.is_some() && gpu.l2_mb.is_some(), "{}", gpu.name);
         assert_eq!(gpu.tf32.is_some(), gpu.bf16.is_some(), "{}: both came with sm_80", gpu.name);
     }
 }
@@ -150,13 +179,13 @@ fn assert_refused(text: &str, words: &[&str]) {
 
 #[test]
 fn tables_are_refused_with_file_and_line() {
-    assert_refused(&format!("{PAPER}cores = 5\n"), &["mine.toml:10", "unknown key `cores`"]);
+    assert_refused(&format!("{PAPER}cores = 5\n"), &["mine.toml:11", "unknown key `cores`"]);
     assert_refused("[[gpu]]\nname = \"a\"\n", &["mine.toml:1", "missing `title`"]);
     assert_refused(&PAPER.replace("1.0\ntf32", "\"fast\"\ntf32"), &["mine.toml:5"]);
     assert_refused(&PAPER.replace("100.0", "-1.0"), &["mine.toml:2", "bandwidth of `paper`", "above 0"]);
     assert_refused(&PAPER.replace("100.0", "nan"), &["bandwidth of `paper`"]);
     assert_refused(&PAPER.replace("\"paper\"", "\"all\""), &["`all`"]);
-    assert_refused(&format!("{PAPER}{PAPER}"), &["mine.toml:11", "two GPUs are named `paper`"]);
+    assert_refused(&format!("{PAPER}{PAPER}"), &["mine.toml:12", "two GPUs are named `paper`"]);
     assert_refused("gpu = []\n", &["no [[gpu]]"]);
     assert_refused("", &["mine.toml:1", "missing `gpu`"]);
     assert_refused("[[gpu]\n", &["mine.toml:1"]);
@@ -166,7 +195,7 @@ fn tables_are_refused_with_file_and_line() {
 fn unknown_names_and_missing_precisions_say_what_there_is() {
     let gpus = Gpu::built_in();
     let message = Gpu::find(&gpus, "A100").unwrap_err().to_string();
-    assert!(message.contains("is it a100-sxm or a100-sxm-80gb?") && message.contains("h100-sxm"), "{message}");
+    assert!(message.contains("(did you mean a100-sxm or a100-sxm-80gb?)") && message.contains("h100-sxm"), "{message}");
     let message = Gpu::find(&gpus, "tpu").unwrap_err().to_string();
     assert!(message.contains("`tpu`: give one of titan-x-maxwell, "), "{message}");
     let message = Gpu::find(&gpus, "t4").unwrap().ceilings(Precision::Bf16).unwrap_err().to_string();

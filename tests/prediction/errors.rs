@@ -4,6 +4,7 @@ use layertime::device::options::Search;
 use layertime::plan::Phase;
 use layertime::predict::{Fractions, Predicted};
 
+use super::constants;
 use super::fit::fit;
 use super::published::{self, NO_UPDATE, Network, TitanX, ms};
 
@@ -107,6 +108,20 @@ fn other_table() -> String {
     text
 }
 
+/// Every fitted constant, and what each network by itself would make it.
+fn constant_table(titan_x: &TitanX) -> String {
+    let names: Vec<&str> = titan_x.network.iter().map(|network| network.name.as_str()).collect();
+    let mut text = format!("| constant | fitted | {} |\n| --- | --- | --- | --- | --- |\n", names.join(" | "));
+    let alone: Vec<_> = titan_x.network.iter().map(|network| constants(&fit(&[network]))).collect();
+    for (index, (name, fitted)) in constants(&Fractions::fitted()).iter().enumerate() {
+        if !["launch.us", "tile.side"].contains(&name.as_str()) {
+            let alone: Vec<String> = alone.iter().map(|constants| format!("{:.2}", constants[index].1)).collect();
+            text += &format!("| {name} | {fitted:.3} | {} |\n", alone.join(" | "));
+        }
+    }
+    text
+}
+
 /// AlexNet layer by layer in Caffe.
 fn layer_table(titan_x: &TitanX) -> String {
     let network = &titan_x.network[0];
@@ -168,7 +183,8 @@ fn the_documents_hold_these_tables() {
     let read =
         |file: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
     let shares = share_table(&all_shares(&titan_x));
-    let tables = [shares.clone(), torch_table(&titan_x), other_table(), layer_table(&titan_x)];
+    let tables =
+        [constant_table(&titan_x), shares.clone(), torch_table(&titan_x), other_table(), layer_table(&titan_x)];
     let page = read("docs/prediction.md");
     tables.iter().for_each(|table| println!("{table}"));
     for table in &tables {

@@ -3,13 +3,13 @@
 
 use layertime::plan::Phase;
 use layertime::predict::Fractions;
-use layertime::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory};
+use layertime::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory, Tile};
 
 use super::published::{Network, ms};
 
 const BACKWARD: [Phase; 2] = [Phase::BackwardData, Phase::BackwardWeights];
 
-/// From these networks alone. The launch is assumed, not fitted.
+/// From these networks alone. The launch and the tile are assumed, not fitted.
 pub fn fit(networks: &[&Network]) -> Fractions {
     let one = Conv { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
     let mut fitted = Fractions {
@@ -17,6 +17,7 @@ pub fn fit(networks: &[&Network]) -> Fractions {
         gemm: Gemm { forward: 1.0, backward: 1.0 },
         memory: Memory { streaming: 1.0, pooling_backward: 1.0 },
         launch: Launch { us: 5.0 },
+        tile: Tile { side: 64 },
     };
     let mut constant = |set: fn(&mut Fractions, f64), misses: fn(&Network, &Fractions) -> f64| {
         let start = fitted;
