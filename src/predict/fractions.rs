@@ -8,7 +8,7 @@ use crate::plan::Phase;
 
 const TEXT: &str = include_str!("fractions.toml");
 
-/// How far below (or, with Winograd, above) a GPU's peaks its phases run. `fractions.toml` says what each means.
+/// How far below (or, with FFT, above) a GPU's peaks its phases run. `fractions.toml` says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fractions {

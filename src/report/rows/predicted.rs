@@ -13,6 +13,7 @@ pub fn predicted_phases(labels: &Labels, predicted: &Predicted) -> Vec<PhaseRow>
     let total_us = predicted.total_us();
     let row = |phase: &PredictedPhase| {
         let layer = &predicted.plan.layers[phase.op.layer];
+        let us = predicted.fits.then_some(phase.us);
         PhaseRow {
             labels: labels.clone(),
             batch: predicted.plan.batch,
@@ -24,11 +25,11 @@ pub fn predicted_phases(labels: &Labels, predicted: &Predicted) -> Vec<PhaseRow>
             phase: phase.op.phase,
             status: Status::Predicted,
             samples: None,
-            duration: predicted.fits.then(|| DurationColumns::predicted(phase.us)).unwrap_or_default(),
-            share: predicted.fits.then(|| ShareColumns::predicted(phase.us, total_us)).unwrap_or_default(),
+            duration: us.map(DurationColumns::predicted).unwrap_or_default(),
+            share: us.map(|us| ShareColumns::predicted(us, total_us)).unwrap_or_default(),
             flops: phase.cost.flops,
             bytes: phase.cost.bytes,
-            roof: predicted.fits.then(|| RoofColumns::predicted(phase, predicted.ceilings)).unwrap_or_default(),
+            roof: us.map(|_| RoofColumns::predicted(phase, predicted.ceilings)).unwrap_or_default(),
             algorithm: None,
             workspace_bytes: None,
             parameters: layer.parameters(),
@@ -47,8 +48,8 @@ pub fn predicted_summary(labels: &Labels, predicted: &Predicted) -> Vec<SummaryR
     let total_us = predicted.total_us();
     let row = |scope: Scope| {
         let within = predicted.phases.iter().filter(|phase| scope.holds(&predicted.plan, phase.op));
-        let us: f64 = within.map(|phase| phase.us).sum();
-        let duration = predicted.fits.then(|| DurationColumns::predicted(us)).unwrap_or_default();
+        let us = predicted.fits.then_some(within.map(|phase| phase.us).sum::<f64>());
+        let duration = us.map(DurationColumns::predicted).unwrap_or_default();
         SummaryRow {
             labels: labels.clone(),
             batch: predicted.plan.batch,
@@ -61,7 +62,7 @@ pub fn predicted_summary(labels: &Labels, predicted: &Predicted) -> Vec<SummaryR
             median_us: duration.median_us,
             ci95_low_us: None,
             ci95_high_us: None,
-            share: predicted.fits.then(|| ShareColumns::predicted(us, total_us)).unwrap_or_default(),
+            share: us.map(|us| ShareColumns::predicted(us, total_us)).unwrap_or_default(),
             step: if scope.is_step() { StepColumns::predicted(predicted) } else { StepColumns::default() },
         }
     };
