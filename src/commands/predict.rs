@@ -57,7 +57,7 @@ impl Known {
     fn new(file: Option<&Path>) -> Result<Known, GpuError> {
         let mut gpus = file.map_or(Ok(Vec::new()), Gpu::read)?;
         let own = gpus.len();
-        let others = Gpu::built_in().into_iter().filter(|gpu| gpus.iter().all(|own| own.name != gpu.name));
+        let others = Gpu::built_in().into_iter().filter(|gpu| !gpus.iter().any(|own| own.is_namesake(gpu)));
         gpus.extend(others.collect::<Vec<_>>());
         Ok(Known { gpus, own })
     }

@@ -140,6 +140,11 @@ impl Gpu {
         (self.memory * 1e9) as u64
     }
 
+    /// Whether `--gpu` could not tell the two apart.
+    pub fn is_namesake(&self, other: &Gpu) -> bool {
+        plain(&self.name) == plain(&other.name)
+    }
+
     /// What is wrong with an entry taken by itself.
     fn fault(&self) -> Option<String> {
         let printable = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -167,7 +172,7 @@ impl Gpu {
     }
 
     fn is_doubled(&self, others: &[Gpu]) -> Option<String> {
-        let double = others.iter().any(|other| plain(&other.name) == plain(&self.name));
+        let double = others.iter().any(|other| other.is_namesake(self));
         double.then(|| format!("two GPUs are named `{}`: names must differ", self.name))
     }
 }

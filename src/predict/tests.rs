@@ -165,6 +165,9 @@ fn the_table_holds_what_the_datasheets_say() {
         let gpu = Gpu::find(&gpus, name).unwrap();
         assert_eq!((gpu.f32, gpu.f16, gpu.bandwidth, gpu.memory), (f32, Some(f16), bandwidth, memory), "{name}");
     }
+    let on_tensor_cores = |name, precision| Gpu::find(&gpus, name).unwrap().uses_tensor_cores(precision);
+    assert!(!on_tensor_cores("p100-sxm2", Precision::F16) && !on_tensor_cores("a100-sxm", Precision::F32));
+    assert!(on_tensor_cores("v100-sxm2", Precision::F16) && on_tensor_cores("a100-sxm", Precision::Tf32));
     for gpu in &gpus {
         assert!(gpu.source.is_some() && gpu.l2_mb.is_some(), "{}", gpu.name);
         assert_eq!(gpu.tf32.is_some(), gpu.bf16.is_some(), "{}: both came with sm_80", gpu.name);

@@ -154,7 +154,7 @@ fn ones_own_gpu() {
     let both = stdout(&program.output("predict --gpu-file mine.toml --gpu mine,t4 --model tiny --batch 4"));
     assert!(both.contains("\nMy GPU ") && both.contains("\nT4 "), "{both}");
     // A GPU of a known name takes its place.
-    program.model("mine.toml", &MINE.replace("\"mine\"", "\"t4\""));
+    program.model("mine.toml", &MINE.replace("\"mine\"", "\"T4\""));
     let own = stdout(&program.output("predict --gpu-file mine.toml --gpu t4 --model tiny --batch 4"));
     assert!(own.starts_with("tiny, predicted for My GPU, f32"), "{own}");
 }
