@@ -117,6 +117,13 @@ fn several_gpus_are_one_table() {
 }
 
 #[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let text = stdout(&Program::new().output("predict"));
+    assert!(readme.contains(text.trim_end()), "README.md lacks:\n{text}");
+}
+
+#[test]
 fn what_does_not_fit_has_no_time() {
     let program = Program::new();
     let folder = predicted(&program, "--gpu t4 --model vgg19 --batch 8,512");

@@ -9,6 +9,66 @@ use super::published::{Network, ms};
 
 const BACKWARD: [Phase; 2] = [Phase::BackwardData, Phase::BackwardWeights];
 
+/// One constant (or two that cannot be told apart).
+struct Constant {
+    set: fn(&mut Fractions, f64),
+    /// By how many ms a network's prediction exceeds what was measured.
+    excess: fn(&Network, &Fractions) -> f64,
+}
+
+/// In an order in which each needs those before it only. First what moves data: ReLU and max pooling forward, then pooling's
+/// gradient; fully connected layers; convolutions in Caffe, which times both gradients together; convolutions in Torch, which times
+/// whole nets by phase.
+const CONSTANTS: [Constant; 9] = [
+    Constant { set: |fractions, value| fractions.memory.streaming = value, excess: streaming },
+    Constant {
+        set: |fractions, value| fractions.memory.pooling_backward = value,
+        excess: |network, trial| ms(&network.in_caffe(trial), "pool", &BACKWARD) - network.caffe_ms("pool")[1],
+    },
+    Constant {
+        set: |fractions, value| fractions.gemm.forward = value,
+        excess: |network, trial| ms(&network.in_caffe(trial), "fc", &[Phase::Forward]) - network.caffe_ms("fc")[0],
+    },
+    Constant {
+        set: |fractions, value| fractions.gemm.backward = value,
+        excess: |network, trial| ms(&network.in_caffe(trial), "fc", &BACKWARD) - network.caffe_ms("fc")[1],
+    },
+    Constant {
+        set: |fractions, value| fractions.conv.heuristic.forward = value,
+        excess: |network, trial| ms(&network.in_caffe(trial), "conv", &[Phase::Forward]) - network.caffe_ms("conv")[0],
+    },
+    Constant {
+        set: |fractions, value| {
+            fractions.conv.heuristic.backward_data = value;
+            fractions.conv.heuristic.backward_weights = value;
+        },
+        excess: |network, trial| ms(&network.in_caffe(trial), "conv", &BACKWARD) - network.caffe_ms("conv")[1],
+    },
+    Constant {
+        set: |fractions, value| fractions.conv.search.forward = value,
+        excess: |network, trial| ms(&network.in_torch(trial), "", &[Phase::Forward]) - network.torch.forward,
+    },
+    Constant {
+        set: |fractions, value| fractions.conv.search.backward_data = value,
+        excess: |network, trial| ms(&network.in_torch(trial), "", &[Phase::BackwardData]) - network.torch.backward_data,
+    },
+    Constant {
+        set: |fractions, value| fractions.conv.search.backward_weights = value,
+        excess: |network, trial| {
+            ms(&network.in_torch(trial), "", &[Phase::BackwardWeights]) - network.torch.backward_weights
+        },
+    },
+];
+
+/// Of ReLU only the layers that Caffe timed: those behind fully connected layers were not.
+fn streaming(network: &Network, trial: &Fractions) -> f64 {
+    let predicted = network.in_caffe(trial);
+    let timed = network.caffe.iter().filter(|row| row.layer.starts_with("relu"));
+    let relu: f64 = timed.map(|row| ms(&predicted, &row.layer, &[Phase::Forward, Phase::BackwardData])).sum();
+    let measured: f64 = network.caffe_ms("relu").iter().sum();
+    relu + ms(&predicted, "pool", &[Phase::Forward]) - measured - network.caffe_ms("pool")[0]
+}
+
 /// From these networks alone. The launch and the tile are assumed, not fitted.
 pub fn fit(networks: &[&Network]) -> Fractions {
     let one = Conv { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
@@ -19,67 +79,15 @@ pub fn fit(networks: &[&Network]) -> Fractions {
         launch: Launch { us: 5.0 },
         tile: Tile { side: 64 },
     };
-    let mut constant = |set: fn(&mut Fractions, f64), misses: fn(&Network, &Fractions) -> f64| {
-        let start = fitted;
-        let of_network = |network: &&Network| {
-            root(|value| {
-                let mut trial = start;
-                set(&mut trial, value);
-                misses(network, &trial)
-            })
+    for Constant { set, excess } in CONSTANTS {
+        let with = |value: f64| {
+            let mut trial = fitted;
+            set(&mut trial, value);
+            trial
         };
-        set(&mut fitted, geometric_mean(networks.iter().map(of_network)));
-    };
-    // What only moves data: ReLU, and max pooling forward. Then pooling's gradient.
-    constant(
-        |fractions, value| fractions.memory.streaming = value,
-        |network, trial| {
-            let predicted = network.in_caffe(trial);
-            let relu = network.caffe_ms("relu");
-            let measured = relu[0] + relu[1] + network.caffe_ms("pool")[0];
-            // Only the layers that Caffe timed: the fc layers' ReLUs were not.
-            let relu = network.caffe.iter().filter(|row| row.layer.starts_with("relu"));
-            let relu: f64 = relu.map(|row| ms(&predicted, &row.layer, &[Phase::Forward, Phase::BackwardData])).sum();
-            relu + ms(&predicted, "pool", &[Phase::Forward]) - measured
-        },
-    );
-    constant(
-        |fractions, value| fractions.memory.pooling_backward = value,
-        |network, trial| ms(&network.in_caffe(trial), "pool", &BACKWARD) - network.caffe_ms("pool")[1],
-    );
-    constant(
-        |fractions, value| fractions.gemm.forward = value,
-        |network, trial| ms(&network.in_caffe(trial), "fc", &[Phase::Forward]) - network.caffe_ms("fc")[0],
-    );
-    constant(
-        |fractions, value| fractions.gemm.backward = value,
-        |network, trial| ms(&network.in_caffe(trial), "fc", &BACKWARD) - network.caffe_ms("fc")[1],
-    );
-    constant(
-        |fractions, value| fractions.conv.heuristic.forward = value,
-        |network, trial| ms(&network.in_caffe(trial), "conv", &[Phase::Forward]) - network.caffe_ms("conv")[0],
-    );
-    // Caffe times both gradients together.
-    constant(
-        |fractions, value| {
-            fractions.conv.heuristic.backward_data = value;
-            fractions.conv.heuristic.backward_weights = value;
-        },
-        |network, trial| ms(&network.in_caffe(trial), "conv", &BACKWARD) - network.caffe_ms("conv")[1],
-    );
-    // Torch times whole nets by phase; what is not convolution is as fitted above.
-    constant(
-        |fractions, value| fractions.conv.search.forward = value,
-        |network, trial| ms(&network.in_torch(trial), "", &[Phase::Forward]) - network.torch.forward,
-    );
-    constant(
-        |fractions, value| fractions.conv.search.backward_data = value,
-        |network, trial| ms(&network.in_torch(trial), "", &[Phase::BackwardData]) - network.torch.backward_data,
-    );
-    constant(
-        |fractions, value| fractions.conv.search.backward_weights = value,
-        |network, trial| ms(&network.in_torch(trial), "", &[Phase::BackwardWeights]) - network.torch.backward_weights,
-    );
+        let values = networks.iter().map(|network| root(|value| excess(network, &with(value))));
+        fitted = with(geometric_mean(values));
+    }
     fitted
 }
 
