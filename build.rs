@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 fn main() {
-    let home = PathBuf::from(variable("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets it"));
+    let home = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let kernels = home.join("kernels");
     watch(&kernels);
     let mut generated = format!("const COMMITTED: Modules = {};\n", table(&files(&kernels.join("ptx"), "ptx")));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device::Training;
+use crate::device::monitor::{Clock, Clocks};
 use crate::device::options::{Choice, Launch, Layout, Options, Precision, Search};
 use crate::plan::Phase;
 pub use values::ImageSize;
@@ -70,6 +71,19 @@ pub struct RunArgs {
     /// Also compute the gradient of the image, which training does not need.
     #[arg(long)]
     pub input_gradient: bool,
+    #[command(flatten)]
+    pub clocks: ClockArgs,
+}
+
+/// A GPU's clocks for the time of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Args)]
+pub struct ClockArgs {
+    /// Lock the GPU's SM clock: MHz, base (what it sustains) or max. Needs root; without, the run goes on unlocked and says so.
+    #[arg(long, value_name = "MHZ|base|max", value_parser = values::clock)]
+    pub lock_clocks: Option<Clock>,
+    /// Lock the GPU's memory clock.
+    #[arg(long, value_name = "MHZ", value_parser = values::mhz)]
+    pub lock_memory_clock: Option<u32>,
 }
 
 /// Which device, and how it is to compute.
@@ -194,6 +208,12 @@ impl DeviceArgs {
             workspace_limit: self.workspace_limit,
             threads: self.threads,
         }
+    }
+}
+
+impl ClockArgs {
+    pub fn wanted(self) -> Clocks {
+        Clocks { sm: self.lock_clocks, memory_mhz: self.lock_memory_clock }
     }
 }
 

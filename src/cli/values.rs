@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::device::monitor::Clock;
 use crate::plan::Phase;
 
 /// The largest batch that can be asked for.
@@ -63,6 +64,21 @@ pub fn phase(text: &str) -> Result<Phase, String> {
     named.ok_or_else(|| format!("a phase is one of {}", Phase::ALL.map(Phase::name).join(", ")))
 }
 
+/// An SM clock to lock.
+pub fn clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "base" => Ok(Clock::Base),
+        "max" => Ok(Clock::Max),
+        _ => mhz(text).map(Clock::Mhz).map_err(|_| "an SM clock is MHz such as 1410, base or max".into()),
+    }
+}
+
+/// A clock in MHz.
+pub fn mhz(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|mhz| (1..=100_000).contains(mhz));
+    number.ok_or_else(|| "a clock is a whole number of MHz, such as 1215".into())
+}
+
 /// How many threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=4096).contains(number));
@@ -87,6 +103,17 @@ mod tests {
         assert_eq!("224x192".parse(), Ok(ImageSize([224, 192])));
         for bad in ["0", "224x", "x224", "224x192x3", "-5"] {
             assert!(bad.parse::<ImageSize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn clocks() {
+        assert_eq!(
+            (clock("1410"), clock("base"), clock("max")),
+            (Ok(Clock::Mhz(1410)), Ok(Clock::Base), Ok(Clock::Max))
+        );
+        for bad in ["0", "-5", "1.4GHz", "boost", "", "4294967297"] {
+            assert!(clock(bad).is_err() && mhz(bad).is_err(), "{bad}");
         }
     }
 

@@ -4,6 +4,7 @@ mod devices;
 mod inspect;
 mod predict;
 mod run;
+mod settings;
 mod sweep;
 mod verify;
 

@@ -1,6 +1,7 @@
 //! A device's settings and state, beside its arithmetic: clocks, temperature, slowdowns, who else uses it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::DeviceError;
 
@@ -9,20 +10,23 @@ pub trait Monitor: Sync {
     /// The state now.
     fn reading(&self) -> Reading;
 
-    /// Every setting that bears on speed, by name, as text with units.
+    /// What stays as it is until somebody changes it, by name, as text with units: limits, modes, who may use the device.
     fn settings(&self) -> BTreeMap<String, String>;
 
-    /// Locks clocks until [`Monitor::release`], or the end of the device. What could not be locked stays unlocked, and `say` is
-    /// told why; an error is a wish that no permission could fulfil.
+    /// What changes by itself, by name, as text with units: clocks, temperature, power, other processes.
+    fn state(&self) -> BTreeMap<String, String>;
+
+    /// Locks clocks until [`Monitor::release`] or the end of the device, however it comes. `say` is told what is about to happen,
+    /// and why what could not be locked stays unlocked; an error is a wish that this device cannot fulfil at all.
     fn lock(&self, wanted: &Clocks, say: &mut dyn FnMut(&str)) -> Result<(), DeviceError>;
 
-    /// The clocks that are locked now, in MHz.
-    fn locked(&self) -> Locked;
+    /// What is locked now.
+    fn locked(&self) -> Clocks;
 
     /// Puts back what [`Monitor::lock`] changed.
     fn release(&self);
 
-    /// What a reader of the figures should know, in sentences: other processes on the device, MIG, no NVML.
+    /// What a reader of the figures should know now, in sentences: other processes on the device, a slice of it, no NVML.
     fn notes(&self) -> Vec<String>;
 }
 
@@ -31,7 +35,6 @@ pub trait Monitor: Sync {
 pub struct Reading {
     pub mem_clock_mhz: Option<f64>,
     pub temperature_c: Option<f64>,
-    /// Why the clocks are lower than asked for.
     pub slowdown: Option<Slowdown>,
 }
 
@@ -40,29 +43,33 @@ pub struct Reading {
 pub struct Slowdown {
     /// Heat, or the hardware protecting itself: the figures are not the device's usual ones.
     pub thermal_or_hardware: bool,
-    /// The power limit: how many devices always run under load.
+    /// The power limit, which many devices always reach under load.
     pub power_cap: bool,
 }
 
-/// Which clocks to lock; `None` leaves one as it is.
+/// Clocks to lock, or locked; `None` is one that is left as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
     pub sm: Option<Clock>,
     pub memory_mhz: Option<u32>,
 }
 
-/// An SM clock to lock.
+/// An SM clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     Mhz(u32),
-    /// What the device sustains by specification.
+    /// What the device sustains within its power limit, by specification.
     Base,
+    /// The highest that it has.
     Max,
 }
 
-/// What is locked, in MHz.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Locked {
-    pub sm_mhz: Option<u32>,
-    pub memory_mhz: Option<u32>,
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Clock::Mhz(mhz) => write!(f, "{mhz} MHz"),
+            Clock::Base => f.write_str("base"),
+            Clock::Max => f.write_str("max"),
+        }
+    }
 }

@@ -115,6 +115,7 @@ impl Folder {
             phases: phases.len(),
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
+            notes: measured.seen.notes.clone(),
         };
         self.append_point(&files, phases, totals, point)
     }
@@ -135,6 +136,7 @@ impl Folder {
             phases: phases.len(),
             closure: None,
             closure_ci95: None,
+            notes: if predicted.fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
         };
         self.append_point(&files, phases, totals, point)
     }

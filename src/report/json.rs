@@ -122,6 +122,9 @@ pub struct Point {
     pub phases: usize,
     pub closure: Option<f64>,
     pub closure_ci95: Option<[f64; 2]>,
+    /// What a reader of this batch's figures should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Setup {
@@ -153,6 +156,15 @@ impl Run {
             ceilings,
             points: Vec::new(),
             crossovers: Vec::new(),
+        }
+    }
+
+    /// Adds what is not noted yet.
+    pub fn note(&mut self, notes: impl IntoIterator<Item = String>) {
+        for note in notes {
+            if !self.machine.notes.contains(&note) {
+                self.machine.notes.push(note);
+            }
         }
     }
 

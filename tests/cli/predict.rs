@@ -132,6 +132,10 @@ fn what_does_not_fit_has_no_time() {
     assert!(number(&steps[1], "planned_bytes") > 16e9);
     let empty = ["mean_us", "share_pct", "images_per_s"];
     assert!(empty.iter().all(|&column| steps[1][column].is_empty()) && steps[1]["status"] == "predicted");
+    let run: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap();
+    assert_eq!(run["points"][0]["notes"].as_array().map(Vec::len), Some(0));
+    assert_eq!(run["points"][1]["notes"][0], "does not fit in the GPU's memory");
     let output = program.output("predict --gpu t4 --model vgg19 --batch 8,512");
     assert!(stdout(&output).contains("training step at batch 8"), "{output:?}");
     let output = program.output("predict --gpu t4,l4 --model vgg19 --batch 2048");
