@@ -83,6 +83,10 @@ fn a_fully_connected_layer_is_bound_by_its_weights() {
     let predicted = predict("", 1, Precision::F32, Search::Search);
     assert_phase(&predicted, 0, Phase::Forward, 4.0 * 180_244.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     assert_phase(&predicted, 0, Phase::WeightUpdate, 20.0 * 163_850.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
+    // In f16 half the bytes forward, and as many in the update.
+    let half = predict("", 1, Precision::F16, Search::Search);
+    assert_phase(&half, 0, Phase::Forward, 2.0 * 180_244.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
+    assert_phase(&half, 0, Phase::WeightUpdate, 20.0 * 163_850.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     // Ten scores: the launch is all there is.
     let loss = predicted.phases.iter().find(|phase| phase.op == Op { layer: 1, phase: Phase::Forward }).unwrap();
     assert!(loss.bound == Bound::Latency && loss.us < 1.01);
