@@ -3,7 +3,7 @@
 //! Data flows one way:
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
 //! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say) → [`report`] (rows, files, tables).
-//! [`verify`] checks a device's arithmetic; [`commands`] put the parts together for [`cli`].
+//! [`predict`] takes a plan to the rows of a GPU that is not here, by arithmetic. [`verify`] checks a device's arithmetic; [`commands`] put the parts together for [`cli`].
 
 pub mod cli;
 pub mod commands;
@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod model;
 pub mod philox;
 pub mod plan;
+pub mod predict;
 pub mod profile;
 pub mod report;
 pub mod stats;

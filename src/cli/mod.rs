@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::device::Training;
 use crate::device::monitor::{Clock, Clocks};
 use crate::device::options::{Choice, Launch, Layout, Options, Precision, Search};
+use crate::plan::Phase;
 pub use values::ImageSize;
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
@@ -30,6 +31,8 @@ pub enum Command {
     Devices,
     /// Check every layer and phase against double precision or another framework's tensors.
     Verify(VerifyArgs),
+    /// Predict, from datasheets and published measurements, what a GPU that is not here would take.
+    Predict(PredictArgs),
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -160,6 +163,38 @@ pub struct VerifyArgs {
     /// Check against tensors exported from another framework.
     #[arg(long, value_name = "FILE.safetensors")]
     pub reference: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct PredictArgs {
+    /// GPUs by name, or all [default: all, or all of --gpu-file].
+    #[arg(long, value_delimiter = ',', value_name = "NAME|all")]
+    pub gpu: Vec<String>,
+    /// Your own GPUs, in the format of src/predict/gpus.toml.
+    #[arg(long, value_name = "FILE.toml")]
+    pub gpu_file: Option<PathBuf>,
+    /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
+    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
+    pub model: String,
+    #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    pub batch: Vec<usize>,
+    /// Image sizes, as a side or HxW [default: the model's own].
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub image: Vec<ImageSize>,
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Precision,
+    /// Convolution algorithms: the fastest of all, or the library's own pick.
+    #[arg(long, value_enum, default_value = "search")]
+    pub algorithms: Search,
+    /// Also count the gradient of the image, which training does not need.
+    #[arg(long)]
+    pub input_gradient: bool,
+    /// Count these phases only: forward, backward_data, backward_weights, weight_update [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::phase)]
+    pub phases: Vec<Phase>,
+    /// Also save phases.csv, summary.csv and run.json, one folder per GPU, under this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 impl DeviceArgs {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::device::monitor::Clock;
+use crate::plan::Phase;
 
 /// The largest batch that can be asked for.
 pub const LARGEST_BATCH: usize = 1 << 20;
@@ -55,6 +56,12 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 pub fn constant(text: &str) -> Result<f32, String> {
     let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
     number.ok_or_else(|| "a number from 0 up, such as 0.01".into())
+}
+
+/// A phase by its name.
+pub fn phase(text: &str) -> Result<Phase, String> {
+    let named = Phase::ALL.into_iter().find(|phase| phase.name() == text.replace('-', "_"));
+    named.ok_or_else(|| format!("a phase is one of {}", Phase::ALL.map(Phase::name).join(", ")))
 }
 
 /// An SM clock to lock.

@@ -2,8 +2,10 @@
 
 mod devices;
 mod inspect;
+mod predict;
 mod run;
 mod settings;
+mod sweep;
 mod verify;
 
 use std::io::{self, ErrorKind};
@@ -15,6 +17,7 @@ use crate::cli::{Cli, Command};
 use crate::device::DeviceError;
 use crate::model::ModelError;
 use crate::plan::PlanError;
+use crate::predict::GpuError;
 
 /// A mistake in how the program was called, found after parsing.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Devices => devices::run(),
         Command::Verify(args) => verify::run(args),
+        Command::Predict(args) => predict::run(args),
     }
 }
 
@@ -49,5 +53,6 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<UsageError>()
         || cause.is::<ModelError>()
         || cause.is::<PlanError>()
+        || cause.is::<GpuError>()
         || matches!(cause.downcast_ref(), Some(DeviceError::Usage(_)))
 }

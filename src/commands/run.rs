@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use super::settings;
+use super::sweep;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::device::{self, Device};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::plan::{self, Plan};
+use crate::plan::{Plan, PlanError};
 use crate::profile::measure::{MeasureError, Settings, measure};
 use crate::profile::progress::Progress;
 use crate::profile::stopping::StoppingRule;
@@ -69,24 +70,10 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
     }
 }
 
-/// What is to be measured, planned before anything is: a mistake shows at once. Images in the order given, batches rising.
-fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Plan>> {
-    let mut batches = if args.batch.is_empty() { own_batches.to_vec() } else { args.batch.clone() };
-    batches.sort_unstable();
-    batches.dedup();
-    let images = match args.image.is_empty() {
-        true => vec![None],
-        false => args.image.iter().map(|size| Some(size.0)).collect(),
-    };
-    let precision = args.device.precision;
-    let mut plans: Vec<Plan> = Vec::new();
-    for image in images {
-        for &batch in &batches {
-            let plan = Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?;
-            plans.push(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()));
-        }
-    }
-    Ok(plans)
+/// What is to be measured.
+fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Plan>, PlanError> {
+    let batches = if args.batch.is_empty() { own_batches } else { &args.batch };
+    sweep::plans(model, batches, &args.image, args.input_gradient, args.device.precision)
 }
 
 fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Machine) -> Result<Folder> {
@@ -102,14 +89,14 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Mach
         layout: device.layout().to_string(),
         launch: device.launch().to_string(),
         threads: device.threads().unwrap_or(0),
-        training: args.training.constants(),
+        training: Some(args.training.constants()),
         input_gradient: args.input_gradient,
         samples: args.samples,
         options: settings::options(device),
     };
     let measuring =
         Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
-    let run = Run::new(setup, measuring, machine, ceilings);
+    let run = Run::new(setup, Some(measuring), machine, ceilings);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
         None => Folder::create(&args.out, run),

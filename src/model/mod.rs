@@ -5,7 +5,7 @@
 
 mod builtin;
 pub mod kind;
-mod parse;
+pub(crate) mod parse;
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@ pub fn model(text: &str) -> Result<Model, ParseError> {
     read(text).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
 }
 
-fn line_of(text: &str, byte: usize) -> usize {
+pub(crate) fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
 }
 
@@ -292,7 +292,7 @@ fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> Fault {
 }
 
 /// Messages stay on one line, and say key where serde says field.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     message
         .lines()
         .collect::<Vec<_>>()

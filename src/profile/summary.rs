@@ -63,7 +63,7 @@ impl Scope {
         self == Scope::STEP
     }
 
-    fn holds(self, plan: &Plan, op: Op) -> bool {
+    pub fn holds(self, plan: &Plan, op: Op) -> bool {
         self.group.is_none_or(|group| group == plan.layers[op.layer].group())
             && self.phase.is_none_or(|phase| phase == op.phase)
     }

@@ -73,7 +73,7 @@ pub fn run(samples: bool) -> Run {
         layout: "nchw".into(),
         launch: "direct".into(),
         threads: 2,
-        training: Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true },
+        training: Some(Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true }),
         input_gradient: false,
         samples,
         options: Default::default(),
@@ -82,5 +82,5 @@ pub fn run(samples: bool) -> Run {
     let machine = Machine { cpu: Cpu { model: "A processor".into(), threads: 4 }, ..Machine::default() };
     // 1 µs for 1000 operations or for 100 bytes.
     let ceilings = Ceilings { gemm_flops_per_s: 1e9, copy_bytes_per_s: 1e8 };
-    Run::new(setup, measuring, machine, ceilings)
+    Run::new(setup, Some(measuring), machine, ceilings)
 }

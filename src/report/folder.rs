@@ -14,8 +14,9 @@ use csv::StringRecord;
 use super::json::{self, Point, Resumed, Run, State};
 use super::rows::{self, PhaseRow, Row, SampleRow, SummaryRow};
 use super::{csv as text, verdict};
-use crate::profile::Measured;
+use crate::predict::Predicted;
 use crate::profile::summary::Summary;
+use crate::profile::{Measured, Status};
 
 const RUN_FILE: &str = "run.json";
 
@@ -116,7 +117,38 @@ impl Folder {
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
             notes: measured.seen.notes.clone(),
         };
-        self.append_all(&files)?;
+        self.append_point(&files, phases, totals, point)
+    }
+
+    /// Saves a batch that was not measured but predicted.
+    pub fn append_predicted(&mut self, predicted: &Predicted) -> anyhow::Result<()> {
+        let labels = self.run.labels();
+        let phases = rows::predicted_phases(&labels, predicted);
+        let totals = rows::predicted_summary(&labels, predicted);
+        let files = [
+            (PhaseRow::FILE, text::lines::<PhaseRow>(&phases)?),
+            (SummaryRow::FILE, text::lines::<SummaryRow>(&totals)?),
+        ];
+        let point = Point {
+            batch: predicted.plan.batch,
+            image: rows::image_name(predicted.plan.image()),
+            status: Status::Predicted,
+            phases: phases.len(),
+            closure: None,
+            closure_ci95: None,
+            notes: if predicted.fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
+        };
+        self.append_point(&files, phases, totals, point)
+    }
+
+    fn append_point(
+        &mut self,
+        files: &[(&str, Vec<u8>)],
+        phases: Vec<PhaseRow>,
+        totals: Vec<SummaryRow>,
+        point: Point,
+    ) -> anyhow::Result<()> {
+        self.append_all(files)?;
         self.phases.extend(phases);
         self.summaries.extend(totals);
         self.run.points.push(point);

@@ -27,8 +27,10 @@ pub struct Run {
     /// One entry per `--resume`.
     pub resumed: Vec<Resumed>,
     pub setup: Setup,
-    pub measuring: Measuring,
+    /// `None` in a prediction.
+    pub measuring: Option<Measuring>,
     pub machine: Machine,
+    /// Measured; in a prediction, the peaks of the datasheet.
     pub ceilings: Ceilings,
     /// Every batch and image size whose rows are in the CSV files.
     pub points: Vec<Point>,
@@ -70,7 +72,8 @@ pub struct Setup {
     pub launch: String,
     /// Threads that the device computes with; 0 where it has none to choose.
     pub threads: usize,
-    pub training: Training,
+    /// `None` in a prediction, where they make no difference.
+    pub training: Option<Training>,
     pub input_gradient: bool,
     /// Whether samples.csv is written.
     pub samples: bool,
@@ -124,9 +127,16 @@ pub struct Point {
     pub notes: Vec<String>,
 }
 
+impl Setup {
+    pub fn labels(&self, run_id: String) -> Labels {
+        let Setup { model, device, precision, layout, launch, .. } = self.clone();
+        Labels { run_id, model, device, precision, layout, launch }
+    }
+}
+
 impl Run {
     /// A run that begins now. Its folder gives it the `run_id`.
-    pub fn new(setup: Setup, measuring: Measuring, machine: Machine, ceilings: Ceilings) -> Run {
+    pub fn new(setup: Setup, measuring: Option<Measuring>, machine: Machine, ceilings: Ceilings) -> Run {
         let program = Program {
             version: env!("CARGO_PKG_VERSION").into(),
             git_commit: option_env!("LAYERTIME_GIT_COMMIT").map(Into::into),
@@ -159,8 +169,7 @@ impl Run {
     }
 
     pub fn labels(&self) -> Labels {
-        let Setup { model, device, precision, layout, launch, .. } = self.setup.clone();
-        Labels { run_id: self.run_id.clone(), model, device, precision, layout, launch }
+        self.setup.labels(self.run_id.clone())
     }
 
     /// Why `other`'s figures cannot be added to this run's, in words.
@@ -198,7 +207,7 @@ mod tests {
     #[test]
     fn comes_back_as_it_went() {
         let mut run = fixture::run(true);
-        run.setup.training.learning_rate = 0.1 + 0.2;
+        run.setup.training.as_mut().unwrap().learning_rate = 0.1 + 0.2;
         let text = serde_json::to_string_pretty(&run).unwrap();
         assert_eq!(serde_json::from_str::<super::Run>(&text).unwrap(), run);
         assert!(text.contains("\"schema_version\": 1") && text.contains("\"state\": \"running\""), "{text}");
@@ -208,11 +217,11 @@ mod tests {
     fn only_the_same_setup_goes_on() {
         let run = fixture::run(false);
         let mut other = fixture::run(false);
-        other.measuring.target = 0.05;
+        other.measuring = None;
         other.machine.notes.push("other machine notes do not matter".into());
         assert_eq!(run.refuses(&other), None);
         other.setup.precision = "f16".into();
-        other.setup.training.momentum = 0.0;
+        other.setup.training.as_mut().unwrap().momentum = 0.0;
         let refusal = run.refuses(&other).unwrap();
         assert!(refusal.contains("precision was \"f32\", now \"f16\""), "{refusal}");
         assert!(refusal.contains("training was"), "{refusal}");

@@ -8,7 +8,7 @@ use crate::model::kind::Group;
 use crate::plan::Phase;
 
 /// What stands where nothing was measured or nothing applies.
-const NONE: &str = "-";
+pub(super) const NONE: &str = "-";
 
 /// All tables of a run, from the rows it saved.
 pub fn run(run: &Run, phases: &[PhaseRow], summaries: &[SummaryRow]) -> String {
@@ -56,13 +56,18 @@ fn notes(run: &Run) -> String {
 }
 
 /// The steps' rows by batch.
-fn steps<'a>(rows: &[&'a SummaryRow]) -> Vec<&'a SummaryRow> {
+pub(super) fn steps<'a>(rows: &[&'a SummaryRow]) -> Vec<&'a SummaryRow> {
     let mut steps: Vec<&SummaryRow> = rows.iter().copied().filter(|row| row.is_step()).collect();
     steps.sort_by_key(|row| row.batch);
     steps
 }
 
-fn total<'a>(rows: &[&'a SummaryRow], batch: usize, group: Group, phase: Option<Phase>) -> Option<&'a SummaryRow> {
+pub(super) fn total<'a>(
+    rows: &[&'a SummaryRow],
+    batch: usize,
+    group: Group,
+    phase: Option<Phase>,
+) -> Option<&'a SummaryRow> {
     rows.iter().copied().find(|row| row.batch == batch && row.group == Some(group) && row.phase == phase)
 }
 
@@ -83,7 +88,7 @@ fn sweep(rows: &[&SummaryRow]) -> String {
     grid(&header, 0, steps(rows).into_iter().map(line))
 }
 
-fn by_phase(rows: &[&SummaryRow]) -> String {
+pub(super) fn by_phase(rows: &[&SummaryRow]) -> String {
     let columns: Vec<(Group, Phase)> =
         Group::ALL.into_iter().flat_map(|group| Phase::ALL.map(|phase| (group, phase))).collect();
     let exists = |&&(group, phase): &&(Group, Phase)| {
@@ -113,7 +118,7 @@ fn short(phase: Phase) -> &'static str {
     }
 }
 
-fn layers(rows: &[&PhaseRow]) -> String {
+pub(super) fn layers(rows: &[&PhaseRow]) -> String {
     let exists = |phase: &Phase| *phase != Phase::LossScale || rows.iter().any(|row| row.phase == *phase);
     let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
     let titles: Vec<String> = phases.iter().map(|phase| phase.name().replace('_', " ")).collect();
@@ -139,7 +144,7 @@ fn share_with_interval(share: &ShareColumns) -> String {
     number(share.share_pct, 1) + &interval
 }
 
-fn number(value: Option<f64>, decimals: usize) -> String {
+pub(super) fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or(NONE.into(), |value| format!("{value:.decimals$}"))
 }
 

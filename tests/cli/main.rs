@@ -3,5 +3,6 @@
 mod bad_input;
 mod ending;
 mod folder;
+mod predict;
 mod program;
 mod verify;

@@ -114,7 +114,7 @@ fn by_layer(measured: &Measured) -> Vec<usize> {
 }
 
 /// To six decimals (a picosecond, a millionth of a percent), which drops the noise of binary fractions; `None` unless finite.
-fn figure(value: f64) -> Option<f64> {
+pub(super) fn figure(value: f64) -> Option<f64> {
     value.is_finite().then(|| (value * 1e6).round() / 1e6)
 }
 

@@ -4,6 +4,7 @@
 //! empty field: not applicable, or not measured. The image is written as height x width: `224x224`.
 
 mod build;
+mod predicted;
 
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::profile::Status;
 use crate::profile::summary::Scope;
 
 pub use build::{phases, samples, summary};
+pub use predicted::{predicted_phases, predicted_summary};
 
 /// A kind of row, and the file of the run's folder in which it stands.
 pub trait Row: Serialize {

@@ -1,0 +1,191 @@
+//! `layertime predict`: what a GPU that is not here would take.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use super::sweep;
+use crate::cli::PredictArgs;
+use crate::device::options::Precision;
+use crate::model::Model;
+use crate::plan::{Phase, Plan};
+use crate::predict::{Fractions, Gpu, GpuError, Predicted, Question};
+use crate::report::folder::Folder;
+use crate::report::json::{Machine, Run, Setup, State};
+use crate::report::predict::{Sheet, one, several};
+use crate::report::rows::{self, PhaseRow, SummaryRow};
+use crate::report::verdict;
+
+/// One GPU's predictions, batch by batch, and their rows.
+struct Answer<'a> {
+    gpu: &'a Gpu,
+    predicted: Vec<Predicted>,
+    phases: Vec<PhaseRow>,
+    summaries: Vec<SummaryRow>,
+}
+
+pub fn run(args: PredictArgs) -> Result<ExitCode> {
+    let known = Known::new(args.gpu_file.as_deref())?;
+    let (gpus, left_out) = known.choose(&args.gpu, args.precision)?;
+    let model = Model::open(&args.model)?;
+    let plans = sweep::plans(&model, &args.batch, &args.image, args.input_gradient, args.precision)?;
+    let answers: Vec<Answer> =
+        gpus.into_iter().map(|gpu| Answer::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;
+    print(&answers, &left_out, &args, &model)?;
+    if let Some(out) = &args.out {
+        for answer in &answers {
+            let path = answer.save(out, &model, &args)?;
+            writeln!(std::io::stdout(), "saved in {path}")?;
+        }
+    }
+    if !answers.iter().any(Answer::fits) {
+        bail!("no batch fits in memory: choose smaller ones with --batch");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The GPUs that can be named: a user's own, which take the place of others of the same name, before the program's.
+struct Known {
+    gpus: Vec<Gpu>,
+    own: usize,
+}
+
+impl Known {
+    fn new(file: Option<&Path>) -> Result<Known, GpuError> {
+        let mut gpus = file.map_or(Ok(Vec::new()), Gpu::read)?;
+        let own = gpus.len();
+        let others = Gpu::built_in().into_iter().filter(|gpu| !gpus.iter().any(|own| own.is_namesake(gpu)));
+        gpus.extend(others.collect::<Vec<_>>());
+        Ok(Known { gpus, own })
+    }
+
+    /// Without names, the user's own GPUs, or all where there are none.
+    fn unnamed(&self) -> &[Gpu] {
+        if self.own > 0 { &self.gpus[..self.own] } else { &self.gpus }
+    }
+
+    /// The GPUs that are asked for, and those of `all` that lack the precision. By name these are refused.
+    fn choose(&self, names: &[String], precision: Precision) -> Result<(Vec<&Gpu>, Vec<&Gpu>), GpuError> {
+        let group = match names {
+            [] => self.unnamed(),
+            names if names.iter().any(|name| name == "all") => &self.gpus,
+            _ => &[],
+        };
+        let (mut gpus, left_out): (Vec<&Gpu>, Vec<&Gpu>) = group.iter().partition(|gpu| gpu.peak(precision).is_some());
+        if let (true, Some(gpu)) = (gpus.is_empty(), left_out.first()) {
+            gpu.ceilings(precision)?;
+        }
+        for name in names.iter().filter(|name| *name != "all") {
+            let gpu = Gpu::find(&self.gpus, name)?;
+            gpu.ceilings(precision)?;
+            if !gpus.contains(&gpu) {
+                gpus.push(gpu);
+            }
+        }
+        Ok((gpus, left_out))
+    }
+}
+
+impl<'a> Answer<'a> {
+    fn new(gpu: &'a Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Answer<'a>, GpuError> {
+        let question = Question { gpu, precision: args.precision, search: args.algorithms, phases: &counted(args) };
+        let fractions = Fractions::fitted();
+        let predict = |plan: &Plan| Predicted::new(plan.clone(), &fractions, question);
+        let predicted = plans.iter().map(predict).collect::<Result<Vec<_>, _>>()?;
+        let labels = setup(gpu, model, args).labels(String::new());
+        let phases = predicted.iter().flat_map(|predicted| rows::predicted_phases(&labels, predicted)).collect();
+        let summaries = predicted.iter().flat_map(|predicted| rows::predicted_summary(&labels, predicted)).collect();
+        Ok(Answer { gpu, predicted, phases, summaries })
+    }
+
+    fn sheet(&self) -> Sheet<'_> {
+        Sheet { title: &self.gpu.title, phases: &self.phases, summaries: &self.summaries }
+    }
+
+    fn fits(&self) -> bool {
+        self.predicted.iter().any(|predicted| predicted.fits)
+    }
+
+    /// Writes a run's folder; its path.
+    fn save(&self, out: &Path, model: &Model, args: &PredictArgs) -> Result<String> {
+        let machine = Machine {
+            device: facts(self.gpu),
+            notes: vec!["Nothing here was measured: `ceilings` are the datasheet's peaks.".into()],
+            ..Machine::default()
+        };
+        let ceilings = self.gpu.ceilings(args.precision)?;
+        let mut folder = Folder::create(out, Run::new(setup(self.gpu, model, args), None, machine, ceilings))?;
+        for predicted in &self.predicted {
+            folder.append_predicted(predicted)?;
+        }
+        folder.finish(State::Complete)?;
+        Ok(folder.path().display().to_string())
+    }
+}
+
+/// The phases that count.
+fn counted(args: &PredictArgs) -> Vec<Phase> {
+    if args.phases.is_empty() { Phase::ALL.to_vec() } else { args.phases.clone() }
+}
+
+fn setup(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Setup {
+    let phases = counted(args).iter().map(|phase| phase.name()).collect::<Vec<_>>().join(",");
+    Setup {
+        model: model.name.clone(),
+        model_file: model.source.clone(),
+        device: format!("predicted: {}", gpu.title),
+        precision: args.precision.to_string(),
+        layout: String::new(),
+        launch: String::new(),
+        threads: 0,
+        training: None,
+        input_gradient: args.input_gradient,
+        samples: false,
+        options: [("algorithms".into(), args.algorithms.to_string()), ("phases".into(), phases)].into(),
+    }
+}
+
+/// What the prediction starts from.
+fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut note = |key: &str, value: Option<String>| facts.extend(value.map(|value| (key.to_owned(), value)));
+    for precision in [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16] {
+        note(&format!("peak {precision}, TFLOP/s"), gpu.peak(precision).map(|peak| peak.to_string()));
+    }
+    note("bandwidth, GB/s", Some(gpu.bandwidth.to_string()));
+    note("memory, GB", Some(gpu.memory.to_string()));
+    note("SMs", Some(gpu.sms.to_string()));
+    note("L2, MB", gpu.l2_mb.map(|size| size.to_string()));
+    note("source", gpu.source.clone());
+    note("fractions", serde_json::to_string(&Fractions::fitted()).ok());
+    facts
+}
+
+fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Model) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let on = if let [answer] = answers { format!(" for {}", answer.gpu.title) } else { String::new() };
+    let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
+    let (model, precision, algorithms) = (&model.name, args.precision, args.algorithms);
+    writeln!(out, "{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured\n")?;
+    match answers {
+        [answer] => {
+            write!(out, "{}", one(&answer.sheet()))?;
+            for sentence in verdict::sentences(&answer.summaries) {
+                writeln!(out, "{sentence}")?;
+            }
+        }
+        answers => write!(out, "{}", several(&answers.iter().map(Answer::sheet).collect::<Vec<_>>()))?,
+    }
+    if !left_out.is_empty() {
+        let titles: Vec<&str> = left_out.iter().map(|gpu| gpu.title.as_str()).collect();
+        writeln!(out, "Left out, without {}: {}.", args.precision, titles.join(", "))?;
+    }
+    Ok(())
+}
+
+fn names(phases: &[Phase]) -> String {
+    phases.iter().map(|phase| phase.name()).collect::<Vec<_>>().join(", ")
+}

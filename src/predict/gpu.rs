@@ -1,0 +1,187 @@
+//! The table of GPUs, and a user's own.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::device::Ceilings;
+use crate::device::options::Precision;
+use crate::model::parse::{line_of, one_line};
+
+const BUILT_IN: &str = include_str!("gpus.toml");
+
+/// A GPU's datasheet. `gpus.toml` says what the figures mean and where they are from.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// By which `--gpu` knows it.
+    pub name: String,
+    /// By which reports know it.
+    pub title: String,
+    /// Dense TFLOP/s; empty where the GPU does not have the precision.
+    pub f32: f64,
+    pub tf32: Option<f64>,
+    pub f16: Option<f64>,
+    pub bf16: Option<f64>,
+    /// Whether the precisions other than f32 run on tensor cores.
+    #[serde(default = "yes")]
+    pub tensor_cores: bool,
+    /// 10⁹ bytes per second.
+    pub bandwidth: f64,
+    /// 10⁹ bytes.
+    pub memory: f64,
+    /// Streaming multiprocessors.
+    pub sms: u32,
+    pub l2_mb: Option<f64>,
+    /// Where the figures are from, and how sure they are.
+    pub source: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    gpu: Vec<Spanned<Gpu>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GpuError {
+    #[error("{file}:{line}: {message}")]
+    Description { file: String, line: usize, message: String },
+    #[error("cannot read the GPU file {file}: {source}")]
+    Unreadable { file: String, source: std::io::Error },
+    #[error("no GPU is named `{name}`{near}: give one of {known}, all, or your own with --gpu-file")]
+    Unknown { name: String, near: String, known: String },
+    #[error("{title} has no {precision}: it has {has}")]
+    NoPrecision { title: String, precision: Precision, has: String },
+}
+
+impl Gpu {
+    /// Those that come with the program.
+    pub fn built_in() -> Vec<Gpu> {
+        Gpu::parse(BUILT_IN, "gpus.toml").expect("the program's own table, read by every test")
+    }
+
+    /// A user's own.
+    pub fn read(path: &Path) -> Result<Vec<Gpu>, GpuError> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| GpuError::Unreadable { file: file.clone(), source })?;
+        Gpu::parse(&text, &file)
+    }
+
+    /// Reads a table; `file` is what errors call it.
+    pub fn parse(text: &str, file: &str) -> Result<Vec<Gpu>, GpuError> {
+        let fault = |at: usize, message: String| {
+            let line = line_of(text, at);
+            GpuError::Description { file: file.into(), line, message }
+        };
+        let table: File = toml::from_str(text)
+            .map_err(|error| fault(error.span().map_or(0, |span| span.start), one_line(error.message())))?;
+        let mut gpus: Vec<Gpu> = Vec::new();
+        for entry in table.gpu {
+            let at = entry.span().start;
+            let gpu = entry.into_inner();
+            if let Some(message) = gpu.fault().or_else(|| gpu.is_doubled(&gpus)) {
+                return Err(fault(at, message));
+            }
+            gpus.push(gpu);
+        }
+        if gpus.is_empty() {
+            return Err(fault(0, "the file has no [[gpu]]".into()));
+        }
+        Ok(gpus)
+    }
+
+    /// The one that is meant: by name or title, whatever the case and the hyphens.
+    pub fn find<'g>(gpus: &'g [Gpu], name: &str) -> Result<&'g Gpu, GpuError> {
+        let wanted = plain(name);
+        let is = |gpu: &&Gpu| [&gpu.name, &gpu.title].into_iter().any(|known| plain(known) == wanted);
+        gpus.iter().find(is).ok_or_else(|| {
+            let near = |gpu: &&Gpu| !wanted.is_empty() && plain(&gpu.name).contains(&wanted);
+            let near: Vec<&str> = gpus.iter().filter(near).map(|gpu| gpu.name.as_str()).collect();
+            GpuError::Unknown {
+                name: name.into(),
+                near: if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(" or ")) },
+                known: gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", "),
+            }
+        })
+    }
+
+    /// The datasheet's peaks in a precision.
+    pub fn ceilings(&self, precision: Precision) -> Result<Ceilings, GpuError> {
+        let Some(peak) = self.peak(precision) else {
+            let all = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
+            let has = all.into_iter().filter(|&precision| self.peak(precision).is_some());
+            let has = has.map(|precision| precision.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(GpuError::NoPrecision { title: self.title.clone(), precision, has });
+        };
+        Ok(Ceilings { gemm_flops_per_s: peak * 1e12, copy_bytes_per_s: self.bandwidth * 1e9 })
+    }
+
+    pub fn peak(&self, precision: Precision) -> Option<f64> {
+        match precision {
+            Precision::F32 => Some(self.f32),
+            Precision::Tf32 => self.tf32,
+            Precision::F16 => self.f16,
+            Precision::Bf16 => self.bf16,
+        }
+    }
+
+    pub fn f32_flops_per_s(&self) -> f64 {
+        self.f32 * 1e12
+    }
+
+    pub fn uses_tensor_cores(&self, precision: Precision) -> bool {
+        self.tensor_cores && precision != Precision::F32
+    }
+
+    pub fn bytes(&self) -> u64 {
+        (self.memory * 1e9) as u64
+    }
+
+    /// Whether `--gpu` could not tell the two apart.
+    pub fn is_namesake(&self, other: &Gpu) -> bool {
+        plain(&self.name) == plain(&other.name)
+    }
+
+    /// What is wrong with an entry taken by itself.
+    fn fault(&self) -> Option<String> {
+        let printable = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if self.name.is_empty() || self.name == "all" || !self.name.chars().all(printable) {
+            return Some(format!(
+                "the name `{}` may hold letters, digits, _ - and . only, and not be `all`",
+                self.name
+            ));
+        }
+        if self.title.trim().is_empty() {
+            return Some("title must not be empty".into());
+        }
+        let figures = [
+            ("f32", Some(self.f32)),
+            ("tf32", self.tf32),
+            ("f16", self.f16),
+            ("bf16", self.bf16),
+            ("bandwidth", Some(self.bandwidth)),
+            ("memory", Some(self.memory)),
+            ("sms", Some(f64::from(self.sms))),
+        ];
+        let sound = |value: f64| value > 0.0 && value < 1e6;
+        let bad = figures.into_iter().find(|(_, value)| value.is_some_and(|value| !sound(value)));
+        bad.map(|(key, _)| format!("{key} of `{}` must be above 0 and below a million", self.name))
+    }
+
+    fn is_doubled(&self, others: &[Gpu]) -> Option<String> {
+        let double = others.iter().any(|other| other.is_namesake(self));
+        double.then(|| format!("two GPUs are named `{}`: names must differ", self.name))
+    }
+}
+
+/// Letters and digits only, in lower case.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,104 @@
+//! What a training step would take on a GPU that is not here: `Plan → Predicted → rows`.
+//!
+//! A phase takes the longer of its multiply-adds at the part of the peak that such phases reach and its bytes at the part of
+//! the bandwidth that they reach, and the cost of a launch on top. The parts are [`Fractions`], fitted from published
+//! measurements; the peaks are a [`Gpu`]'s datasheet. A convolution of fewer [`tiles`] than the GPU has multiprocessors
+//! leaves the others idle. Nothing here is measured, and all that is printed or written says so.
+
+pub mod fractions;
+pub mod gpu;
+pub mod tiles;
+
+pub use fractions::Fractions;
+pub use gpu::{Gpu, GpuError};
+
+use crate::device::Ceilings;
+use crate::device::options::{Precision, Search};
+use crate::plan::{Cost, F32_BYTES, LayerPlan, Phase, Plan};
+use crate::report::rows::Bound;
+use crate::step::{Op, Step};
+
+/// What a prediction is for, beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub gpu: &'a Gpu,
+    pub precision: Precision,
+    pub search: Search,
+    /// The phases that count.
+    pub phases: &'a [Phase],
+}
+
+/// A predicted phase of one layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PredictedPhase {
+    pub op: Op,
+    pub us: f64,
+    pub cost: Cost,
+    /// Which of the three made it as long as it is.
+    pub bound: Bound,
+}
+
+/// A predicted training step at one batch and image size.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    pub plan: Plan,
+    /// Layer by layer, and in each by phase; those that count.
+    pub phases: Vec<PredictedPhase>,
+    pub ceilings: Ceilings,
+    /// What a whole training step holds, scratch of algorithms and the driver's own share apart.
+    pub planned_bytes: u64,
+    /// Whether the GPU's memory holds that.
+    pub fits: bool,
+}
+
+impl Predicted {
+    /// `plan` is stored in the question's precision. `Err` when the GPU does not have it.
+    pub fn new(plan: Plan, fractions: &Fractions, question: Question) -> Result<Predicted, GpuError> {
+        let ceilings = question.gpu.ceilings(question.precision)?;
+        let step = Step::new(plan);
+        let planned_bytes = planned_bytes(&step, question.precision);
+        let mut ops: Vec<Op> = step.ops.into_iter().filter(|op| question.phases.contains(&op.phase)).collect();
+        ops.sort_by_key(|op| (op.layer, op.phase));
+        let phases = ops.iter().map(|&op| phase(&step.plan.layers[op.layer], op, ceilings, fractions, question));
+        let phases = phases.collect();
+        Ok(Predicted { phases, plan: step.plan, ceilings, planned_bytes, fits: planned_bytes <= question.gpu.bytes() })
+    }
+
+    /// Σ phases.
+    pub fn total_us(&self) -> f64 {
+        self.phases.iter().map(|phase| phase.us).sum()
+    }
+}
+
+fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, question: Question) -> PredictedPhase {
+    let Question { gpu, precision, search, .. } = question;
+    let cost = layer.cost(op.phase);
+    // Only multiply-adds run on tensor cores and in the precision's own rate.
+    let peak = if cost.macs > 0 { ceilings.gemm_flops_per_s } else { gpu.f32_flops_per_s() };
+    let compute = fractions.compute(&layer.kind, op.phase, search, gpu.uses_tensor_cores(precision));
+    let busy = match tiles::of(layer, op.phase, fractions.tile.side) {
+        Some(tiles) => (tiles as f64 / gpu.sms as f64).min(1.0),
+        None => 1.0,
+    };
+    let compute_us = cost.flops as f64 / (peak * compute * busy) * 1e6;
+    let bandwidth = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
+    let memory_us = cost.bytes as f64 / bandwidth * 1e6;
+    let work_us = compute_us.max(memory_us);
+    let bound = match (fractions.launch.us > work_us, compute_us >= memory_us) {
+        (true, _) => Bound::Latency,
+        (false, true) => Bound::Compute,
+        (false, false) => Bound::Memory,
+    };
+    PredictedPhase { op, us: work_us + fractions.launch.us, cost, bound }
+}
+
+/// A parameter takes twelve bytes in either case: weight, gradient and momentum in f32; or weight and momentum in f32 beside
+/// weight and gradient of half the size.
+fn planned_bytes(step: &Step, precision: Precision) -> u64 {
+    let footprint = step.layout.footprint(&step.plan);
+    let parameters = footprint.parameters + footprint.gradients + footprint.momentum;
+    parameters + (footprint.activations + footprint.input) / F32_BYTES * precision.element_bytes()
+}
+
+#[cfg(test)]
+mod tests;
