@@ -106,7 +106,8 @@ impl Folder {
         if self.run.setup.samples {
             files.insert(0, (SampleRow::FILE, text::lines::<SampleRow>(rows::samples(&labels, &image, measured))?));
         }
-        let closure = summary.and_then(|summary| summary.step.closure);
+        let closure = summary.as_ref().and_then(|summary| summary.step.closure);
+        let stddev_us = summary.iter().flat_map(|summary| &summary.totals);
         let point = Point {
             batch: measured.plan.batch,
             image,
@@ -114,6 +115,7 @@ impl Folder {
             phases: phases.len(),
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
+            stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
         };
         self.append_all(&files)?;
         self.phases.extend(phases);

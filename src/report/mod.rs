@@ -8,6 +8,7 @@ pub mod folder;
 pub mod grid;
 pub mod inspect;
 pub mod json;
+pub mod read;
 pub mod rows;
 pub mod table;
 pub mod verdict;
