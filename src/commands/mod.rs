@@ -1,5 +1,6 @@
 //! The commands: each puts the library's parts together and prints.
 
+mod compare;
 mod devices;
 mod inspect;
 mod run;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Devices => devices::run(),
         Command::Verify(args) => verify::run(args),
+        Command::Compare(args) => compare::run(args),
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Part {
 }
 
 /// What a total is over: `None` stands for all groups or all phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     pub group: Option<Group>,
     pub phase: Option<Phase>,

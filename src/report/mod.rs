@@ -3,6 +3,7 @@
 //! One file per report. All of them but [`inspect`] start from [`rows`], so that what is printed is what was saved, in a
 //! resumed run too.
 
+pub mod compare;
 pub mod csv;
 pub mod folder;
 pub mod grid;

@@ -71,7 +71,7 @@ impl Builder {
     pub fn finish(mut self) -> Result<Reading> {
         if let [first, rest @ ..] = &*self.torn {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            self.notes.insert(0, format!("a torn row on line {first}{more} of {}", self.path.display()));
+            self.notes.insert(0, format!("left out: a torn row on line {first}{more} of {}", self.path.display()));
         }
         for run in &mut self.runs {
             let images = run.images();
@@ -86,7 +86,7 @@ impl Builder {
                 if !whole {
                     let Point { batch, image, .. } = point;
                     self.notes.push(format!(
-                        "batch {batch}, image {image} of {name}: its rows add up to {sum:.1} % of the step, not to 100"
+                        "left out: batch {batch}, image {image} of {name}: its rows add up to {sum:.1} % of the step, not to 100"
                     ));
                 }
                 whole
@@ -227,6 +227,6 @@ impl Take<SummaryRow> for Builder {
 
     /// All that a torn total lacks is its interval: its time is known from the phases.
     fn torn(&mut self, file: &Path, line: u64) {
-        self.notes.push(format!("a torn row on line {line} of {}", file.display()));
+        self.notes.push(format!("left out: a torn row on line {line} of {}", file.display()));
     }
 }

@@ -23,7 +23,7 @@ use crate::stats::Interval;
 #[derive(Debug, Default)]
 pub struct Reading {
     pub runs: Vec<Run>,
-    /// What was left out, one line each.
+    /// What was left out, and what else to know, one line each.
     pub notes: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ pub fn open(path: &Path) -> Result<Reading> {
     let mut points = reading.runs.iter().flat_map(|run| &run.points).peekable();
     let why = match (points.peek(), reading.notes.first()) {
         (Some(point), _) => format!("all are {}", point.status.name()),
-        (None, Some(note)) => format!("left out is {note}"),
+        (None, Some(note)) => note.clone(),
         (None, None) => "it has a header and no rows".into(),
     };
     if !points.any(Point::is_measured) {
