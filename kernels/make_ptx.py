@@ -6,7 +6,8 @@
     python3 kernels/make_ptx.py --check    # exit 1 where kernels/ptx is stale
 
 NVRTC 12.9 is the newest compiler that still targets sm_60 (P100). Its PTX needs nothing newer than PTX ISA 6.0, so
-the header says that: drivers since CUDA 9 accept it, and they translate it for every later architecture.
+the header says that (ptx_versions.txt, which build.rs follows too): drivers since CUDA 9 accept it, and they translate it
+for every later architecture.
 """
 
 import ctypes
@@ -16,9 +17,14 @@ import re
 import site
 import sys
 
-ARCHITECTURE = "compute_60"
-PTX_VERSION = "6.0"
+CAPABILITY = "60"
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def ptx_version():
+    """What the header is to say."""
+    with open(os.path.join(HERE, "ptx_versions.txt")) as file:
+        return dict(line.split() for line in file if not line.startswith("#"))[CAPABILITY]
 
 
 def find_nvrtc():
@@ -47,12 +53,12 @@ def compile_ptx(nvrtc, source):
     name = os.path.basename(source)
     with open(source, "rb") as file:
         nvrtc.nvrtcCreateProgram(ctypes.byref(program), file.read(), name.encode(), 0, None, None)
-    options = [f"--gpu-architecture={ARCHITECTURE}", f"--include-path={HERE}"]
+    options = [f"--gpu-architecture=compute_{CAPABILITY}", f"--include-path={HERE}"]
     arguments = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
     if nvrtc.nvrtcCompileProgram(program, len(options), arguments) != 0:
         sys.exit(f"{source}: {text(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)}")
     ptx = text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
-    ptx = re.sub(r"^\.version .*$", f".version {PTX_VERSION}", ptx, flags=re.M)
+    ptx = re.sub(r"^\.version .*$", f".version {ptx_version()}", ptx, flags=re.M)
     return "\n".join(line.rstrip() for line in ptx.strip().splitlines()) + "\n"
 
 

@@ -1,10 +1,12 @@
-//! Ctrl-C and SIGTERM: noted when they come, obeyed between steps, so that nothing half-written stays behind.
+//! Ctrl-C, SIGTERM and a closed terminal: noted when they come, obeyed between steps, so that nothing half-written stays behind.
+//! A second signal of the same kind ends the program at once, after putting back what must not stay changed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// What has been asked of the program since it started. Cheap to clone and to look at.
 #[derive(Clone, Debug, Default)]
@@ -12,16 +14,39 @@ pub struct Interrupt {
     signal: Arc<AtomicUsize>,
 }
 
+type Work = Box<dyn Fn() + Send>;
+
+/// Done before a sudden end.
+static BEFORE_SUDDEN_END: Mutex<Vec<Work>> = Mutex::new(Vec::new());
+
+fn before() -> MutexGuard<'static, Vec<Work>> {
+    BEFORE_SUDDEN_END.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Work for when a second signal ends the program without unwinding. It runs on another thread than all else.
+pub fn before_sudden_end(work: impl Fn() + Send + 'static) {
+    before().push(Box::new(work));
+}
+
 impl Interrupt {
-    /// Watches SIGINT and SIGTERM from now on. The second of the same kind ends the program at once.
+    /// Watches the signals from now on, on a thread that sleeps until one comes.
     pub fn watch() -> std::io::Result<Interrupt> {
         let interrupt = Interrupt::default();
-        for signal in [SIGINT, SIGTERM] {
-            let again = Arc::new(AtomicBool::new(false));
-            flag::register_conditional_shutdown(signal, 128 + signal, again.clone())?;
-            flag::register(signal, again)?;
-            flag::register_usize(signal, interrupt.signal.clone(), signal as usize)?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        if !is_ignored(SIGHUP) {
+            signals.add_signal(SIGHUP)?;
         }
+        let noted = interrupt.signal.clone();
+        thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut seen = Vec::new();
+            for signal in signals.forever() {
+                if seen.contains(&signal) {
+                    end(signal);
+                }
+                seen.push(signal);
+                noted.store(signal as usize, Ordering::Relaxed);
+            }
+        })?;
         Ok(interrupt)
     }
 
@@ -32,4 +57,19 @@ impl Interrupt {
             signal => Some(signal as i32),
         }
     }
+}
+
+/// Ends the program whatever its other threads are at.
+fn end(signal: i32) -> ! {
+    before().iter().for_each(|work| work());
+    signal_hook::low_level::exit(128 + signal)
+}
+
+/// As after `nohup`, which asks to go on when the terminal closes.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: plain data, which zeros are valid for.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: only reads the present action into `action`.
+    let read = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
+    read == 0 && action.sa_sigaction == libc::SIG_IGN
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device::Training;
+use crate::device::monitor::{Clock, Clocks};
 use crate::device::options::{Choice, Launch, Layout, Options, Precision, Search};
 pub use values::ImageSize;
 
@@ -29,6 +30,8 @@ pub enum Command {
     Devices,
     /// Check every layer and phase against double precision or another framework's tensors.
     Verify(VerifyArgs),
+    /// Draw a run's charts as SVG and PNG, or a page with charts and tables.
+    Plot(PlotArgs),
     /// Set two runs, or several of each, side by side.
     Compare(CompareArgs),
 }
@@ -69,6 +72,19 @@ pub struct RunArgs {
     /// Also compute the gradient of the image, which training does not need.
     #[arg(long)]
     pub input_gradient: bool,
+    #[command(flatten)]
+    pub clocks: ClockArgs,
+}
+
+/// A GPU's clocks for the time of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Args)]
+pub struct ClockArgs {
+    /// Lock the GPU's SM clock: MHz, base (what it sustains) or max. Needs root; without, the run goes on unlocked and says so.
+    #[arg(long, value_name = "MHZ|base|max", value_parser = values::clock)]
+    pub lock_clocks: Option<Clock>,
+    /// Lock the GPU's memory clock.
+    #[arg(long, value_name = "MHZ", value_parser = values::mhz)]
+    pub lock_memory_clock: Option<u32>,
 }
 
 /// Which device, and how it is to compute.
@@ -205,6 +221,12 @@ impl DeviceArgs {
             workspace_limit: self.workspace_limit,
             threads: self.threads,
         }
+    }
+}
+
+impl ClockArgs {
+    pub fn wanted(self) -> Clocks {
+        Clocks { sm: self.lock_clocks, memory_mhz: self.lock_memory_clock }
     }
 }
 

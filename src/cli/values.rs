@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::device::monitor::Clock;
+
 /// The largest batch that can be asked for.
 pub const LARGEST_BATCH: usize = 1 << 20;
 /// The largest image side that can be asked for.
@@ -66,6 +68,21 @@ pub fn constant(text: &str) -> Result<f32, String> {
     number.ok_or_else(|| "a number from 0 up, such as 0.01".into())
 }
 
+/// An SM clock to lock.
+pub fn clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "base" => Ok(Clock::Base),
+        "max" => Ok(Clock::Max),
+        _ => mhz(text).map(Clock::Mhz).map_err(|_| "an SM clock is MHz such as 1410, base or max".into()),
+    }
+}
+
+/// A clock in MHz.
+pub fn mhz(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|mhz| (1..=100_000).contains(mhz));
+    number.ok_or_else(|| "a clock is a whole number of MHz, such as 1215".into())
+}
+
 /// How many threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=4096).contains(number));
@@ -90,6 +107,17 @@ mod tests {
         assert_eq!("224x192".parse(), Ok(ImageSize([224, 192])));
         for bad in ["0", "224x", "x224", "224x192x3", "-5"] {
             assert!(bad.parse::<ImageSize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn clocks() {
+        assert_eq!(
+            (clock("1410"), clock("base"), clock("max")),
+            (Ok(Clock::Mhz(1410)), Ok(Clock::Base), Ok(Clock::Max))
+        );
+        for bad in ["0", "-5", "1.4GHz", "boost", "", "4294967297"] {
+            assert!(clock(bad).is_err() && mhz(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `layertime devices`: what can be used here, and what is missing.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -7,14 +8,77 @@ use anyhow::Result;
 
 use crate::device::Device;
 use crate::device::cpu::Cpu;
+use crate::device::cuda::devices::{Offered, offered};
+use crate::device::cuda::kernels::Kernels;
+use crate::device::cuda::libraries::{self, Libraries, Survey};
+use crate::device::cuda::nvml::{self, Gpu};
+use crate::device::monitor::Monitor;
 use crate::device::options::Options;
 
 pub fn run() -> Result<ExitCode> {
-    let cpu = Cpu::open(&Options::default())?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "cpu   {}", cpu.name())?;
-    for (key, value) in cpu.facts() {
-        writeln!(out, "      {key}: {value}")?;
+    let survey = libraries::survey();
+    let gpus = survey.driver.as_ref().map_err(Clone::clone).and_then(|_| offered());
+    let mut text = cpu()?;
+    for gpu in gpus.iter().flatten() {
+        text += &format!("\n{}", gpu_section(gpu));
     }
+    text += &format!("\n{}", library_section(survey, gpus.as_ref().err()));
+    std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn cpu() -> Result<String> {
+    let cpu = Cpu::open(&Options::default())?;
+    Ok(line("cpu", cpu.name()) + &cpu.facts().iter().map(|(key, value)| entry(key, value)).collect::<String>())
+}
+
+fn gpu_section(gpu: &Offered) -> String {
+    let nvml = Gpu::open(gpu.uuid);
+    let (major, minor) = gpu.capability;
+    let mut text = line(&format!("cuda:{}", gpu.index), &gpu.name);
+    text += &entry("compute capability", format!("{major}.{minor}"));
+    text += &entry("memory", format!("{:.1} GiB", gpu.memory_bytes as f64 / f64::from(1 << 30)));
+    text +=
+        &entry("kernels", Kernels::choose(gpu.capability).map_or("none for a GPU this old", |kernels| kernels.origin));
+    text += &nvml.index().map(|index| entry("nvidia-smi index", index)).unwrap_or_default();
+    for (name, value) in nvml.settings().into_iter().chain(nvml.state()) {
+        text += &entry(&name.replace('_', " "), value);
+    }
+    text
+}
+
+/// Where each library was found, or what is missing and how to get it.
+fn library_section(survey: &Survey, no_gpu: Option<&String>) -> String {
+    let mut missing: Vec<String> = Vec::new();
+    let mut found = String::new();
+    for library in [&survey.driver, &survey.cudnn, &survey.cublas] {
+        match library {
+            Ok(library) => found += &entry(library.name, format!("{}, {}", library.version, library.file.display())),
+            Err(why) => missing.push(why.clone()),
+        }
+    }
+    match nvml::survey() {
+        Ok((version, file)) => {
+            found += &entry("NVML", version + &file.map(|file| format!(", {}", file.display())).unwrap_or_default());
+        }
+        Err(why) => missing.push(why),
+    }
+    missing.extend(no_gpu.filter(|_| survey.driver.is_ok()).cloned());
+    if missing.is_empty()
+        && let Err(mismatch) = Libraries::load()
+    {
+        missing.push(mismatch.to_string());
+    }
+    let missing: String = missing.iter().map(|why| format!("        {why}\n")).collect();
+    let sections = [("libraries\n", found), ("missing for --device cuda\n", missing)];
+    let sections = sections.into_iter().filter(|(_, lines)| !lines.is_empty());
+    sections.map(|(title, lines)| title.to_owned() + &lines).collect::<Vec<_>>().join("\n")
+}
+
+fn line(title: &str, value: &str) -> String {
+    format!("{title:<8}{value}\n")
+}
+
+fn entry(name: &str, value: impl Display) -> String {
+    format!("        {name}: {value}\n")
 }

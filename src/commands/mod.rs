@@ -3,7 +3,9 @@
 mod compare;
 mod devices;
 mod inspect;
+mod plot;
 mod run;
+mod settings;
 mod verify;
 
 use std::io::{self, ErrorKind};
@@ -28,6 +30,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Devices => devices::run(),
         Command::Verify(args) => verify::run(args),
+        Command::Plot(args) => plot::run(args),
         Command::Compare(args) => compare::run(args),
     }
 }

@@ -1,6 +1,5 @@
 //! `layertime run`: the sweep, its folder, the table and the verdict.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
+use super::settings;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::device::{self, Device};
 use crate::interrupt::Interrupt;
@@ -24,12 +24,18 @@ use crate::step::Step;
 pub fn run(args: RunArgs) -> Result<ExitCode> {
     let args = with_stored_options(args)?;
     let model = Model::open(&args.model)?;
-    let device = device::open(args.device.device, &args.device.options())?;
-    let plans = plans(&model, &args, device.as_ref())?;
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
-    let mut folder = open_folder(&args, &model, device.as_ref())?;
+    let device = device::open(args.device.device, &args.device.options())?;
+    let device = device.as_ref();
+    let plans = plans(&model, &args, device)?;
+    let machine = machine(device);
+    settings::lock(device, &args.clocks.wanted())?;
+    let mut folder = open_folder(&args, &model, device, machine)?;
+    folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
+    settings::note(device, &mut folder);
     let mut result = Ok(State::Complete);
-    device.enter(&mut || result = sweep(device.as_ref(), &plans, &args, &interrupt, &mut folder));
+    device.enter(&mut || result = sweep(device, &plans, &args, &interrupt, &mut folder));
+    settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&State::Failed);
     folder.finish(state)?;
     print(&folder, state)?;
@@ -79,7 +85,7 @@ fn plans(model: &Model, args: &RunArgs, device: &dyn Device) -> Result<Vec<Plan>
     Ok(plans)
 }
 
-fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Folder> {
+fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Machine) -> Result<Folder> {
     let ceilings = match &args.resume {
         Some(folder) => folder::read_run(folder)?.ceilings,
         None => device.ceilings()?,
@@ -95,11 +101,11 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device) -> Result<Fol
         training: args.training.constants(),
         input_gradient: args.input_gradient,
         samples: args.samples,
-        options: BTreeMap::new(),
+        options: settings::options(device),
     };
     let measuring =
         Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
-    let run = Run::new(setup, measuring, machine(device), ceilings);
+    let run = Run::new(setup, measuring, machine, ceilings);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
         None => Folder::create(&args.out, run),
@@ -110,6 +116,8 @@ fn machine(device: &dyn Device) -> Machine {
     Machine {
         cpu: Cpu { model: device::cpu::processor_name(), threads: device::cpu::processor_threads() },
         device: device.facts().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        settings_before: settings::now(device),
+        environment: device.environment(),
         ..Machine::default()
     }
 }
@@ -123,14 +131,18 @@ fn sweep(
     folder: &mut Folder,
 ) -> Result<State> {
     let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
-    let settings = Settings { rule, seed: args.training.seed, interrupt: interrupt.clone() };
+    let before = folder.run().machine.settings_before.clone().unwrap_or_default();
+    let settings = Settings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
     let mut progress = Progress::new(wanted.len(), rule);
     for plan in wanted {
         progress.batch(plan.batch, plan.image());
         let step = Step::new(plan.clone());
         match measure(device, &step, args.training.constants(), &settings, &mut progress) {
-            Ok(measured) => folder.append(&measured)?,
+            Ok(measured) => {
+                settings::note(device, folder);
+                folder.append(&measured)?;
+            }
             Err(MeasureError::Interrupted(_)) => return Ok(State::Interrupted),
             Err(error) => return Err(error).with_context(|| format!("at batch {}", plan.batch)),
         }

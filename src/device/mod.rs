@@ -1,8 +1,13 @@
 //! What a device must offer. The step, the measuring and the checks know devices by these traits only.
 
 pub mod cpu;
+pub mod cuda;
+pub mod monitor;
 pub mod options;
 
+use std::collections::BTreeMap;
+
+use monitor::Monitor;
 use options::{Choice, Launch, Layout, Options};
 
 use crate::plan::Phase;
@@ -62,6 +67,32 @@ pub trait Device: Sync {
     /// not wrong, but cannot be compared there.
     fn first_maximum_wins(&self) -> bool {
         true
+    }
+
+    /// Options that change what the device does, with the values that hold, such as the workspace limit: two runs that differ in
+    /// them are not one.
+    fn options(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// Variables that change how the device's libraries compute, where they are set.
+    fn environment(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// What watches and fixes the device's settings, where something can.
+    fn monitor(&self) -> Option<&dyn Monitor> {
+        None
+    }
+
+    /// The clock that the device computes at, measured by a kernel between steps.
+    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
+        Ok(None)
+    }
+
+    /// What a reader of the figures should know of this run, in sentences; asked at its end.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The measured roofs of this device.

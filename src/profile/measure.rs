@@ -1,9 +1,11 @@
 //! One batch size: warm-up, then pairs of one timed and one plain step until the rule says stop.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::conditions::{Observer, Seen};
 use super::stopping::{Decision, StoppingRule, relative_error};
-use super::{Conditions, Measured, Status};
+use super::{Measured, Status};
 use crate::device::{Device, DeviceError, Session, Training};
 use crate::fill;
 use crate::interrupt::Interrupt;
@@ -15,6 +17,8 @@ use crate::step::{Sample, Step};
 pub struct Settings {
     pub rule: StoppingRule,
     pub seed: u64,
+    /// The device's settings when the run began.
+    pub device: BTreeMap<String, String>,
     pub interrupt: Interrupt,
 }
 
@@ -57,14 +61,26 @@ pub fn measure(
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        conditions: Conditions::default(),
+        seen: Seen::default(),
         planned_bytes: session.planned_bytes(),
         measured_bytes: None,
     };
     warm_up(step, session, settings, watch)?;
-    measured.status = sample(step, session, settings, watch, &mut measured)?;
+    let mut observer = Observer::begin(device, &settings.device)?;
+    let sampled = sample(step, session, settings, watch, &mut observer, &mut measured)?;
+    measured.seen = observer.end()?;
+    measured.status = status(sampled, &measured.seen);
     measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
     Ok(measured)
+}
+
+/// The first that holds: what the device suffered comes before what the samples say.
+fn status(sampled: Status, seen: &Seen) -> Status {
+    match seen.conditions.throttled_samples {
+        Some(throttled) if throttled > 0 => Status::Throttled,
+        _ if seen.changed => Status::Noisy,
+        _ => sampled,
+    }
 }
 
 fn out_of_memory(step: &Step, needed: u64) -> Measured {
@@ -76,7 +92,7 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        conditions: Conditions::default(),
+        seen: Seen::default(),
         planned_bytes: needed,
         measured_bytes: None,
     }
@@ -114,6 +130,7 @@ fn sample(
     session: &mut dyn Session,
     settings: &Settings,
     watch: &mut dyn Watch,
+    observer: &mut Observer,
     measured: &mut Measured,
 ) -> Result<Status, MeasureError> {
     let philox = Philox::new(settings.seed);
@@ -131,6 +148,7 @@ fn sample(
         if !timed_first {
             measured.samples.push(step.timed(session)?);
         }
+        observer.after_pair();
         totals.extend(measured.samples.last().map(Sample::total_us));
         let decision = settings.rule.decide(&totals, began.elapsed());
         watch.sampled(totals.len(), relative_error(&totals), began.elapsed());
@@ -148,7 +166,21 @@ fn check(interrupt: &Interrupt) -> Result<(), MeasureError> {
 
 #[cfg(test)]
 mod tests {
-    use super::steady;
+    use super::{Status, status, steady};
+    use crate::profile::conditions::{Conditions, Seen};
+
+    #[test]
+    fn a_slowdown_comes_before_a_change_and_a_change_before_the_target() {
+        let seen = |throttled_samples, changed| Seen {
+            conditions: Conditions { throttled_samples, ..Conditions::default() },
+            changed,
+            ..Seen::default()
+        };
+        assert_eq!(status(Status::Ok, &seen(Some(1), true)), Status::Throttled);
+        assert_eq!(status(Status::Ok, &seen(Some(0), true)), Status::Noisy);
+        assert_eq!(status(Status::Ok, &seen(Some(0), false)), Status::Ok);
+        assert_eq!(status(Status::Noisy, &seen(None, false)), Status::Noisy);
+    }
 
     #[test]
     fn three_steps_within_five_percent_are_steady() {

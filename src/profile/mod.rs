@@ -1,9 +1,12 @@
 //! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
 
+pub mod conditions;
 pub mod measure;
 pub mod progress;
 pub mod stopping;
 pub mod summary;
+
+use conditions::Seen;
 
 use crate::device::Algorithm;
 use crate::plan::Plan;
@@ -17,7 +20,7 @@ pub enum Status {
     OutOfMemory,
     /// A thermal or hardware slowdown was seen.
     Throttled,
-    /// The target was not reached in the time given.
+    /// The target was not reached in the time given, or the device's settings changed meanwhile.
     Noisy,
     Ok,
 }
@@ -48,17 +51,8 @@ pub struct Measured {
     pub plain_us: Vec<f64>,
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
-    pub conditions: Conditions,
+    /// What the device was like meanwhile.
+    pub seen: Seen,
     pub planned_bytes: u64,
     pub measured_bytes: Option<u64>,
-}
-
-/// The device's state while a batch was measured; empty where a device does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Conditions {
-    pub sm_clock_mhz: Option<f64>,
-    pub mem_clock_mhz: Option<f64>,
-    pub temperature_c: Option<f64>,
-    /// Timed steps during which a thermal or hardware slowdown was active.
-    pub throttled_samples: Option<usize>,
 }

@@ -4,7 +4,8 @@ use super::json::{Cpu, Machine, Measuring, Run, Setup};
 use crate::device::{Algorithm, Ceilings, Training};
 use crate::model::Model;
 use crate::plan::{Options, Plan};
-use crate::profile::{Conditions, Measured, Status};
+use crate::profile::conditions::{Conditions, Seen};
+use crate::profile::{Measured, Status};
 use crate::step::{Sample, Step};
 
 const SMALL: &str = r#"
@@ -45,7 +46,7 @@ pub fn measured(batch: usize) -> Measured {
         samples: vec![sample(10.0, 4.0), sample(12.0, 2.0)],
         plain_us: vec![50.0, 40.0],
         wall_us: vec![80.0, 120.0],
-        conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() },
+        seen: Seen { conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() }, ..Seen::default() },
         planned_bytes: 4096,
         measured_bytes: Some(5000),
     }
@@ -57,7 +58,7 @@ pub fn out_of_memory(batch: usize) -> Measured {
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        conditions: Conditions::default(),
+        seen: Seen::default(),
         measured_bytes: None,
         ..measured(batch)
     }

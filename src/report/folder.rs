@@ -17,6 +17,9 @@ use super::{csv as text, verdict};
 use crate::profile::Measured;
 use crate::profile::summary::Summary;
 
+/// Of each part of a folder's name.
+const LONGEST: usize = 40;
+
 const RUN_FILE: &str = "run.json";
 
 /// Column of the batch and of the image, the same in every file.
@@ -116,6 +119,7 @@ impl Folder {
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
             stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
+            notes: measured.seen.notes.clone(),
         };
         self.append_all(&files)?;
         self.phases.extend(phases);
@@ -251,7 +255,7 @@ pub fn read_run(folder: &Path) -> anyhow::Result<Run> {
 fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
     fs::create_dir_all(out)?;
     let time = run.started.replace(['-', ':'], "");
-    let parts = [&run.setup.model, &run.setup.device, &run.setup.precision].map(|part| file_name(part));
+    let parts = [&run.setup.model, &run.setup.device, &run.setup.precision].map(|part| file_name(part, LONGEST));
     let name = format!("{time}-{}", parts.join("-"));
     let mut path = out.join(&name);
     for number in 2.. {
@@ -265,11 +269,10 @@ fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
 }
 
 /// The words of a text joined by hyphens, without what file systems, shells or spreadsheets mistake.
-fn file_name(text: &str) -> String {
-    const LONGEST: usize = 40;
+pub(super) fn file_name(text: &str, longest: usize) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_');
     let name = words.filter(|word| word.contains(|c: char| c.is_ascii_alphanumeric())).collect::<Vec<_>>().join("-");
-    name.chars().take(LONGEST).collect::<String>().trim_end_matches('-').to_owned()
+    name.chars().take(longest).collect::<String>().trim_end_matches('-').to_owned()
 }
 
 #[cfg(test)]

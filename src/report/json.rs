@@ -122,6 +122,9 @@ pub struct Point {
     /// Standard deviations of the totals of summary.csv, by [`Scope::name`](crate::profile::summary::Scope::name).
     #[serde(default)]
     pub stddev_us: BTreeMap<String, f64>,
+    /// What a reader of this batch's figures should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Run {
@@ -146,6 +149,15 @@ impl Run {
             ceilings,
             points: Vec::new(),
             crossovers: Vec::new(),
+        }
+    }
+
+    /// Adds what is not noted yet.
+    pub fn note(&mut self, notes: impl IntoIterator<Item = String>) {
+        for note in notes {
+            if !self.machine.notes.contains(&note) {
+                self.machine.notes.push(note);
+            }
         }
     }
 

@@ -13,7 +13,9 @@ const NONE: &str = "-";
 /// All tables of a run, from the rows it saved.
 pub fn run(run: &Run, phases: &[PhaseRow], summaries: &[SummaryRow]) -> String {
     let Setup { model, device, precision, layout, .. } = &run.setup;
-    let mut text = format!("{model} on {device}, {precision}, {layout}\n\n");
+    let mut text = format!("{model} on {device}, {precision}, {layout}\n");
+    text += &clocks(run).map(|line| line + "\n").unwrap_or_default();
+    text += "\n";
     for image in images(summaries) {
         let rows: Vec<&SummaryRow> = summaries.iter().filter(|row| row.image == image).collect();
         text += &format!("The training step by batch size, image {image}: share of the step in % (95 % CI)\n\n");
@@ -27,7 +29,30 @@ pub fn run(run: &Run, phases: &[PhaseRow], summaries: &[SummaryRow]) -> String {
         }
         text += "\n";
     }
-    text
+    text + &notes(run)
+}
+
+/// A GPU's settings in one line; nothing for a device that has none.
+fn clocks(run: &Run) -> Option<String> {
+    let settings = run.machine.settings_before.as_ref()?;
+    let locked = |option: &str| run.setup.options.get(option);
+    let memory = locked("lock_memory_clock").map(|clock| format!("memory clock locked at {clock}"));
+    let clocks = match locked("lock_clocks") {
+        Some(clock) => format!("clocks locked at {clock}"),
+        None => "clocks not locked: compare shares, not times".into(),
+    };
+    let told = |name: &str, word: &str| settings.get(name).map(|value| format!("{word} {value}"));
+    let rest = [memory, told("power_limit", "power limit"), told("ecc", "ECC")].into_iter().flatten();
+    Some([clocks].into_iter().chain(rest).collect::<Vec<_>>().join("; "))
+}
+
+/// What a reader of the figures should know.
+fn notes(run: &Run) -> String {
+    let of_run = run.machine.notes.iter().map(|note| format!("note: {note}\n"));
+    let of_batches = run.points.iter().flat_map(|point| {
+        point.notes.iter().map(|note| format!("note: batch {}, image {}: {note}\n", point.batch, point.image))
+    });
+    of_run.chain(of_batches).collect()
 }
 
 /// The steps' rows by batch.
@@ -166,5 +191,21 @@ loss   softmax_loss    0.001          0.001                 -              -  0.
         let text = super::run(&run, &phases, &totals);
         assert_eq!(text, EXPECTED);
         assert!(text.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    /// A run's settings and notes by hand; a CPU has neither.
+    #[test]
+    fn settings_in_one_line() {
+        let mut run = fixture::run(false);
+        assert!(!super::run(&run, &[], &[]).contains("clocks"));
+        run.machine.settings_before =
+            Some([("power_limit", "400 W"), ("ecc", "on"), ("mig", "off")].map(|(k, v)| (k.into(), v.into())).into());
+        let line = |run: &_| super::run(run, &[], &[]).lines().nth(1).unwrap().to_owned();
+        assert_eq!(line(&run), "clocks not locked: compare shares, not times; power limit 400 W; ECC on");
+        run.setup.options.insert("lock_clocks".into(), "1410 MHz".into());
+        run.setup.options.insert("lock_memory_clock".into(), "1215 MHz".into());
+        assert_eq!(line(&run), "clocks locked at 1410 MHz; memory clock locked at 1215 MHz; power limit 400 W; ECC on");
+        run.machine.notes.push("other processes are on the GPU: 12".into());
+        assert!(super::run(&run, &[], &[]).ends_with("\nnote: other processes are on the GPU: 12\n"));
     }
 }

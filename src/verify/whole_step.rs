@@ -95,9 +95,11 @@ impl WholeStep<'_> {
             let output_gradient = gradients.remove(&Source::Layer(index)).unwrap_or_default();
             let operands = Operands { output_gradient: &output_gradient, ..activations.operands(index, layer) };
             if layer.has(Phase::BackwardWeights) {
-                for (part, gradient) in Part::ALL.into_iter().zip(reference::backward_weights(layer, &operands)) {
+                let least_norms = reference::least_norms(layer, Phase::BackwardWeights, &operands);
+                let gradients = reference::backward_weights(layer, &operands).into_iter().zip(least_norms);
+                for (part, (gradient, least_norm)) in Part::ALL.into_iter().zip(gradients) {
                     if !gradient.is_empty() {
-                        rows.push((index, self.compare_updated(session, index, part, &gradient)?));
+                        rows.push((index, self.compare_updated(session, index, part, &gradient, least_norm)?));
                     }
                 }
             }
@@ -119,6 +121,7 @@ impl WholeStep<'_> {
         layer: usize,
         part: Part,
         gradient: &[f64],
+        least_norm: f64,
     ) -> Result<Row, DeviceError> {
         let key = Key::Updated(layer, part);
         let actual = session.read(key.tensor(self.plan))?;
@@ -128,7 +131,8 @@ impl WholeStep<'_> {
             reference::update(self.training, f64::from(before[index]), gradient[index], momentum).0
         };
         let error = relative_error(&actual, expected, |_| true, 0.0);
-        Ok(Row::new(self.plan, layer, None, key, error, updated_bound(before, expected)))
+        let least_update = f64::from(self.training.learning_rate) * least_norm;
+        Ok(Row::new(self.plan, layer, None, key, error, updated_bound(before, expected, least_update)))
     }
 }
 

@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import save_file
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="built-in name or FILE.toml")
     parser.add_argument("--batch", type=int, default=2)
@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=0.0005)
     parser.add_argument("--input-gradient", action="store_true", help="also write grad.input")
     parser.add_argument("--output", required=True, help="the safetensors file to write")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def training_step(args: argparse.Namespace, model: network.Model) -> dict[str, torch.Tensor]:
@@ -76,8 +76,8 @@ def training_step(args: argparse.Namespace, model: network.Model) -> dict[str, t
     return tensors | {f"updated.{name}": p for name, p in named.items()}
 
 
-def main() -> None:
-    args = arguments()
+def export(args: argparse.Namespace) -> str:
+    """Writes the file; a line that says what is in it."""
     model = network.read(args.model, args.image)
     tensors = training_step(args, model)
     metadata = {
@@ -91,8 +91,9 @@ def main() -> None:
     for name, tensor in tensors.items():
         written[name] = (tensor if name == "labels" else tensor.detach().float()).contiguous()
     save_file(written, args.output, metadata)
-    print(f"{args.output}: {model.name}, batch {args.batch}, image {model.input}, {len(written)} tensors, loss {tensors['loss'].item():.6f}")
+    shape = f"batch {args.batch}, image {model.input}"
+    return f"{args.output}: {model.name}, {shape}, {len(written)} tensors, loss {tensors['loss'].item():.6f}"
 
 
 if __name__ == "__main__":
-    main()
+    print(export(arguments()))

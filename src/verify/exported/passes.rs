@@ -77,7 +77,7 @@ impl Pass<'_> {
         let expected = self.exported.values(key)?;
         let row = match compares {
             true => {
-                let bound = self.bound(key, &expected)?;
+                let bound = self.bound(key, &expected, caveats)?;
                 Some(self.compare(op, key, &session.read(tensor)?, &expected, bound, caveats))
             }
             false => None,
@@ -100,12 +100,14 @@ impl Pass<'_> {
         Row::new(&self.step.plan, op.layer, phase, key, error, bound)
     }
 
-    fn bound(&mut self, key: Key, expected: &[f32]) -> Result<f64> {
+    fn bound(&mut self, key: Key, expected: &[f32], caveats: &Caveats) -> Result<f64> {
         Ok(match (self.scope, key) {
             (Scope::EachPhase, _) => phase_bound(self.precision),
             (Scope::WholeStep, Key::Updated(layer, part)) => {
                 let before = self.exported.values(Key::Parameter(layer, part))?;
-                updated_bound(&before, |index| f64::from(expected[index]))
+                let least_gradient = caveats.least_norms.get(&Key::Gradient(layer, part)).copied().unwrap_or(0.0);
+                let least_update = f64::from(self.exported.training.learning_rate) * least_gradient;
+                updated_bound(&before, |index| f64::from(expected[index]), least_update)
             }
             (Scope::WholeStep, Key::OutputGradient(_) | Key::ImageGradient | Key::Gradient(..)) => GRADIENT_BOUND,
             (Scope::WholeStep, _) => LOSS_BOUND,

@@ -14,7 +14,7 @@ use crate::plan::Phase;
 use crate::verify::test_session::TestDevice;
 use crate::verify::{Report, Request, run};
 
-const SMALL: [&str; 8] = ["asymmetric", "branches", "edges", "groups", "lrn", "mlp", "no-bias", "pooling"];
+const SMALL: [&str; 9] = ["asymmetric", "branches", "edges", "groups", "lrn", "mlp", "no-bias", "pooling", "vanishing"];
 
 fn committed(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "reference", name].iter().collect()

@@ -21,7 +21,7 @@ pub use sgd::update;
 
 use super::error::norm;
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, Group, MaxPool};
+use crate::model::kind::{AvgPool, MaxPool};
 use crate::plan::{LayerPlan, Phase, PoolGeometry, Shape};
 
 /// What a phase of a layer reads. Those that its formula does not hold may be empty.
@@ -135,18 +135,25 @@ pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2]
 
 /// The size below which a backward phase's results count as cancelled, in the order of what it computes: a sum whose terms
 /// cancel leaves rounding, which no bound relative to the sum itself can meet. Sums of dy over a channel (biases, and
-/// batchnorm's weights) are held against the same sum with random signs, ‖dy‖; batchnorm's backward_data against its first
-/// term. Zero where nothing cancels by construction.
+/// batchnorm's weights) are held against the same sum with random signs, ‖dy‖, and sums of x · dy likewise (a convolution of
+/// one weight per channel before a batchnorm has gradients that vanish); batchnorm's backward_data against its first term.
+/// Zero where nothing cancels by construction.
 pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64; 2] {
     let Operands { ref inputs, weights, output_gradient: dy, .. } = *operands;
-    let norm = match (&layer.kind, phase) {
+    match (&layer.kind, phase) {
         (Kind::BatchNorm(params), Phase::BackwardData) => {
-            norm(&batchnorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy))
+            let first = batchnorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy);
+            [norm(&first); 2]
         }
-        (_, Phase::BackwardWeights) => norm(dy),
-        (_, Phase::Forward | Phase::BackwardData | Phase::WeightUpdate) => 0.0,
-    };
-    if phase == Phase::BackwardWeights && layer.group() != Group::Other { [0.0, norm] } else { [norm; 2] }
+        (Kind::Conv(_) | Kind::Fc(_), Phase::BackwardWeights) => {
+            let x = inputs[0];
+            // Each dy meets as many x as there are weights per output.
+            let weights_per_output = layer.weights as f64 / layer.output_channels() as f64;
+            [norm(dy) * norm(x) * (weights_per_output / x.len() as f64).sqrt(), norm(dy)]
+        }
+        (_, Phase::BackwardWeights) => [norm(dy); 2],
+        (_, Phase::Forward | Phase::BackwardData | Phase::WeightUpdate) => [0.0; 2],
+    }
 }
 
 /// Inputs of a max pooling layer that tie for the maximum of a window; `None` for other kinds.

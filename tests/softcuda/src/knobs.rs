@@ -36,8 +36,12 @@ pub struct Knobs {
     pub others: u32,
     /// `SOFTCUDA_HANG_SECONDS`: how long a stream may wait for the host.
     pub hang: Duration,
-    /// `SOFTCUDA_DRIVER`: CUDA version of the driver, `13.0` unless told.
+    /// `SOFTCUDA_DRIVER`: CUDA version of the driver and the libraries, `13.0` unless told.
     pub driver: (i32, i32),
+    /// `SOFTCUDA_CUBLAS`: cuBLAS's version, the driver's unless told.
+    pub cublas: (i32, i32),
+    /// `SOFTCUDA_POWER_LIMIT`: watts, and the query from which on they hold; 400 before.
+    pub power_limit: (u32, u64),
 }
 
 pub static KNOBS: LazyLock<Knobs> = LazyLock::new(|| Knobs {
@@ -56,11 +60,20 @@ pub static KNOBS: LazyLock<Knobs> = LazyLock::new(|| Knobs {
     throttle: variable("THROTTLE").unwrap_or_default(),
     others: variable("OTHERS").map_or(0, |v| number(&v)),
     hang: Duration::from_secs(variable("HANG_SECONDS").map_or(30, |v| number(&v))),
-    driver: variable("DRIVER").map_or((13, 0), |v| pair(&v)),
+    driver: driver(),
+    cublas: variable("CUBLAS").map_or_else(driver, |v| pair(&v)),
+    power_limit: variable("POWER_LIMIT").map_or((400, 1), |v| {
+        let (watts, query) = v.split_once('@').unwrap_or((&v, "1"));
+        (number(watts), number(query))
+    }),
 });
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(format!("SOFTCUDA_{name}")).ok().filter(|v| !v.is_empty())
+}
+
+fn driver() -> (i32, i32) {
+    variable("DRIVER").map_or((13, 0), |v| pair(&v))
 }
 
 fn flag(name: &str, default: bool) -> bool {

@@ -12,14 +12,15 @@ use std::ops::Range;
 /// Inputs of a block of the forward product: fourteen weight rows of it fill half of L1.
 const FORWARD_INPUTS: usize = 256;
 
-/// Weight rows and inputs of a block of backward-data: 256 KiB, packed into L2.
-const BLOCK_OUTPUTS: usize = 256;
-const BLOCK_INPUTS: usize = 256;
+/// Weight rows and inputs of a block of backward-data: 256 KiB, packed into L2. Pieces of 2 KiB of each row are long enough for
+/// the hardware to read ahead.
+const BLOCK_OUTPUTS: usize = 128;
+const BLOCK_INPUTS: usize = 512;
 
 /// Gradients of weights larger than this leave the caches before they are used: they are written past them.
 const STREAM_BYTES: usize = 8 << 20;
 
-/// Rows of a forward block lie this much further apart than they are long, so that they do not compete for cache sets.
+/// Copied rows lie this much further apart than they are long, so that they do not compete for cache sets.
 const ROW_PADDING: usize = 16;
 
 pub(super) fn workspace(fc: &Fc, kernels: &Kernels) -> Workspace {
@@ -28,7 +29,7 @@ pub(super) fn workspace(fc: &Fc, kernels: &Kernels) -> Workspace {
     let packed_x = Scratch::need(panels(fc.n, fc.inputs));
     Workspace {
         forward: if few { 0 } else { packed_x + Scratch::need(fc.threads * forward_worker_floats(fc, kernels)) },
-        backward_data: if few { 0 } else { Scratch::need(fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS)) },
+        backward_data: if few { 0 } else { backward_data_floats(fc) },
         backward_weights: Scratch::need(panels(fc.inputs, fc.n)),
     }
 }
@@ -38,6 +39,12 @@ fn forward_worker_floats(fc: &Fc, kernels: &Kernels) -> usize {
     let rows = kernels.max_rows();
     Scratch::need(rows * (FORWARD_INPUTS + ROW_PADDING))
         + Scratch::need(rows * fc.n.next_multiple_of(kernels.max_width()))
+}
+
+/// The outputs' gradient, and each worker's block of the weights.
+fn backward_data_floats(fc: &Fc) -> usize {
+    let blocks = fc.threads * Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS);
+    Scratch::need(fc.n * (fc.outputs + ROW_PADDING)) + Scratch::need(blocks)
 }
 
 /// Packs columns of a matrix `[step][column]`, `strides` apart, as panels `[panel][step][width]` with zeros after the
@@ -168,8 +175,13 @@ pub(super) fn backward_data(
     workspace: &mut [f32],
 ) {
     let piece = Scratch::need(BLOCK_OUTPUTS * BLOCK_INPUTS);
-    let blocks = Shared::new(Scratch::new(workspace).take(fc.threads * piece));
-    let dx = Shared::new(dx);
+    let mut scratch = Scratch::new(workspace);
+    let padded = scratch.take(fc.n * (fc.outputs + ROW_PADDING));
+    let blocks = Shared::new(scratch.take(fc.threads * piece));
+    for (from, to) in dy.chunks_exact(fc.outputs).zip(padded.chunks_exact_mut(fc.outputs + ROW_PADDING)) {
+        to[..fc.outputs].copy_from_slice(from);
+    }
+    let (padded, dx) = (&*padded, Shared::new(dx));
     // SAFETY: each worker takes the piece of its own number.
     let state = |worker| unsafe { blocks.part(worker, piece) };
     share(fc.threads, fc.inputs.div_ceil(BLOCK_INPUTS), state, |block, task| {
@@ -177,7 +189,7 @@ pub(super) fn backward_data(
         for first in (0..fc.outputs).step_by(BLOCK_OUTPUTS) {
             let outputs = first..fc.outputs.min(first + BLOCK_OUTPUTS);
             load_panels(kernels, w, fc.inputs, outputs.clone(), inputs.clone(), block);
-            backward_data_block(fc, kernels, block, dy, outputs, inputs.clone(), dx, accumulate || first > 0);
+            backward_data_block(fc, kernels, block, padded, outputs, inputs.clone(), dx, accumulate || first > 0);
         }
     });
 }
@@ -219,7 +231,7 @@ fn backward_data_block(
     for panel in 0..inputs.len().div_ceil(full) {
         let first = inputs.start + panel * full;
         for (image, rows) in tiles(fc.n, kernels.max_rows()) {
-            let starts: [usize; 32] = std::array::from_fn(|m| (image + m) * fc.outputs);
+            let starts: [usize; 32] = std::array::from_fn(|m| (image + m) * (fc.outputs + ROW_PADDING));
             let ends: [usize; 32] = std::array::from_fn(|m| (image + m) * fc.inputs);
             let tile = RowTile {
                 input: dy[outputs.start..].as_ptr(),

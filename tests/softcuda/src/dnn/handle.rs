@@ -55,7 +55,7 @@ fn cudnnGetVersion() -> usize {
     (VERSION[0] * 10000 + VERSION[1] * 100 + VERSION[2]) as usize
 }
 fn cudnnGetCudartVersion() -> usize {
-    13000
+    crate::driver::version() as usize
 }
 fn cudnnGetErrorString(status: cudnnStatus_t) -> *const c_char {
     forever(format!("{status:?}"))

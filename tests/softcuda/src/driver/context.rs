@@ -68,7 +68,7 @@ fn attribute(which: CUdevice_attribute) -> c_int {
     }
 }
 
-fn driver_version() -> c_int {
+pub fn version() -> c_int {
     KNOBS.driver.0 * 1000 + KNOBS.driver.1 * 10
 }
 
@@ -89,7 +89,7 @@ fn cuInit(_flags: c_uint) {
     Ok(())
 }
 fn cuDriverGetVersion(version: *mut c_int) {
-    put(version, driver_version())
+    put(version, self::version())
 }
 fn cuDeviceGetCount(count: *mut c_int) {
     put(count, KNOBS.devices as c_int)

@@ -4,7 +4,7 @@ mod context;
 mod memory;
 mod module;
 mod status;
-pub use context::{NAME as DEVICE_NAME, uuid};
+pub use context::{NAME as DEVICE_NAME, uuid, version};
 pub use status::forever;
 mod stream;
 

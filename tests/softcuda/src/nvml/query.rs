@@ -23,6 +23,11 @@ fn index_of(device: nvmlDevice_t) -> u32 {
     (device as usize - FIRST) as u32
 }
 
+/// NVML counts in the order of the bus, CUDA from the fastest on: here one is the other's reverse.
+fn cuda_index(index: u32) -> u32 {
+    KNOBS.devices - 1 - index
+}
+
 /// # Safety
 /// `to` is null or valid for a write.
 unsafe fn put<T>(to: *mut T, value: T) -> Result<(), Code> {
@@ -32,12 +37,12 @@ unsafe fn put<T>(to: *mut T, value: T) -> Result<(), Code> {
 
 /// `GPU-` and the driver's UUID in groups.
 fn uuid_text(index: u32) -> String {
-    let hex: String = uuid(index).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = uuid(cuda_index(index)).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn bus_id(index: u32) -> String {
-    format!("00000000:{:02X}:00.0", 0x5c + index)
+    format!("00000000:{:02X}:00.0", 0x5c + cuda_index(index))
 }
 
 /// # Safety
@@ -134,7 +139,7 @@ fn nvmlDeviceGetCudaComputeCapability(_device: nvmlDevice_t, major: *mut c_int, 
 }
 fn nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, to: *mut nvmlPciInfo_t) {
     let mut info: nvmlPciInfo_t = std::mem::zeroed();
-    info.bus = 0x5c + index_of(device);
+    info.bus = 0x5c + cuda_index(index_of(device));
     put_text(info.busId.as_mut_ptr(), info.busId.len(), &bus_id(index_of(device)));
     put(to, info)
 }
@@ -187,7 +192,7 @@ fn nvmlDeviceGetPowerUsage(_device: nvmlDevice_t, to: *mut c_uint) {
     put(to, 52_000)
 }
 fn nvmlDeviceGetEnforcedPowerLimit(_device: nvmlDevice_t, to: *mut c_uint) {
-    put(to, 400_000)
+    put(to, state::power_limit())
 }
 fn nvmlDeviceGetPowerManagementLimit(_device: nvmlDevice_t, to: *mut c_uint) {
     put(to, 400_000)

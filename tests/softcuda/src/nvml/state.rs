@@ -65,7 +65,19 @@ pub fn unlock_memory() -> Result<(), Code> {
 
 /// The SM clock now: the highest that the lock allows, rounded down to what the device supports.
 pub fn sm_mhz() -> u32 {
-    locks().sm.map_or(SM_MAX, |(_, high)| (high.min(SM_MAX) / STEP * STEP).max(210))
+    const BASE: u32 = nvmlClockLimitId_enum_NVML_CLOCK_LIMIT_ID_TDP;
+    locks().sm.map_or(SM_MAX, |(_, high)| match high {
+        BASE => SM_BASE,
+        _ => (high.min(SM_MAX) / STEP * STEP).max(210),
+    })
+}
+
+/// `SOFTCUDA_POWER_LIMIT`, in milliwatts.
+pub fn power_limit() -> u32 {
+    static QUERIES: AtomicU64 = AtomicU64::new(0);
+    let query = QUERIES.fetch_add(1, Ordering::Relaxed) + 1;
+    let (watts, from) = KNOBS.power_limit;
+    1000 * if query >= from { watts } else { 400 }
 }
 
 pub fn memory_mhz() -> u32 {
@@ -129,6 +141,9 @@ mod tests {
         assert_eq!(lock_sm(1400, 1000), Err(INVALID_ARGUMENT));
         lock_sm(1000, 1000).expect("permitted");
         assert_eq!((sm_mhz(), left_locked().len()), (990, 1));
+        let base = nvmlClockLimitId_enum_NVML_CLOCK_LIMIT_ID_TDP;
+        lock_sm(base, base).expect("permitted");
+        assert_eq!(sm_mhz(), SM_BASE);
         unlock_sm().expect("permitted");
         assert_eq!((sm_mhz(), left_locked().len()), (SM_MAX, 0));
     }

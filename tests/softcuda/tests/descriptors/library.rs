@@ -71,9 +71,9 @@ library! {
 
 /// softcuda, and the real library where it is named.
 pub fn libraries() -> Vec<Dnn> {
-    let beside = PathBuf::from(env!("CARGO_BIN_EXE_softcuda"));
-    let places = ["deps/libsoftcuda.so", "libsoftcuda.so"].map(|name| beside.with_file_name(name));
-    let softcuda = places.into_iter().find(|path| path.exists()).expect("libsoftcuda.so beside its runner");
+    let test = std::env::current_exe().expect("this test's own path");
+    let softcuda = test.with_file_name("libsoftcuda.so");
+    assert!(softcuda.exists(), "libsoftcuda.so is not beside {}", test.display());
     [Some(softcuda), std::env::var_os("SOFTCUDA_REAL_CUDNN").map(PathBuf::from)]
         .into_iter()
         .flatten()

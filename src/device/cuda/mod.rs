@@ -1,0 +1,6 @@
+//! NVIDIA GPUs.
+
+pub mod devices;
+pub mod kernels;
+pub mod libraries;
+pub mod nvml;

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# What can be known without a GPU, from NVIDIA's own compilers and libraries: installs them from PyPI into target/nvidia and runs
+# the checks that need them. Wants a release build of layertime.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python3 -m venv target/nvidia
+target/nvidia/bin/pip install --quiet --requirement tests/nvidia.txt
+nvidia=$(echo target/nvidia/lib/python3*/site-packages/nvidia)
+cudnn=$PWD/$nvidia/cudnn/lib/libcudnn.so.9
+
+echo "kernels: nvcc, ptxas 13 and 11.8, NVRTC"
+NVCC=$nvidia/cu13/bin/nvcc PTXAS=$nvidia/cu13/bin/ptxas PTXAS_11=$nvidia/cuda_nvcc/bin/ptxas kernels/check.sh
+target/nvidia/bin/python kernels/make_ptx.py --check
+
+echo "descriptors: the real libcudnn and softcuda answer alike"
+SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package softcuda --test descriptors
+SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package layertime --test descriptors
+
+echo "symbols: what the program can call is in the real libraries"
+target/nvidia/bin/python tests/symbols.py target/release/layertime "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"
