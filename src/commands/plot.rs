@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::PlotArgs;
-use crate::report::{plot, read};
+use crate::report::{page, plot, read};
 
 pub fn run(args: PlotArgs) -> Result<ExitCode> {
     let mut runs = Vec::new();
@@ -21,7 +21,13 @@ pub fn run(args: PlotArgs) -> Result<ExitCode> {
     let folder = args.out.unwrap_or_else(|| beside(&args.runs));
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}: name another folder with --out", folder.display()))?;
-    let files = plot::write(&runs, args.batch, &folder)?;
+    let mut files = plot::write(&runs, args.batch, &folder)?;
+    if args.html {
+        let file = folder.join("report.html");
+        std::fs::write(&file, page::html(&runs, args.batch)?)
+            .with_context(|| format!("cannot write {}: name another folder with --out", file.display()))?;
+        files.push(file);
+    }
     let mut out = std::io::stdout().lock();
     for file in files {
         writeln!(out, "{}", file.display())?;

@@ -9,6 +9,7 @@ pub mod folder;
 pub mod grid;
 pub mod inspect;
 pub mod json;
+pub mod page;
 pub mod plot;
 pub mod read;
 pub mod rows;

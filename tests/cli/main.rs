@@ -1,7 +1,9 @@
 //! Black-box tests of the binary.
 
 mod bad_input;
+mod compare;
 mod ending;
 mod folder;
+mod plot;
 mod program;
 mod verify;

@@ -27,7 +27,7 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Scene {
     let widest = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text_width(text, size)).fold(0.0, f64::max);
     let left = 16.0 + widest(&mut layers.iter().map(|layer| &*layer[0].layer));
     let right = layout.width - widest(&mut labels.iter().map(String::as_str)) - 14.0;
-    let title = format!("mean time ({}); behind the bars: time and share of the step", unit.0);
+    let title = format!("mean time ({}); at the end of each bar its time and its share of the step", unit.0);
     let title = if layout.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
     let frame = Frame {
         x: Axis::from_zero(most / unit.1, [left, right], 80.0, &title),

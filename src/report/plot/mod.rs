@@ -160,13 +160,17 @@ fn legend(scene: &mut Scene, top: f64, names: &[&str], draw: &mut dyn FnMut(&mut
     let (size, line) = (0.9 * scene.layout.font, scene.layout.line());
     let (mut x, mut y) = (8.0, top);
     for (index, name) in names.iter().enumerate() {
-        let width = SAMPLE + style::text_width(name, size) + 18.0;
-        if x > 8.0 && x + width > scene.layout.width {
+        let lines = scene::broken(name, size, scene.layout.width - SAMPLE - 16.0);
+        let width = SAMPLE + style::text_width(&lines[0], size) + 18.0;
+        if x > 8.0 && (x + width > scene.layout.width || lines.len() > 1) {
             (x, y) = (8.0, y + line);
         }
         draw(scene, [x, y], index);
-        scene.text([x + SAMPLE, y], *name, size, Across::Left);
-        x += width;
+        for (below, text) in lines.iter().enumerate() {
+            y += if below > 0 { line } else { 0.0 };
+            scene.text([x + SAMPLE, y], text, size, Across::Left);
+        }
+        x += if lines.len() > 1 { scene.layout.width } else { width };
     }
     if names.is_empty() { y } else { y + line }
 }

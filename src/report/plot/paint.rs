@@ -131,9 +131,9 @@ impl<B: DrawingBackend> Brush<'_, B> {
             }
         };
         self.fill(&corners, color)?;
-        // A white rim keeps marks apart that lie on one another.
+        // A rim keeps marks apart that lie on one another.
         let closed: Vec<At> = corners.iter().chain(&corners[..1]).copied().collect();
-        self.line(&closed, WHITE, 0.5, None)
+        self.line(&closed, BLACK, 0.5, None)
     }
 
     fn text(&mut self, text: &Text) -> Result<()> {

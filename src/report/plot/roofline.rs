@@ -45,7 +45,7 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
     frame.draw_grid(&mut scene);
     let mut taken = ceilings.map_or(Vec::new(), |ceilings| roof(&mut scene, &frame, ceilings));
     for dot in dots.iter().rev() {
-        let (color, _) = style::marker_of_group(dot.part.group);
+        let color = style::mark_of_group(dot.part.group);
         scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(layout), color);
     }
     taken.extend(dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))));
@@ -117,7 +117,7 @@ fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>
     });
     let names: Vec<&str> = groups.iter().map(|group| group.name()).collect();
     let top = legend(scene, top, &names, &mut |scene, [x, y], index| {
-        let (color, _) = style::marker_of_group(groups[index]);
+        let color = style::mark_of_group(groups[index]);
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
     let note = if ceilings.is_some() {
@@ -146,14 +146,14 @@ fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) -> Vec<[f64; 4]> {
     let size = 0.9 * scene.layout.font;
     let flat = format!("GEMM {} GFLOP/s", number(peak.round()));
     let slope = format!("copy {} GB/s", number((10.0 * bandwidth).round() / 10.0));
-    let [x, y] = frame.at(right, peak);
-    let of_flat = Text { at: [x - 4.0, y - 0.9 * size], text: flat, size, across: Across::Right, turned: false };
+    let [x, y] = frame.at(ridge.clamp(left, right), peak);
+    let of_flat = Text { at: [x, y - 0.9 * size], text: flat, size, across: Across::Left, turned: false };
     let [x, y] = frame.at(start, start * bandwidth);
     let x = x + text_width(&slope, size) / 2.0;
     // To the left of the slope, above it.
     let lift = frame.y.at(bandwidth * start) - frame.y.at(bandwidth * start * 1.0001);
     let run = frame.x.at(start * 1.0001) - frame.x.at(start);
-    let y = y - lift / run * text_width(&slope, size) - size;
+    let y = y - lift / run * text_width(&slope, size) - 2.0 * size;
     let of_slope = Text { at: [x, y], text: slope, size, across: Across::Center, turned: false };
     [of_flat, of_slope]
         .into_iter()

@@ -162,13 +162,22 @@ impl Across {
     }
 }
 
-/// A text in lines that fit, broken at blanks.
+/// A text in lines that fit, broken at blanks, and inside a word where that alone is too long.
 pub fn broken(text: &str, size: f64, width: f64) -> Vec<String> {
+    let fits = |text: &str| style::text_width(text, size) <= width;
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         match lines.last_mut() {
-            Some(line) if style::text_width(&format!("{line} {word}"), size) <= width => *line += &format!(" {word}"),
-            _ => lines.push(word.into()),
+            Some(line) if fits(&format!("{line} {word}")) => *line += &format!(" {word}"),
+            _ => lines.push(String::new()),
+        }
+        if lines.last().is_some_and(String::is_empty) {
+            for letter in word.chars() {
+                match lines.last_mut() {
+                    Some(line) if line.is_empty() || fits(&format!("{line}{letter}")) => line.push(letter),
+                    _ => lines.push(letter.into()),
+                }
+            }
         }
     }
     lines

@@ -76,12 +76,12 @@ pub fn of_group(group: Group) -> (Rgb, Hatch) {
     }
 }
 
-/// Markers of groups, where there is no area to hatch.
-pub fn marker_of_group(group: Group) -> (Rgb, Marker) {
+/// Of marks, whose shape says the phase: from dark to light, each with a black rim.
+pub fn mark_of_group(group: Group) -> Rgb {
     match group {
-        Group::Conv => (BLUE, Marker::Circle),
-        Group::Fc => (VERMILLION, Marker::Square),
-        Group::Other => (Rgb(120, 120, 120), Marker::Cross),
+        Group::Conv => BLUE,
+        Group::Fc => ORANGE,
+        Group::Other => Rgb(225, 225, 225),
     }
 }
 
