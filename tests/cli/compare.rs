@@ -115,7 +115,7 @@ fn a_million_rows() {
         file.write_all(literal(&format!("r{run}"), "f32", 50_000, |_| 100.0 + f64::from(run)).as_bytes()).unwrap();
     }
     drop(file);
-    // As much address space as the file takes on the disk and half of it again.
+    // A gigabyte of address space for both sides, two million rows.
     let limited = format!(
         "ulimit -v 1000000; exec {} compare large.csv large.csv --min-share 50%",
         env!("CARGO_BIN_EXE_layertime")
