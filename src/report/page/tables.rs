@@ -122,7 +122,13 @@ fn leaves(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 /// Scrolls by itself where it is too wide, with the keyboard too.
 fn table(caption: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let caption = escaped(caption);
-    let head: String = header.iter().map(|title| format!("<th scope=\"col\">{}</th>", escaped(title))).collect();
+    let head: String = header
+        .iter()
+        .map(|title| {
+            let class = if matches!(*title, "kind" | "status") { " class=\"word\"" } else { "" };
+            format!("<th scope=\"col\"{class}>{}</th>", escaped(title))
+        })
+        .collect();
     let row = |cells: Vec<String>| {
         let cell = |(index, cell): (usize, &String)| match index {
             0 => format!("<th scope=\"row\">{}</th>", escaped(cell)),
@@ -134,7 +140,7 @@ fn table(caption: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>
         format!("<tr>{}</tr>\n", cells.iter().enumerate().map(cell).collect::<String>())
     };
     format!(
-        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\">\n<table><caption>{caption}</caption>\n\
+        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\">\n<table><caption><span>{caption}</span></caption>\n\
          <thead><tr>{head}</tr></thead>\n<tbody>\n{}</tbody></table>\n</div>\n",
         rows.map(row).collect::<String>()
     )

@@ -2,8 +2,8 @@
 //! ceilings that were measured in the same run.
 
 use super::axes::{Axis, Frame, number, room_left};
-use super::scene::{Across, Layout, Scene, Text, overlap};
-use super::style::{self, BLACK, MARKERS, PALE, text_width};
+use super::scene::{Across, Layout, Scene, Text, broken, overlap};
+use super::style::{self, BLACK, MARKERS, PALE};
 use super::{legend, subtitle};
 use crate::device::Ceilings;
 use crate::model::kind::Group;
@@ -43,12 +43,14 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
     };
     scene.height = top + height + Frame::room_below(layout.line());
     frame.draw_grid(&mut scene);
-    let mut taken = ceilings.map_or(Vec::new(), |ceilings| roof(&mut scene, &frame, ceilings));
+    if let Some(ceilings) = ceilings {
+        roof(&mut scene, &frame, ceilings);
+    }
     for dot in dots.iter().rev() {
         let color = style::mark_of_group(dot.part.group);
         scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(layout), color);
     }
-    taken.extend(dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))));
+    let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))).collect();
     name(&mut scene, &frame, &dots, taken);
     frame.draw(&mut scene);
     scene.description = describe(&dots, ceilings);
@@ -120,17 +122,20 @@ fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>
         let color = style::mark_of_group(groups[index]);
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
-    let note = if ceilings.is_some() {
-        "larger marks take more of the step"
-    } else {
-        "no measured ceilings: there is no run.json"
-    };
-    scene.text([8.0, top], note, 0.9 * scene.layout.font, Across::Left);
-    top + scene.layout.line()
+    let lines = ceilings.map_or("no lines: without a run.json the ceilings are not known".into(), |ceilings| {
+        let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
+        format!("lines: measured ceilings, copy {bandwidth:.1} GB/s and GEMM {} GFLOP/s", number(peak.round()))
+    });
+    let Layout { width, font } = scene.layout;
+    let notes = broken(&format!("{lines}; larger marks take more of the step"), 0.9 * font, width - 16.0);
+    for (index, note) in notes.iter().enumerate() {
+        scene.text([8.0, top + index as f64 * scene.layout.line()], note, 0.9 * font, Across::Left);
+    }
+    top + notes.len() as f64 * scene.layout.line()
 }
 
-/// The measured ceilings with their values; answers where their labels stand.
-fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) -> Vec<[f64; 4]> {
+/// The measured ceilings.
+fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) {
     let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
     let ([left, right], [low, _]) = (frame.x.values(), frame.y.values());
     let ridge = peak / bandwidth;
@@ -143,25 +148,6 @@ fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) -> Vec<[f64; 4]> {
         let from = ridge.max(left);
         scene.line(vec![frame.at(from, peak), frame.at(right, peak)], BLACK, 2.0);
     }
-    let size = 0.9 * scene.layout.font;
-    let flat = format!("GEMM {} GFLOP/s", number(peak.round()));
-    let slope = format!("copy {} GB/s", number((10.0 * bandwidth).round() / 10.0));
-    let [x, y] = frame.at(ridge.clamp(left, right), peak);
-    let of_flat = Text { at: [x, y - 0.9 * size], text: flat, size, across: Across::Left, turned: false };
-    let [x, y] = frame.at(start, start * bandwidth);
-    let x = x + text_width(&slope, size) / 2.0;
-    // To the left of the slope, above it.
-    let lift = frame.y.at(bandwidth * start) - frame.y.at(bandwidth * start * 1.0001);
-    let run = frame.x.at(start * 1.0001) - frame.x.at(start);
-    let y = y - lift / run * text_width(&slope, size) - 2.0 * size;
-    let of_slope = Text { at: [x, y], text: slope, size, across: Across::Center, turned: false };
-    [of_flat, of_slope]
-        .into_iter()
-        .map(|label| {
-            scene.text(label.at, label.text.clone(), size, label.across);
-            label.bounds()
-        })
-        .collect()
 }
 
 /// Names the longest phases, each where it covers nothing.

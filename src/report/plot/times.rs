@@ -10,6 +10,9 @@ use crate::report::read::{Point, Run};
 /// A value with the ends of its interval, at a batch.
 type Figure = (f64, f64, Option<[f64; 2]>);
 
+/// Which figures of a line a panel shows.
+type Figures = fn(&Line) -> &[Figure];
+
 struct Line {
     name: String,
     times: Vec<Figure>,
@@ -38,7 +41,7 @@ pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
         true => [[left, layout.width - right, top + 8.0], [left, layout.width - right, top + 8.0 + height + below]],
         false => [[left, left + half, top + 8.0], [2.0 * left + half + right, layout.width - right, top + 8.0]],
     };
-    let panels: [(&str, fn(&Line) -> &[Figure]); 2] = [
+    let panels: [(&str, Figures); 2] = [
         ("step time (ms, log scale)", |line| &line.times),
         ("images/s (batch over step time, log scale)", |line| &line.rates),
     ];
