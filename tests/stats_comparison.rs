@@ -40,6 +40,7 @@ fn phases() -> Vec<(usize, Phase, f64)> {
         Phase::Forward => true,
         Phase::BackwardData => layer > 0,
         Phase::BackwardWeights | Phase::WeightUpdate => weights(layer),
+        Phase::LossScale => false,
     };
     let all = (0..LAYERS).flat_map(|layer| Phase::ALL.map(|phase| (layer, phase)));
     all.filter(exists).map(|(layer, phase)| (layer, phase, usual(layer))).collect()

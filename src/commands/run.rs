@@ -24,17 +24,19 @@ use crate::step::Step;
 pub fn run(args: RunArgs) -> Result<ExitCode> {
     let args = with_stored_options(args)?;
     let model = Model::open(&args.model)?;
+    // A mistake in the description shows before any device is opened.
+    plans(&model, &args, &[1])?;
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
     let device = device::open(args.device.device, &args.device.options())?;
     let device = device.as_ref();
-    let plans = plans(&model, &args, device)?;
+    let wanted = plans(&model, &args, device.default_batches())?;
     let machine = machine(device);
     settings::lock(device, &args.clocks.wanted())?;
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
     let mut result = Ok(State::Complete);
-    device.enter(&mut || result = sweep(device, &plans, &args, &interrupt, &mut folder));
+    device.enter(&mut || result = sweep(device, &wanted, &args, &interrupt, &mut folder));
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&State::Failed);
     folder.finish(state)?;
@@ -68,18 +70,20 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
 }
 
 /// What is to be measured, planned before anything is: a mistake shows at once. Images in the order given, batches rising.
-fn plans(model: &Model, args: &RunArgs, device: &dyn Device) -> Result<Vec<Plan>> {
-    let mut batches = if args.batch.is_empty() { device.default_batches().to_vec() } else { args.batch.clone() };
+fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Plan>> {
+    let mut batches = if args.batch.is_empty() { own_batches.to_vec() } else { args.batch.clone() };
     batches.sort_unstable();
     batches.dedup();
     let images = match args.image.is_empty() {
         true => vec![None],
         false => args.image.iter().map(|size| Some(size.0)).collect(),
     };
+    let precision = args.device.precision;
     let mut plans: Vec<Plan> = Vec::new();
     for image in images {
         for &batch in &batches {
-            plans.push(Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?);
+            let plan = Plan::new(model, plan::Options { batch, image, input_gradient: args.input_gradient })?;
+            plans.push(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()));
         }
     }
     Ok(plans)

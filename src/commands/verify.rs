@@ -11,7 +11,6 @@ use crate::report::verify;
 use crate::verify::{Request, run as check};
 
 pub fn run(args: VerifyArgs) -> Result<ExitCode> {
-    let device = device::open(args.device.device, &args.device.options())?;
     let request = Request {
         model: args.model,
         batch: args.batch,
@@ -21,6 +20,11 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
         training: args.training.constants(),
         reference: args.reference,
     };
+    // A mistake in the description shows before any device is opened.
+    if request.reference.is_none() {
+        request.plan()?;
+    }
+    let device = device::open(args.device.device, &args.device.options())?;
     let report = check(device.as_ref(), &request)?;
     std::io::stdout().lock().write_all(verify::table(&report).as_bytes())?;
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

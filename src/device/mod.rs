@@ -4,6 +4,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod monitor;
 pub mod options;
+mod order;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +17,25 @@ use crate::step::{Op, Runner, Step};
 /// Opens the chosen device.
 pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, DeviceError> {
     match choice {
-        Choice::Auto | Choice::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-        Choice::Cuda(index) => {
-            Err(DeviceError::Unusable(format!("cuda:{index} cannot be used: this build has no CUDA device")))
+        Choice::Auto => auto(options),
+        Choice::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
+        Choice::Cuda(index) => Ok(Box::new(cuda::Cuda::open(index, options)?)),
+    }
+}
+
+/// A GPU where one can be used, else the CPU, saying why.
+fn auto(options: &Options) -> Result<Box<dyn Device>, DeviceError> {
+    // Threads are the CPU's alone.
+    if options.threads.is_some() {
+        return Ok(Box::new(cpu::Cpu::open(options)?));
+    }
+    match cuda::Cuda::open(0, options) {
+        Ok(device) => Ok(Box::new(device)),
+        Err(DeviceError::Usage(mistake)) => Err(DeviceError::Usage(mistake)),
+        Err(why) => {
+            let cpu = cpu::Cpu::open(options)?;
+            eprintln!("on the CPU: {why}");
+            Ok(Box::new(cpu))
         }
     }
 }
@@ -109,6 +126,9 @@ pub trait Session: Runner<Error = DeviceError> + Send {
 
     /// How an operation is computed, where there is a choice.
     fn algorithm(&self, op: Op) -> Option<Algorithm>;
+
+    /// How the next steps reach the device, where there is a choice: live until this is called.
+    fn set_launch(&mut self, _launch: Launch) {}
 
     /// Bytes held for this session, scratch included.
     fn planned_bytes(&self) -> u64;

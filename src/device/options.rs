@@ -54,6 +54,21 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// Size of an activation.
+    pub fn element_bytes(self) -> u64 {
+        match self {
+            Precision::F32 | Precision::Tf32 => 4,
+            Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// f16 has so few exponents that small gradients vanish unless the loss is scaled up.
+    pub fn needs_loss_scale(self) -> bool {
+        self == Precision::F16
+    }
+}
+
 /// The memory order of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

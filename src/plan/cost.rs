@@ -2,12 +2,12 @@
 //!
 //! Multiply-adds are the direct count, as published for networks: a bias is not counted, and an algorithm that needs fewer
 //! (Winograd) shows as more than the roof. Elementwise kinds count one operation per addition, multiplication,
-//! comparison, exponential or power. Bytes count each operand once, in f32.
+//! comparison, exponential or power. Bytes count each operand once, in the size that the plan's elements have.
 
 use super::{LayerPlan, Phase, PoolGeometry, Shape};
 use crate::model::Kind;
 
-/// Size of an element. Precision is the device's; the plan's bytes are those of f32.
+/// Size of an element of masters and momentum, and of everything under f32.
 pub const F32_BYTES: u64 = 4;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,13 @@ pub fn of(layer: &LayerPlan, phase: Phase) -> Cost {
     }
     let macs = if phase == Phase::WeightUpdate { 0 } else { macs(layer) };
     let flops = if macs > 0 { 2 * macs } else { operations(layer, phase) };
-    Cost { macs, flops, bytes: F32_BYTES * elements_moved(layer, phase) }
+    let bytes = match phase {
+        Phase::WeightUpdate => update_bytes(layer),
+        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights | Phase::LossScale => {
+            layer.element_bytes * elements_moved(layer, phase)
+        }
+    };
+    Cost { macs, flops, bytes }
 }
 
 fn elements(shape: Shape) -> u64 {
@@ -54,8 +60,11 @@ fn macs(layer: &LayerPlan) -> u64 {
 fn operations(layer: &LayerPlan, phase: Phase) -> u64 {
     // g + wd·w, momentum·v + g, w − lr·v: three multiplications and three additions.
     const SGD: u64 = 6;
-    if phase == Phase::WeightUpdate {
-        return SGD * layer.parameters();
+    match phase {
+        Phase::WeightUpdate => return SGD * layer.parameters(),
+        // One comparison each.
+        Phase::LossScale => return layer.checked_gradients,
+        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => {}
     }
     let forward = phase == Phase::Forward;
     let (input, output) = (elements(layer.input()), elements(layer.output));
@@ -81,7 +90,7 @@ fn operations(layer: &LayerPlan, phase: Phase) -> u64 {
             Phase::Forward => 8 * output,
             Phase::BackwardData => 7 * output,
             Phase::BackwardWeights => 3 * output,
-            Phase::WeightUpdate => 0,
+            Phase::LossScale | Phase::WeightUpdate => 0,
         },
         Kind::Add => (layer.inputs.len() as u64 - 1) * output,
         // Maximum, subtraction, exponential, sum, division; backward subtracts the label and scales.
@@ -109,9 +118,17 @@ fn elements_moved(layer: &LayerPlan, phase: Phase) -> u64 {
             output + gradients + saved_for_backward_data(layer)
         }
         Phase::BackwardWeights => inputs + output + parameters,
-        // Weight, momentum and gradient in; weight and momentum out.
+        Phase::LossScale => layer.checked_gradients,
         Phase::WeightUpdate => 5 * parameters,
     }
+}
+
+/// Weight, momentum and gradient in; weight and momentum out. Smaller elements mean a smaller gradient, and a copy of the weight
+/// to write. Batchnorm's parameters are f32 in every precision.
+fn update_bytes(layer: &LayerPlan) -> u64 {
+    let (masters, element) = (4 * F32_BYTES, layer.element_bytes);
+    let mixed = element != F32_BYTES && !matches!(layer.kind, Kind::BatchNorm(_));
+    layer.parameters() * if mixed { masters + 2 * element } else { masters + F32_BYTES }
 }
 
 /// What the gradient of the input depends on beside the gradient of the output.

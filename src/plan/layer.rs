@@ -1,6 +1,6 @@
 //! Planning layer by layer: shapes forward, wanted gradients, and who adds to whose gradient.
 
-use super::{ConvGeometry, LayerPlan, Options, Plan, PlanError, PoolGeometry, Shape, fc};
+use super::{ConvGeometry, F32_BYTES, LayerPlan, Options, Plan, PlanError, PoolGeometry, Shape, fc};
 use crate::model::kind::Pair;
 use crate::model::{Kind, Layer, Model, Source};
 
@@ -123,6 +123,8 @@ fn plan_one(
         biases: biases as u64,
         input_gradients,
         accumulate,
+        element_bytes: F32_BYTES,
+        checked_gradients: 0,
     })
 }
 

@@ -16,7 +16,7 @@ pub use shape::Shape;
 
 use crate::model::{Kind, Model, Source, kind::Group};
 
-/// One quarter of what training does to a layer.
+/// One part of what training does to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -25,17 +25,21 @@ pub enum Phase {
     BackwardData,
     /// The gradient of weights and bias.
     BackwardWeights,
+    /// Under f16: whether all gradients are finite, and the factor that keeps them in range. It belongs to the loss.
+    LossScale,
     WeightUpdate,
 }
 
 impl Phase {
-    pub const ALL: [Phase; 4] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights, Phase::WeightUpdate];
+    pub const ALL: [Phase; 5] =
+        [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights, Phase::LossScale, Phase::WeightUpdate];
 
     pub fn name(self) -> &'static str {
         match self {
             Phase::Forward => "forward",
             Phase::BackwardData => "backward_data",
             Phase::BackwardWeights => "backward_weights",
+            Phase::LossScale => "loss_scale",
             Phase::WeightUpdate => "weight_update",
         }
     }
@@ -66,6 +70,10 @@ pub struct LayerPlan {
     pub input_gradients: Vec<bool>,
     /// For each input, whether backward_data adds to a gradient that another reader's backward_data wrote before.
     pub accumulate: Vec<bool>,
+    /// Size of an element of activations, gradients and the weights that are read; masters and momentum are f32.
+    pub element_bytes: u64,
+    /// Gradients that the loss-scale check looks at: all there are, in the loss under f16, else none.
+    pub checked_gradients: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +102,14 @@ impl Plan {
         let layers =
             layer::plan_all(model, input, options.input_gradient).map_err(|fault| fault.explain(model, options))?;
         Ok(Plan { model: model.clone(), batch: options.batch, input, layers })
+    }
+
+    /// The plan with elements of another size; `loss_scale` adds the check that f16 needs.
+    pub fn stored_in(mut self, element_bytes: u64, loss_scale: bool) -> Plan {
+        let (gradients, loss) = (self.parameters(), self.loss());
+        self.layers.iter_mut().for_each(|layer| layer.element_bytes = element_bytes);
+        self.layers[loss].checked_gradients = if loss_scale { gradients } else { 0 };
+        self
     }
 
     /// Height and width of the image.
@@ -147,6 +163,7 @@ impl LayerPlan {
             Phase::Forward => true,
             Phase::BackwardData => self.input_gradients.iter().any(|&wanted| wanted),
             Phase::BackwardWeights | Phase::WeightUpdate => self.weights > 0,
+            Phase::LossScale => self.checked_gradients > 0,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::conditions::{Observer, Seen};
 use super::stopping::{Decision, StoppingRule, relative_error};
 use super::{Measured, Status};
+use crate::device::options::Launch;
 use crate::device::{Device, DeviceError, Session, Training};
 use crate::fill;
 use crate::interrupt::Interrupt;
@@ -45,12 +46,21 @@ pub fn measure(
     settings: &Settings,
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
+    match measure_what_fits(device, step, training, settings, watch) {
+        Err(MeasureError::Device(DeviceError::OutOfMemory { needed, .. })) => Ok(out_of_memory(step, needed)),
+        other => other,
+    }
+}
+
+fn measure_what_fits(
+    device: &dyn Device,
+    step: &Step,
+    training: Training,
+    settings: &Settings,
+    watch: &mut dyn Watch,
+) -> Result<Measured, MeasureError> {
     let used_before = device.used_bytes();
-    let mut session = match device.open(step, training) {
-        Ok(session) => session,
-        Err(DeviceError::OutOfMemory { needed, .. }) => return Ok(out_of_memory(step, needed)),
-        Err(error) => return Err(error.into()),
-    };
+    let mut session = device.open(step, training)?;
     let session = session.as_mut();
     fill::all(session, &step.plan, &training)?;
     let mut measured = Measured {
@@ -67,7 +77,7 @@ pub fn measure(
     };
     warm_up(step, session, settings, watch)?;
     let mut observer = Observer::begin(device, &settings.device)?;
-    let sampled = sample(step, session, settings, watch, &mut observer, &mut measured)?;
+    let sampled = sample(step, session, device.launch(), settings, watch, &mut observer, &mut measured)?;
     measured.seen = observer.end()?;
     measured.status = status(sampled, &measured.seen);
     measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
@@ -125,9 +135,12 @@ fn steady(steps: &[f64]) -> bool {
 }
 
 /// Pairs of a timed and a plain step, the order within a pair drawn at random; whether it became steady enough.
+///
+/// Host time is that of a step launched live: the pair's plain one, or where pairs are queued, one more after them.
 fn sample(
     step: &Step,
     session: &mut dyn Session,
+    launch: Launch,
     settings: &Settings,
     watch: &mut dyn Watch,
     observer: &mut Observer,
@@ -136,18 +149,22 @@ fn sample(
     let philox = Philox::new(settings.seed);
     let mut totals: Vec<f64> = Vec::new();
     let began = Instant::now();
+    session.set_launch(launch);
     loop {
         check(&settings.interrupt)?;
         let timed_first = philox.below(Stream::Pairs, totals.len(), 2) == 0;
         if timed_first {
             measured.samples.push(step.timed(session)?);
         }
-        let wall = Instant::now();
-        measured.plain_us.push(step.plain(session)?);
-        measured.wall_us.push(wall.elapsed().as_secs_f64() * 1e6);
+        let (plain_us, wall_us) = wall_timed(step, session)?;
+        measured.plain_us.push(plain_us);
         if !timed_first {
             measured.samples.push(step.timed(session)?);
         }
+        measured.wall_us.push(match launch {
+            Launch::Queued => live(step, session)?,
+            Launch::Live | Launch::Direct => wall_us,
+        });
         observer.after_pair();
         totals.extend(measured.samples.last().map(Sample::total_us));
         let decision = settings.rule.decide(&totals, began.elapsed());
@@ -158,6 +175,21 @@ fn sample(
             Decision::TimeUp => return Ok(Status::Noisy),
         }
     }
+}
+
+/// A plain step's duration on the device and on the host.
+fn wall_timed(step: &Step, session: &mut dyn Session) -> Result<(f64, f64), MeasureError> {
+    let wall = Instant::now();
+    let plain_us = step.plain(session)?;
+    Ok((plain_us, wall.elapsed().as_secs_f64() * 1e6))
+}
+
+/// Host time of a step launched live, between steps that are queued.
+fn live(step: &Step, session: &mut dyn Session) -> Result<f64, MeasureError> {
+    session.set_launch(Launch::Live);
+    let (_, wall_us) = wall_timed(step, session)?;
+    session.set_launch(Launch::Queued);
+    Ok(wall_us)
 }
 
 fn check(interrupt: &Interrupt) -> Result<(), MeasureError> {

@@ -108,12 +108,15 @@ fn short(phase: Phase) -> &'static str {
         Phase::Forward => "fwd",
         Phase::BackwardData => "data",
         Phase::BackwardWeights => "weights",
+        Phase::LossScale => "scale",
         Phase::WeightUpdate => "update",
     }
 }
 
 fn layers(rows: &[&PhaseRow]) -> String {
-    let titles = Phase::ALL.map(|phase| phase.name().replace('_', " "));
+    let exists = |phase: &Phase| *phase != Phase::LossScale || rows.iter().any(|row| row.phase == *phase);
+    let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
+    let titles: Vec<String> = phases.iter().map(|phase| phase.name().replace('_', " ")).collect();
     let mut header = vec!["layer", "kind"];
     header.extend(titles.iter().map(String::as_str));
     header.extend(["total", "%"]);
@@ -122,7 +125,7 @@ fn layers(rows: &[&PhaseRow]) -> String {
         let ms = |phase| layer.iter().find(|row| row.phase == phase).and_then(|row| row.duration.mean_us);
         let sum = |value: fn(&PhaseRow) -> Option<f64>| layer.iter().map(|row| value(row)).sum::<Option<f64>>();
         let mut cells = vec![layer[0].layer.clone(), layer[0].kind.clone()];
-        cells.extend(Phase::ALL.map(|phase| number(ms(phase).map(|us| us / 1e3), 3)));
+        cells.extend(phases.iter().map(|&phase| number(ms(phase).map(|us| us / 1e3), 3)));
         cells.push(number(sum(|row| row.duration.mean_us).map(|us| us / 1e3), 3));
         cells.push(number(sum(|row| row.share.share_pct), 1));
         cells

@@ -141,7 +141,7 @@ fn reads(layer: &LayerPlan, phase: Phase) -> (bool, bool) {
     match phase {
         Phase::Forward => (true, true),
         Phase::BackwardWeights => (true, false),
-        Phase::WeightUpdate => (false, false),
+        Phase::LossScale | Phase::WeightUpdate => (false, false),
         Phase::BackwardData => match layer.kind {
             Kind::Relu | Kind::SoftmaxLoss => (false, true),
             Kind::MaxPool(_) | Kind::Lrn(_) => (true, true),

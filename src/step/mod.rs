@@ -1,7 +1,7 @@
 //! The training step: the one place that knows its order.
 //!
-//! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data), then the
-//! weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
+//! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data), under f16 the
+//! check of the loss's scale, then the weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
 //! accumulate gradients differently. [`memory`] places its tensors.
 
 pub mod memory;
@@ -103,6 +103,7 @@ fn order(plan: &Plan) -> Vec<Op> {
         push(layer, Phase::BackwardWeights);
         push(layer, Phase::BackwardData);
     }
+    layers.clone().for_each(|layer| push(layer, Phase::LossScale));
     layers.for_each(|layer| push(layer, Phase::WeightUpdate));
     ops
 }

@@ -49,6 +49,16 @@ pub struct Request {
     pub reference: Option<PathBuf>,
 }
 
+impl Request {
+    /// What is to run on the device, where no reference says so.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        let Request { batch, image, input_gradient, precision, .. } = *self;
+        let model = Model::open(self.model.as_deref().unwrap_or("alexnet"))?;
+        let plan = Plan::new(&model, Options { batch, image, input_gradient })?;
+        Ok(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()))
+    }
+}
+
 /// One comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -138,9 +148,8 @@ pub fn run(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
 }
 
 fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report> {
-    let model = Model::open(request.model.as_deref().unwrap_or("alexnet"))?;
-    let Request { batch, image, input_gradient, precision, training, .. } = *request;
-    let step = Step::new(Plan::new(&model, Options { batch, image, input_gradient })?);
+    let Request { precision, training, .. } = *request;
+    let step = Step::new(request.plan()?);
     let phases = phases::PhaseCheck {
         step: &step,
         training: &training,

@@ -88,6 +88,15 @@ fn descriptions_are_refused_with_file_and_line() {
     refuse_model("[[layer]\nname = 3", &["mine.toml:3"]);
 }
 
+/// With the default device, on a machine without a GPU, a mistake comes before the word that it will be the CPU.
+#[test]
+fn a_mistake_comes_before_the_choice_of_device() {
+    for command in ["run --model nowhere.toml", "verify --model nowhere.toml", "run --model tiny --image 1"] {
+        let code = 2;
+        assert_refused(&Program::new().output(command), code, &[]);
+    }
+}
+
 #[test]
 fn a_batch_that_cannot_fit_is_reported_and_the_others_run() {
     let program = Program::new();

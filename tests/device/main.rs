@@ -1,6 +1,6 @@
-//! One body of tests for every device that the library can open here.
+//! One body of tests for every device: the CPU, and under softcuda, where this runs once more, the GPU too.
 
-use layertime::device::options::{Choice, Options};
+use layertime::device::options::{Choice, Launch, Layout, Options};
 use layertime::device::{self, Device, DeviceError, Session, Tensor, Training};
 use layertime::fill;
 use layertime::model::Model;
@@ -9,10 +9,26 @@ use layertime::step::Step;
 
 const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true };
 
+/// Set in the process that runs on softcuda.
+const WITH_CUDA: &str = "LAYERTIME_TEST_CUDA";
+
 fn devices() -> Vec<Box<dyn Device>> {
-    [1, 2]
-        .map(|threads| device::open(Choice::Cpu, &Options { threads: Some(threads), ..Options::default() }).unwrap())
-        .into()
+    let threads = [1, 2].map(|threads| (Choice::Cpu, Options { threads: Some(threads), ..Options::default() }));
+    let layouts = [Layout::Nchw, Layout::Nhwc];
+    let gpu = layouts.map(|layout| (Choice::Cuda(0), Options { layout: Some(layout), ..Options::default() }));
+    let here = threads.into_iter().chain(gpu.into_iter().filter(|_| std::env::var_os(WITH_CUDA).is_some()));
+    here.map(|(choice, options)| device::open(choice, &options).unwrap()).collect()
+}
+
+#[test]
+fn the_same_on_a_gpu() {
+    if std::env::var_os(WITH_CUDA).is_some() {
+        return;
+    }
+    let knobs = [("SOFTCUDA_STRICT", "1"), (WITH_CUDA, "1")];
+    let output = softcuda::command(std::env::current_exe().unwrap(), &knobs).unwrap().output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("the_same_on_a_gpu ... ok"), "{text}");
 }
 
 fn step(model: &str, batch: usize) -> Step {
@@ -46,6 +62,27 @@ fn loss_falls_from_that_of_a_guess() {
         let last = losses[190..].iter().sum::<f32>() / 10.0;
         assert!(last < 0.5 * losses[0], "{last} after {}", losses[0]);
     });
+}
+
+/// Twenty steps on a fixed batch: every device takes the same way down.
+#[test]
+fn devices_learn_alike() {
+    let step = step("tiny", 8);
+    let ways = std::sync::Mutex::new(Vec::new());
+    on_every_device(&step, TRAINING, |session| {
+        let losses = (0..20).map(|_| {
+            step.plain(session).unwrap();
+            f64::from(session.read(Tensor::Loss).unwrap()[0])
+        });
+        ways.lock().unwrap().push(losses.collect::<Vec<f64>>());
+    });
+    let ways = ways.into_inner().unwrap();
+    for way in &ways {
+        assert!(way.last() < way.first(), "{way:?}");
+        for (loss, first) in way.iter().zip(&ways[0]) {
+            assert!((loss / first - 1.0).abs() < 1e-3, "{way:?} is not {:?}", ways[0]);
+        }
+    }
 }
 
 /// Two sessions with one seed do the same; another seed, another image and another mask.
@@ -90,6 +127,26 @@ fn every_operation_has_a_duration() {
         assert_eq!(sample.phases_us.len(), step.ops.len());
         assert!(sample.phases_us.iter().all(|&duration| duration > 0.0) && sample.mark_us >= 0.0);
     });
+}
+
+/// A host that holds a GPU's stream and never comes back, as a driver's own waiting can make it: after two seconds the watchdog lets
+/// the stream go, and the device's notes say so. Devices that hold nothing have nothing to note.
+#[test]
+fn a_hold_that_lasts_is_ended_and_noted() {
+    let step = step("tiny", 1);
+    for device in devices() {
+        let mut session = device.open(&step, TRAINING).unwrap();
+        fill::all(session.as_mut(), &step.plan, &TRAINING).unwrap();
+        session.set_launch(device.launch());
+        step.plain(session.as_mut()).unwrap();
+        assert_eq!(device.notes(), Vec::<String>::new());
+        if device.launch() == Launch::Queued {
+            session.begin().unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(4));
+            session.end().unwrap();
+            assert!(device.notes()[0].contains("1 held step"), "{:?}", device.notes());
+        }
+    }
 }
 
 #[test]

@@ -8,9 +8,9 @@ use super::dropout::Dropout;
 use super::fc::Fc;
 use super::lrn::Lrn;
 use super::maxpool::{MaxPool, Winners};
-use super::order::Order;
 use super::simd::Isa;
 use crate::device::DeviceError;
+use crate::device::order::Order;
 use crate::model::Kind;
 use crate::plan::{ConvGeometry, LayerPlan, PoolGeometry};
 

@@ -1,6 +1,6 @@
 //! The CPU: the embedded device, f32 in NHWC, threads by rayon.
 //!
-//! One file per layer kind. Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
+//! Convolution weights are \[R, S, C/groups, K\] in memory. One file per layer kind. Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
 //! The memory-bound kinds go over their data once: a chunk per thread and more (`parallel`), vectors inside (`vector`).
 
 mod add;
@@ -19,7 +19,6 @@ mod lrn;
 mod math;
 mod maxpool;
 mod microkernel;
-mod order;
 mod parallel;
 mod pool;
 mod relu;

@@ -9,9 +9,10 @@ use smallvec::SmallVec;
 use super::arena::writing;
 use super::buffer::Buffer;
 use super::layer::{Layer, Setting};
-use super::order::Orders;
 use super::simd::Isa;
 use super::{add, concat, relu, sgd, softmax_loss};
+use crate::device::options::Layout;
+use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
 use crate::plan::{LayerPlan, Phase};
@@ -48,7 +49,7 @@ impl CpuSession {
         };
         let footprint = step.layout.footprint(plan).total();
         fits(footprint)?;
-        let orders = Orders::new(plan)?;
+        let orders = Orders::new(plan, Layout::Nhwc)?;
         let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), seed: training.seed };
         let layers = plan
             .layers
@@ -110,6 +111,8 @@ impl CpuSession {
             }
             Phase::BackwardWeights => self.backward_weights(layer),
             Phase::WeightUpdate => self.weight_update(layer),
+            // f32 needs no loss scale, and the CPU has no other precision.
+            Phase::LossScale => {}
         }
     }
 

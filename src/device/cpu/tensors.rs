@@ -6,8 +6,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::layer::Layer;
-use super::order::{self, Order};
 use super::session::CpuSession;
+use crate::device::order::{self, FilterIndex, Order};
 use crate::device::{Algorithm, DeviceError, Session, Tensor};
 use crate::model::{Kind, Source};
 use crate::plan::{ConvGeometry, Phase};
@@ -38,8 +38,11 @@ impl Map {
         match self {
             Map::Same => index,
             Map::Images(order, elements) => index / elements * elements + order.offset(index % elements),
-            Map::Channels(order, plane) => order.offset(index * plane),
-            Map::Conv(geometry, order) => order::conv_weight(geometry, order, index),
+            Map::Channels(order, plane) => order.channel(index, *plane),
+            Map::Conv(geometry, order) => {
+                let FilterIndex { out, channel, tap } = FilterIndex::new(geometry, order, index);
+                (tap * geometry.group_c() + channel) * geometry.k + out
+            }
             Map::Fc(order) => order::fc_weight(order, index),
         }
     }

@@ -212,7 +212,7 @@ fn file_of(library: &libloading::Library, symbol: &[u8]) -> PathBuf {
 }
 
 /// The file that was loaded at an address.
-pub fn file_at(address: *const c_void) -> Option<PathBuf> {
+pub(super) fn file_at(address: *const c_void) -> Option<PathBuf> {
     // SAFETY: plain data, which zeros are valid for.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: any address may be asked for; the name lives as long as the library, which is never closed.

@@ -58,15 +58,17 @@ fn by_phase(image: &str, points: &[&Point]) -> String {
 }
 
 fn layers(point: &Point) -> String {
-    let phases = Phase::ALL.map(|phase| phase.name().replace('_', " "));
+    let exists = |phase: &Phase| *phase != Phase::LossScale || point.parts.iter().any(|part| part.phase == *phase);
+    let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
+    let titles: Vec<String> = phases.iter().map(|phase| phase.name().replace('_', " ")).collect();
     let mut header = vec!["layer", "kind"];
-    header.extend(phases.iter().map(String::as_str));
+    header.extend(titles.iter().map(String::as_str));
     header.extend(["total", "% of the step"]);
     let row = |layer: &[LayerPart]| {
         let ms = |phase| layer.iter().find(|part| part.phase == phase).map(|part| part.figures.mean_us / 1e3);
         let sum = |figure: fn(&Figures) -> f64| layer.iter().map(|part| figure(&part.figures)).sum::<f64>();
         let mut cells = vec![layer[0].layer.to_string(), layer[0].kind.to_string()];
-        cells.extend(Phase::ALL.map(|phase| number(ms(phase), 3)));
+        cells.extend(phases.iter().map(|&phase| number(ms(phase), 3)));
         cells.extend([
             number(Some(sum(|figures| figures.mean_us) / 1e3), 3),
             number(Some(sum(|figures| figures.share_pct)), 1),

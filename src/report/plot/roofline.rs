@@ -87,6 +87,7 @@ impl Dot<'_> {
             Phase::Forward => "forward",
             Phase::BackwardData => "data",
             Phase::BackwardWeights => "weights",
+            Phase::LossScale => "loss scale",
             Phase::WeightUpdate => "update",
         };
         format!("{} {phase}", self.part.layer)
@@ -99,6 +100,7 @@ fn marker(phase: Phase) -> style::Marker {
         Phase::BackwardData => MARKERS[1],
         Phase::BackwardWeights => MARKERS[2],
         Phase::WeightUpdate => MARKERS[3],
+        Phase::LossScale => MARKERS[4],
     }
 }
 

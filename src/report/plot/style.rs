@@ -90,6 +90,7 @@ pub fn of_phase(phase: Phase) -> (Rgb, Hatch) {
         Phase::Forward => (BLUE, Hatch::None),
         Phase::BackwardData => (GREEN, Hatch::Rising),
         Phase::BackwardWeights => (ORANGE, Hatch::Falling),
+        Phase::LossScale => (Rgb(199, 199, 199), Hatch::None),
         Phase::WeightUpdate => (YELLOW, Hatch::Level),
     }
 }

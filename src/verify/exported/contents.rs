@@ -40,7 +40,8 @@ impl Exported {
             model.input[0]
         );
         let options = Options { batch, image: Some([h, w]), input_gradient: request.input_gradient };
-        let plan = Plan::new(&model, options)?;
+        let stored = (request.precision.element_bytes(), request.precision.needs_loss_scale());
+        let plan = Plan::new(&model, options)?.stored_in(stored.0, stored.1);
         let training = training(&file, request.training)?;
         let mut exported = Exported { file, plan, training };
         exported.check()?;

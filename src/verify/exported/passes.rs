@@ -159,6 +159,7 @@ impl Pass<'_> {
             Phase::Forward if op.layer == plan.loss() => vec![Key::Output(op.layer), Key::Loss],
             Phase::Forward => self.exported.output_keys(op.layer).collect(),
             Phase::BackwardWeights => Part::of(layer).map(|part| Key::Gradient(op.layer, part)).collect(),
+            Phase::LossScale => Vec::new(),
             Phase::WeightUpdate => Part::of(layer).map(|part| Key::Updated(op.layer, part)).collect(),
             Phase::BackwardData => {
                 let sources: BTreeSet<Source> = layer.inputs.iter().copied().collect();

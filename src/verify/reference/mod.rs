@@ -62,7 +62,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> Reads {
             biases: false,
         },
         Phase::BackwardWeights => Reads { inputs: true, output_gradient: true, ..Reads::default() },
-        Phase::WeightUpdate => Reads::default(),
+        Phase::LossScale | Phase::WeightUpdate => Reads::default(),
     }
 }
 
@@ -152,7 +152,7 @@ pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64
             [norm(dy) * norm(x) * (weights_per_output / x.len() as f64).sqrt(), norm(dy)]
         }
         (_, Phase::BackwardWeights) => [norm(dy); 2],
-        (_, Phase::Forward | Phase::BackwardData | Phase::WeightUpdate) => [0.0; 2],
+        (_, Phase::Forward | Phase::BackwardData | Phase::LossScale | Phase::WeightUpdate) => [0.0; 2],
     }
 }
 

@@ -44,7 +44,7 @@ impl Workspace {
             Phase::Forward => self.forward,
             Phase::BackwardData => self.backward_data,
             Phase::BackwardWeights => self.backward_weights,
-            Phase::WeightUpdate => 0,
+            Phase::LossScale | Phase::WeightUpdate => 0,
         }
     }
 

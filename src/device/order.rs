@@ -1,28 +1,31 @@
 //! Canonical order against memory order.
 //!
-//! The device keeps activations channels-last (NHWC), convolution weights as \[R, S, C/groups, K\] and fully connected weights as
-//! \[out, in\] with `in` in the memory order of the layer's input. What goes in and comes out is canonical (see
-//! [`crate::device::Tensor`]), so every tensor has an [`Order`]. A flatten renames memory, which in NHWC leaves the elements
-//! of an image in an order that its shape no longer tells: the order is carried along and undone where it matters.
+//! What goes into a device and comes out is canonical (see [`crate::device::Tensor`]); in memory, activations are NCHW or NHWC,
+//! and fully connected weights \[out, in\] with `in` in the memory order of the layer's input. So every tensor has an [`Order`].
+//! A flatten renames memory, which in NHWC leaves the elements of an image in an order that its shape no longer tells: the
+//! order is carried along and undone where it matters.
 
 use crate::device::DeviceError;
+use crate::device::options::Layout;
 use crate::model::{Kind, Source};
 use crate::plan::{ConvGeometry, Plan, Shape};
 
 /// Where an image's elements lie in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// C×H×W kept as H×W×C.
+    /// C×H×W kept as H×W×C; with a plane of one, as it is.
     ChannelsLast { c: usize, plane: usize },
     /// For each canonical index its offset: what a flatten leaves behind, joined with others.
     Listed(Vec<u32>),
 }
 
 impl Order {
-    fn channels_last(shape: Shape) -> Order {
+    fn of(shape: Shape, layout: Layout) -> Order {
         match shape.h * shape.w {
-            // One channel, or one pixel: both orders are the same.
-            plane if shape.c == 1 || plane == 1 => Order::ChannelsLast { c: shape.c * plane, plane: 1 },
+            // Canonical already; so are one channel and one pixel in either layout.
+            plane if layout == Layout::Nchw || shape.c == 1 || plane == 1 => {
+                Order::ChannelsLast { c: shape.c * plane, plane: 1 }
+            }
             plane => Order::ChannelsLast { c: shape.c, plane },
         }
     }
@@ -39,6 +42,14 @@ impl Order {
         match self {
             Order::ChannelsLast { c, plane } => canonical % plane * c + canonical / plane,
             Order::Listed(offsets) => offsets[canonical] as usize,
+        }
+    }
+
+    /// Where a channel of an image with so many pixels stands among the channels in memory.
+    pub fn channel(&self, channel: usize, plane: usize) -> usize {
+        match self {
+            Order::ChannelsLast { plane: 1, .. } => channel,
+            Order::ChannelsLast { .. } | Order::Listed(_) => self.offset(channel * plane),
         }
     }
 
@@ -61,15 +72,25 @@ impl Order {
     }
 }
 
-/// The offset in \[R, S, C/g, K\] of an index into \[K, C/g, R, S\]. Behind a flatten the channels are in the order it left.
-pub fn conv_weight(geometry: &ConvGeometry, input: &Order, canonical: usize) -> usize {
-    let (k, c) = (geometry.k, geometry.group_c());
-    let taps = geometry.kernel[0] * geometry.kernel[1];
-    let plane = geometry.h * geometry.w;
-    let (out, rest) = (canonical / (c * taps), canonical % (c * taps));
-    let (channel, tap) = (rest / taps, rest % taps);
-    let channel = if geometry.groups == 1 { input.offset(channel * plane) } else { channel };
-    (tap * c + channel) * k + out
+/// Where an element of a convolution's \[K, C/g, R, S\] weights belongs.
+pub struct FilterIndex {
+    /// Of the K outputs.
+    pub out: usize,
+    /// Of the C/g inputs, in memory order: behind a flatten the channels are in the order it left.
+    pub channel: usize,
+    /// Of the R·S places.
+    pub tap: usize,
+}
+
+impl FilterIndex {
+    pub fn new(geometry: &ConvGeometry, input: &Order, canonical: usize) -> FilterIndex {
+        let (c, taps) = (geometry.group_c(), geometry.kernel[0] * geometry.kernel[1]);
+        let plane = geometry.h * geometry.w;
+        let (out, rest) = (canonical / (c * taps), canonical % (c * taps));
+        let (channel, tap) = (rest / taps, rest % taps);
+        let channel = if geometry.groups == 1 { input.channel(channel, plane) } else { channel };
+        FilterIndex { out, channel, tap }
+    }
 }
 
 /// The offset in \[out, in\] of an index with canonical `in`.
@@ -85,13 +106,12 @@ pub struct Orders {
 }
 
 impl Orders {
-    pub fn new(plan: &Plan) -> Result<Orders, DeviceError> {
-        let mut orders =
-            Orders { image: Order::channels_last(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
+    pub fn new(plan: &Plan, layout: Layout) -> Result<Orders, DeviceError> {
+        let plain = |shape: Shape| Order::of(shape, layout);
+        let mut orders = Orders { image: plain(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
         for layer in &plan.layers {
             let inputs: Vec<&Order> = layer.inputs.iter().map(|&source| orders.of(source)).collect();
-            let shuffled =
-                inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != Order::channels_last(shape));
+            let shuffled = inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != plain(shape));
             let unsupported = match &layer.kind {
                 Kind::Conv(conv) => conv.groups > 1,
                 Kind::Lrn(_) => true,
@@ -108,14 +128,14 @@ impl Orders {
             };
             if shuffled && unsupported {
                 return Err(DeviceError::Unusable(format!(
-                    "layer `{}`: {} after a flatten is not possible on the CPU: put the flatten after it",
+                    "layer `{}`: {} after a flatten is not possible in {layout}: put the flatten after it",
                     layer.name,
                     layer.kind.name()
                 )));
             }
             let order = match &layer.kind {
                 Kind::Concat if shuffled => Order::joined(&inputs),
-                Kind::Conv(_) | Kind::Fc(_) | Kind::Concat => Order::channels_last(layer.output),
+                Kind::Conv(_) | Kind::Fc(_) | Kind::Concat => plain(layer.output),
                 Kind::Relu
                 | Kind::Dropout(_)
                 | Kind::Flatten
@@ -124,7 +144,7 @@ impl Orders {
                 | Kind::Lrn(_)
                 | Kind::SoftmaxLoss => inputs[0].clone(),
                 Kind::MaxPool(_) | Kind::AvgPool(_) if shuffled => inputs[0].clone(),
-                Kind::MaxPool(_) | Kind::AvgPool(_) => Order::channels_last(layer.output),
+                Kind::MaxPool(_) | Kind::AvgPool(_) => plain(layer.output),
             };
             orders.layers.push(order);
         }

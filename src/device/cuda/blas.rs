@@ -1,0 +1,91 @@
+//! cuBLAS: matrix products, as fully connected layers need them.
+
+use cudarc::cublas::sys::{cublasGemmAlgo_t, cublasHandle_t, cublasOperation_t};
+
+use super::call::{Fault, call};
+use super::element::{Element, blas_compute};
+use super::stream::Stream;
+use crate::device::options::Precision;
+
+pub struct Blas(cublasHandle_t);
+
+// SAFETY: a handle may be used from any thread, one at a time; whoever owns it uses it alone.
+unsafe impl Send for Blas {}
+
+/// A matrix in device memory, column by column as cuBLAS has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix {
+    pub address: u64,
+    /// Elements from one column to the next.
+    pub leading: usize,
+    /// Taken as its transpose.
+    pub transposed: bool,
+}
+
+/// c = a·b, or c += a·b.
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    /// Rows of c, columns of c, and what is summed over.
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Matrix,
+    pub b: Matrix,
+    pub c: Matrix,
+    pub accumulate: bool,
+}
+
+impl Blas {
+    pub fn new(stream: &Stream) -> Result<Blas, Fault> {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: an out-pointer to a local.
+        unsafe { call!(cublas::cublasCreate_v2(&mut handle)) }?;
+        let blas = Blas(handle);
+        // SAFETY: both are alive; the two libraries' stream types are one.
+        unsafe { call!(cublas::cublasSetStream_v2(handle, stream.handle().cast())) }?;
+        Ok(blas)
+    }
+
+    /// Enqueues a product in a precision; sums are f32.
+    pub fn multiply(&self, stream: &Stream, precision: Precision, product: &Product) -> Result<(), Fault> {
+        let Product { m, n, k, a, b, c, accumulate } = *product;
+        let (one, beta) = (1f32, if accumulate { 1f32 } else { 0f32 });
+        let kind = Element::of(precision).blas();
+        stream.count(1);
+        // SAFETY: the scalars are on the host, where cuBLAS reads them before it returns; the addresses are the device's.
+        unsafe {
+            call!(cublas::cublasGemmEx(
+                self.0,
+                operation(a),
+                operation(b),
+                m as i32,
+                n as i32,
+                k as i32,
+                std::ptr::from_ref(&one).cast(),
+                a.address as *const _,
+                kind,
+                a.leading as i32,
+                b.address as *const _,
+                kind,
+                b.leading as i32,
+                std::ptr::from_ref(&beta).cast(),
+                c.address as *mut _,
+                kind,
+                c.leading as i32,
+                blas_compute(precision),
+                cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT
+            ))
+        }
+    }
+}
+
+fn operation(matrix: Matrix) -> cublasOperation_t {
+    if matrix.transposed { cublasOperation_t::CUBLAS_OP_T } else { cublasOperation_t::CUBLAS_OP_N }
+}
+
+impl Drop for Blas {
+    fn drop(&mut self) {
+        // SAFETY: created in `new`, destroyed nowhere else. Nothing can be done about a failure.
+        let _ = unsafe { call!(cublas::cublasDestroy_v2(self.0)) };
+    }
+}

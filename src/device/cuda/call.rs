@@ -1,0 +1,137 @@
+//! Calls into NVIDIA's libraries, and what they say when they fail.
+
+use cudarc::cublas::sys::cublasStatus_t;
+use cudarc::cudnn::sys::cudnnStatus_t;
+use cudarc::driver::sys::CUresult;
+
+use crate::device::DeviceError;
+use crate::plan::Phase;
+
+/// A call that failed.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub call: &'static str,
+    /// The status by its name in NVIDIA's headers.
+    pub status: String,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    OutOfMemory,
+    /// The library has no form of this.
+    NotSupported,
+    Other,
+}
+
+impl Fault {
+    /// The failure of an operation of a step.
+    pub fn within(self, layer: &str, phase: Phase) -> DeviceError {
+        match self.cause {
+            Cause::OutOfMemory => self.into(),
+            Cause::NotSupported | Cause::Other => {
+                DeviceError::Call { layer: layer.to_owned(), phase, call: self.call, status: self.status }
+            }
+        }
+    }
+}
+
+/// How much memory was needed is for the session to say.
+impl From<Fault> for DeviceError {
+    fn from(fault: Fault) -> DeviceError {
+        match fault.cause {
+            Cause::OutOfMemory => DeviceError::OutOfMemory { needed: 0, available: 0 },
+            Cause::NotSupported | Cause::Other => {
+                DeviceError::Unusable(format!("the GPU cannot go on: {} failed: {}", fault.call, fault.status))
+            }
+        }
+    }
+}
+
+/// A library's status codes.
+pub trait Status: Copy + std::fmt::Debug {
+    fn succeeded(self) -> bool;
+    fn cause(self) -> Cause;
+}
+
+impl Status for CUresult {
+    fn succeeded(self) -> bool {
+        self == CUresult::CUDA_SUCCESS
+    }
+
+    fn cause(self) -> Cause {
+        match self {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => Cause::OutOfMemory,
+            CUresult::CUDA_ERROR_NOT_SUPPORTED => Cause::NotSupported,
+            _ => Cause::Other,
+        }
+    }
+}
+
+impl Status for cublasStatus_t {
+    fn succeeded(self) -> bool {
+        self == cublasStatus_t::CUBLAS_STATUS_SUCCESS
+    }
+
+    fn cause(self) -> Cause {
+        match self {
+            cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => Cause::OutOfMemory,
+            cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED => Cause::NotSupported,
+            _ => Cause::Other,
+        }
+    }
+}
+
+impl Status for cudnnStatus_t {
+    fn succeeded(self) -> bool {
+        self == cudnnStatus_t::CUDNN_STATUS_SUCCESS
+    }
+
+    fn cause(self) -> Cause {
+        // NOT_SUPPORTED is 3000, and the numbers above it say what it is that is not.
+        match self {
+            cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED => Cause::OutOfMemory,
+            status if (3000..4000).contains(&(status as u32)) => Cause::NotSupported,
+            _ => Cause::Other,
+        }
+    }
+}
+
+/// `Err` unless the status is success.
+pub fn check(call: &'static str, status: impl Status) -> Result<(), Fault> {
+    if status.succeeded() {
+        return Ok(());
+    }
+    Err(Fault { call, status: format!("{status:?}"), cause: status.cause() })
+}
+
+/// `call!(driver::cuMemFree_v2(address))`: calls a function of a library and checks its status. Must stand in an unsafe block.
+macro_rules! call {
+    ($library:ident :: $name:ident ( $($argument:expr),* $(,)? )) => {
+        $crate::device::cuda::call::check(stringify!($name), cudarc::$library::sys::$name($($argument),*))
+    };
+}
+pub(super) use call;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_layer_phase_call_and_status() {
+        let fault = check("cudnnLRNCrossChannelForward", cudnnStatus_t::CUDNN_STATUS_EXECUTION_FAILED).unwrap_err();
+        assert_eq!(
+            fault.within("norm1", Phase::Forward).to_string(),
+            "cudnnLRNCrossChannelForward failed in layer `norm1`, forward: CUDNN_STATUS_EXECUTION_FAILED"
+        );
+    }
+
+    #[test]
+    fn causes() {
+        use cudnnStatus_t::*;
+        assert_eq!(CUDNN_STATUS_NOT_SUPPORTED.cause(), Cause::NotSupported);
+        assert_eq!(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH.cause(), Cause::NotSupported);
+        assert_eq!(CUDNN_STATUS_BAD_PARAM.cause(), Cause::Other);
+        assert_eq!(CUresult::CUDA_ERROR_OUT_OF_MEMORY.cause(), Cause::OutOfMemory);
+    }
+}

@@ -1,0 +1,109 @@
+//! The roofs: how fast this GPU multiplies matrices in the run's precision, and how fast it copies what no cache holds.
+
+use cudarc::driver::sys::CUdevice_attribute::{
+    CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+};
+
+use super::blas::{Matrix, Product};
+use super::call::{Cause, Fault};
+use super::element::Element;
+use super::gpu::Gpu;
+use super::memory::{self, Buffer};
+use super::queue::Queue;
+use super::stream::Event;
+use crate::device::{Ceilings, DeviceError};
+use crate::philox::{Philox, Stream};
+
+const REPETITIONS: usize = 7;
+
+/// Waves of tiles that a product keeps every multiprocessor busy with, and a tile's side.
+const WAVES: f64 = 32.0;
+const TILE: f64 = 128.0;
+
+/// The side of the matrices: a multiple of 512 that fills the multiprocessors many times over.
+fn side(multiprocessors: i32) -> usize {
+    let side = TILE * (WAVES * f64::from(multiprocessors.max(1))).sqrt();
+    ((side / 512.0) as usize).max(1) * 512
+}
+
+pub fn measure(gpu: &Gpu) -> Result<Ceilings, DeviceError> {
+    gpu.context().bind()?;
+    let queue = gpu.take_queue()?;
+    let measured = (|| {
+        Ok(Ceilings {
+            gemm_flops_per_s: halving(side(gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?), |side| {
+                gemm_flops_per_s(gpu, &queue, side)
+            })?,
+            copy_bytes_per_s: halving(
+                4 * gpu.attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.max(8 << 20) as usize,
+                |bytes| copy_bytes_per_s(&queue, bytes),
+            )?,
+        })
+    })();
+    gpu.give_back(queue);
+    measured.map_err(|fault: Fault| fault.into())
+}
+
+/// Half the size as often as memory asks for it.
+fn halving(mut size: usize, measure: impl Fn(usize) -> Result<f64, Fault>) -> Result<f64, Fault> {
+    const LEAST: usize = 256;
+    loop {
+        match measure(size) {
+            Err(fault) if fault.cause == Cause::OutOfMemory && size > LEAST => size /= 2,
+            other => return other,
+        }
+    }
+}
+
+fn gemm_flops_per_s(gpu: &Gpu, queue: &Queue, side: usize) -> Result<f64, Fault> {
+    let (precision, element) = (gpu.arithmetic.precision, gpu.arithmetic.element());
+    let bytes = side * side * element.bytes();
+    let [a, b, c] = [Buffer::new(bytes)?, Buffer::new(bytes)?, Buffer::new(bytes)?];
+    fill(queue, element, &[&a, &b], side * side)?;
+    let matrix = |buffer: &Buffer| Matrix { address: buffer.address(), leading: side, transposed: false };
+    let product = Product { m: side, n: side, k: side, a: matrix(&a), b: matrix(&b), c: matrix(&c), accumulate: false };
+    let us = best_us(queue, || queue.blas.multiply(&queue.stream, precision, &product))?;
+    Ok(2.0 * (side as f64).powi(3) / us * 1e6)
+}
+
+fn copy_bytes_per_s(queue: &Queue, bytes: usize) -> Result<f64, Fault> {
+    let [from, to] = [Buffer::new(bytes)?, Buffer::new(bytes)?];
+    memory::zero(&queue.stream, from.address(), bytes)?;
+    let us = best_us(queue, || queue.copy(from.address(), to.address(), bytes))?;
+    Ok(2.0 * bytes as f64 / us * 1e6)
+}
+
+/// Random numbers: hardware runs faster on zeros.
+fn fill(queue: &Queue, element: Element, buffers: &[&Buffer], elements: usize) -> Result<(), Fault> {
+    let philox = Philox::new(1);
+    let values: Vec<f32> = (0..elements).map(|index| philox.uniform(Stream::Images, index) - 0.5).collect();
+    let bytes = element.encode(&values);
+    buffers.iter().try_for_each(|buffer| memory::write(&queue.stream, buffer.address(), &bytes))
+}
+
+/// The shortest of several, after one that does not count.
+fn best_us(queue: &Queue, work: impl Fn() -> Result<(), Fault>) -> Result<f64, Fault> {
+    let [start, end] = [Event::new()?, Event::new()?];
+    let mut best = f64::INFINITY;
+    for repetition in 0..=REPETITIONS {
+        start.record(&queue.stream)?;
+        work()?;
+        end.record(&queue.stream)?;
+        queue.stream.synchronize()?;
+        if repetition > 0 {
+            best = best.min(start.us_until(&end)?);
+        }
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::side;
+
+    /// 128 · √(32 · 132) = 8319 on an H100, 128 · √(32 · 4) = 1448 on four multiprocessors.
+    #[test]
+    fn matrices_fill_the_device() {
+        assert_eq!([side(132), side(4), side(0)], [8192, 1024, 512]);
+    }
+}

@@ -1,0 +1,29 @@
+//! The SM clock that the GPU really runs at, from a small kernel: its cycles over its own wall time.
+
+use super::call::Fault;
+use super::gpu::Gpu;
+use super::memory::{self, Buffer};
+use super::modules::Grid;
+use super::stream::Stream;
+use crate::device::DeviceError;
+
+/// How long the kernel counts: its timer may advance in steps of a microsecond.
+const NANOSECONDS: u64 = 2_000_000;
+
+/// On a stream of its own, between steps.
+pub fn sm_clock_mhz(gpu: &Gpu) -> Result<f64, DeviceError> {
+    let kernel = gpu.kernel_named("clock_rate")?;
+    let measure = || -> Result<f64, Fault> {
+        gpu.context().bind()?;
+        let (stream, result) = (Stream::new()?, Buffer::new(2 * size_of::<u64>())?);
+        kernel.launch(&stream, Grid::ONE, &[&result.address(), &NANOSECONDS])?;
+        let bytes = memory::read(&stream, result.address(), result.bytes())?;
+        let [cycles, nanoseconds] = [0, 8].map(|at| word(&bytes[at..]) as f64);
+        Ok(cycles / nanoseconds * 1e3)
+    };
+    Ok(measure()?)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}

@@ -1,0 +1,183 @@
+//! The device: opened for one precision and layout, refusing what it cannot do as asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+
+use super::context::Context;
+use super::gpu::{Arithmetic, Gpu};
+use super::kernels::Kernels;
+use super::libraries::Libraries;
+use super::session::CudaSession;
+use super::{ceiling, clock, nvml, symbols};
+use crate::device::monitor::Monitor;
+use crate::device::options::{Launch, Layout, Options, Precision};
+use crate::device::{Ceilings, Device, DeviceError, Session, Training};
+use crate::step::Step;
+
+/// An NVIDIA GPU.
+pub struct Cuda {
+    gpu: Arc<Gpu>,
+    name: String,
+    launch: Launch,
+    nvml: nvml::Gpu,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// Variables by which cuBLAS and cuDNN compute other than asked: TF32 for all or none, f32 emulated with bf16 products.
+pub const OVERRIDES: [&str; 5] = [
+    "NVIDIA_TF32_OVERRIDE",
+    "CUBLAS_EMULATE_SINGLE_PRECISION",
+    "CUBLAS_EMULATION_STRATEGY",
+    "CUBLAS_FIXEDPOINT_EMULATION_MANTISSA_BIT_COUNT",
+    "CUBLAS_WORKSPACE_CONFIG",
+];
+
+impl Cuda {
+    pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
+        if options.threads.is_some() {
+            return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()));
+        }
+        let libraries = Libraries::load()?;
+        symbols::probe()?;
+        let context = Context::open(index)?;
+        // After what may be missing: without a GPU the environment is nobody's concern.
+        refuse_overrides(options.precision)?;
+        let (name, capability) = (context.name()?, context.capability()?);
+        let arithmetic = arithmetic(options);
+        refuse_by_capability(&name, capability, arithmetic.precision)?;
+        let kernels = Kernels::choose(capability).ok_or_else(|| {
+            let (major, minor) = capability;
+            DeviceError::Unusable(format!(
+                "{name} has compute capability {major}.{minor}: a P100 (6.0) is the oldest that serves"
+            ))
+        })?;
+        let (_, memory) = context.memory()?;
+        let nvml = nvml::Gpu::open(context.uuid()?);
+        let gpu = Gpu::open(context, kernels, arithmetic)?;
+        let mut facts = vec![
+            ("compute capability", format!("{}.{}", capability.0, capability.1)),
+            ("multiprocessors", gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string()),
+            ("memory bytes", memory.to_string()),
+            ("kernels", kernels.origin.to_owned()),
+        ];
+        facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
+        let launch = options.launch.unwrap_or(Launch::Queued);
+        Ok(Cuda { gpu: Arc::new(gpu), name, launch, nvml, facts })
+    }
+}
+
+fn arithmetic(options: &Options) -> Arithmetic {
+    let own_layout = match options.precision {
+        Precision::F32 | Precision::Tf32 => Layout::Nchw,
+        Precision::F16 | Precision::Bf16 => Layout::Nhwc,
+    };
+    Arithmetic {
+        precision: options.precision,
+        layout: options.layout.unwrap_or(own_layout),
+        algorithms: options.algorithms,
+        deterministic: options.deterministic,
+        workspace_limit: options.workspace_limit,
+    }
+}
+
+fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let changes_f32 = |name: &&str| *name != "CUBLAS_WORKSPACE_CONFIG" && set(name);
+    match OVERRIDES.iter().find(|name| changes_f32(name)) {
+        Some(name) if precision == Precision::F32 => {
+            Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_by_capability(name: &str, (major, minor): (i32, i32), precision: Precision) -> Result<(), DeviceError> {
+    let instead = match precision {
+        Precision::Tf32 if major < 8 => "f32 or f16",
+        Precision::Bf16 if major < 8 => "f16",
+        Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::Bf16 => return Ok(()),
+    };
+    Err(DeviceError::Usage(format!(
+        "{name} has no {precision} (compute capability {major}.{minor}, it came with 8.0): choose {instead}"
+    )))
+}
+
+impl Device for Cuda {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        self.facts.clone()
+    }
+
+    fn layout(&self) -> Layout {
+        self.gpu.arithmetic.layout
+    }
+
+    fn launch(&self) -> Launch {
+        self.launch
+    }
+
+    fn threads(&self) -> Option<usize> {
+        None
+    }
+
+    fn default_batches(&self) -> &'static [usize] {
+        &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    }
+
+    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError> {
+        Ok(Box::new(CudaSession::open(step, training, &self.gpu)?))
+    }
+
+    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+
+    fn used_bytes(&self) -> Option<u64> {
+        self.gpu.context().memory().ok().map(|(free, total)| total - free)
+    }
+
+    fn first_maximum_wins(&self) -> bool {
+        false
+    }
+
+    fn options(&self) -> BTreeMap<String, String> {
+        let Arithmetic { algorithms, deterministic, workspace_limit, .. } = self.gpu.arithmetic;
+        let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
+        let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
+        chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).collect()
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let set = OVERRIDES.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        set.filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn monitor(&self) -> Option<&dyn Monitor> {
+        Some(&self.nvml)
+    }
+
+    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
+        clock::sm_clock_mhz(&self.gpu).map(Some)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        match self.gpu.rescues.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            count => {
+                let steps = if count == 1 { "step was" } else { "steps were" };
+                let doubt = "its phases may hold launch gaps";
+                vec![format!("{count} held {steps} let go before everything was enqueued: {doubt}")]
+            }
+        }
+    }
+
+    fn ceilings(&self) -> Result<Ceilings, DeviceError> {
+        ceiling::measure(&self.gpu)
+    }
+}

@@ -1,0 +1,115 @@
+//! Holding a stream until a step is enqueued, so that no phase waits for the host to launch its kernels.
+//!
+//! The stream waits for a word of pinned memory: by itself where the device can, else through a kernel that looks at it. What could
+//! hold it for ever is known (nvbench#136, #240: a kernel's first use loads it, which waits for the device), so a watchdog lets
+//! it go after two seconds.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::call::{Fault, call};
+use super::gpu::Gpu;
+use super::memory::Flag;
+use super::modules::{Grid, Kernel};
+use super::stream::Stream;
+use crate::device::DeviceError;
+
+/// How often the watchdog looks, and how many looks a hold may last. It counts looks instead of reading a clock: a clock that
+/// follows the device stands still while the device is held.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 40;
+
+pub struct Hold {
+    shared: Arc<Mutex<State>>,
+    gpu: Arc<Gpu>,
+    /// For devices that cannot wait by themselves.
+    kernel: Kernel,
+}
+
+struct State {
+    /// `None` when the session is gone.
+    flag: Option<Flag>,
+    held: bool,
+    looks: u32,
+}
+
+impl Hold {
+    pub fn new(gpu: &Arc<Gpu>) -> Result<Hold, DeviceError> {
+        let state = State { flag: Some(Flag::new()?), held: false, looks: 0 };
+        let hold = Hold { shared: Arc::new(Mutex::new(state)), gpu: gpu.clone(), kernel: gpu.kernel_named("hold")? };
+        let (shared, rescues) = (hold.shared.clone(), gpu.rescues.clone());
+        let watch = move || {
+            while look(&shared, &rescues) {
+                std::thread::sleep(LOOK);
+            }
+        };
+        match std::thread::Builder::new().name("watchdog".into()).spawn(watch) {
+            Ok(_) => Ok(hold),
+            Err(error) => Err(DeviceError::Unusable(format!("cannot start a thread: {error}"))),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared)
+    }
+
+    /// What is enqueued from now on waits.
+    pub fn hold(&self, stream: &Stream) -> Result<(), Fault> {
+        let mut state = self.state();
+        let Some(flag) = &state.flag else { return Ok(()) };
+        flag.set(0);
+        stream.count(1);
+        if self.gpu.waits_for_words {
+            const GREATER_OR_EQUAL: u32 = 0;
+            let address = flag.device_address();
+            // SAFETY: the flag's word outlives the stream's use of it: sessions wait for the stream before they go.
+            unsafe { call!(driver::cuStreamWaitValue32_v2(stream.handle(), address, 1, GREATER_OR_EQUAL)) }?;
+        } else {
+            self.kernel.launch(stream, Grid::ONE, &[&flag.device_address()])?;
+        }
+        (state.held, state.looks) = (true, 0);
+        Ok(())
+    }
+
+    /// The stream goes on, if it was held.
+    pub fn release(&self) {
+        let mut state = self.state();
+        state.release();
+    }
+}
+
+impl State {
+    fn release(&mut self) {
+        if let Some(flag) = &self.flag {
+            flag.set(1);
+        }
+        self.held = false;
+    }
+}
+
+impl Drop for Hold {
+    /// The flag is freed here: the watchdog's thread has no context.
+    fn drop(&mut self) {
+        let mut state = self.state();
+        state.release();
+        state.flag = None;
+    }
+}
+
+fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One look of the watchdog; `false` when there is nothing left to watch.
+fn look(shared: &Mutex<State>, rescues: &AtomicUsize) -> bool {
+    let mut state = lock(shared);
+    if state.held {
+        state.looks += 1;
+        if state.looks > LOOKS {
+            state.release();
+            rescues.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    state.flag.is_some()
+}

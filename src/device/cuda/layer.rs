@@ -1,0 +1,104 @@
+//! What each layer has on the device: descriptors, kernels, and what it keeps between phases.
+
+use super::add::Add;
+use super::avgpool::AvgPool;
+use super::batchnorm::BatchNorm;
+use super::concat::Concat;
+use super::conv::Conv;
+use super::dropout::Dropout;
+use super::fc::Fc;
+use super::gpu::Gpu;
+use super::lrn::Lrn;
+use super::maxpool::MaxPool;
+use super::queue::Queue;
+use super::relu::Relu;
+use super::softmax_loss::SoftmaxLoss;
+use crate::device::order::Order;
+use crate::device::{DeviceError, Training};
+use crate::model::Kind;
+use crate::plan::{ConvGeometry, LayerPlan, Shape};
+
+pub enum Layer {
+    Conv(Box<Conv>),
+    Fc(Fc),
+    Relu(Relu),
+    MaxPool(MaxPool),
+    AvgPool(AvgPool),
+    Lrn(Lrn),
+    Dropout(Dropout),
+    /// Dropout switched off: it copies.
+    Copy(Add),
+    Flatten,
+    BatchNorm(Box<BatchNorm>),
+    Add(Add),
+    Concat(Concat),
+    SoftmaxLoss(SoftmaxLoss),
+}
+
+impl Layer {
+    /// `order` is that of the layer's (first) input.
+    pub fn new(
+        index: usize,
+        planned: &LayerPlan,
+        order: &Order,
+        training: &Training,
+        gpu: &Gpu,
+        queue: &Queue,
+    ) -> Result<Layer, DeviceError> {
+        let (input, output) = (planned.input(), planned.output);
+        for shape in planned.input_shapes.iter().chain([&output]) {
+            check_size(&planned.name, *shape)?;
+        }
+        let unplanned = |message| DeviceError::Unusable(format!("layer `{}`: {message}", planned.name));
+        Ok(match &planned.kind {
+            Kind::Conv(conv) => {
+                let geometry = ConvGeometry::new(conv, input).map_err(unplanned)?;
+                Layer::Conv(Box::new(Conv::new(&geometry, gpu)?))
+            }
+            Kind::Fc(fc) => Layer::Fc(Fc::new(input.n, input.image_elements(), fc.outputs, gpu)?),
+            Kind::Relu => Layer::Relu(Relu::new(output, &gpu.arithmetic)?),
+            Kind::MaxPool(pool) => Layer::MaxPool(MaxPool::new(pool, input, output, gpu)?),
+            Kind::AvgPool(pool) => Layer::AvgPool(AvgPool::new(pool, input, output, gpu)?),
+            Kind::Lrn(lrn) => Layer::Lrn(Lrn::new(lrn, output, gpu)?),
+            Kind::Dropout(dropout) if training.dropout => {
+                Layer::Dropout(Dropout::new(index, planned, dropout.p, order, training.seed, gpu)?)
+            }
+            Kind::Dropout(_) => Layer::Copy(Add::new(output.elements(), gpu)?),
+            Kind::Flatten => Layer::Flatten,
+            Kind::BatchNorm(norm) => Layer::BatchNorm(Box::new(BatchNorm::new(norm, output, gpu, queue)?)),
+            Kind::Add => Layer::Add(Add::new(output.elements(), gpu)?),
+            Kind::Concat => Layer::Concat(Concat::new(planned, gpu)?),
+            Kind::SoftmaxLoss => Layer::SoftmaxLoss(SoftmaxLoss::new(output, gpu)?),
+        })
+    }
+
+    /// Device memory that the layer holds for itself.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Layer::MaxPool(pool) => pool.bytes(),
+            Layer::Lrn(lrn) => lrn.bytes(),
+            Layer::Dropout(dropout) => dropout.mask().bytes(),
+            Layer::BatchNorm(norm) => norm.bytes(),
+            Layer::SoftmaxLoss(loss) => loss.bytes(),
+            Layer::Conv(_)
+            | Layer::Fc(_)
+            | Layer::Relu(_)
+            | Layer::AvgPool(_)
+            | Layer::Copy(_)
+            | Layer::Flatten
+            | Layer::Add(_)
+            | Layer::Concat(_) => 0,
+        }
+    }
+}
+
+/// cuDNN's and the kernels' counts are 32 bits.
+fn check_size(layer: &str, shape: Shape) -> Result<(), DeviceError> {
+    match shape.elements() < 1 << 31 {
+        true => Ok(()),
+        false => Err(DeviceError::Unusable(format!(
+            "layer `{layer}`: a tensor of {} elements is beyond the 2^31 of cuDNN: choose a smaller batch",
+            shape.elements()
+        ))),
+    }
+}

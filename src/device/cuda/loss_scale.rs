@@ -1,0 +1,68 @@
+//! Dynamic loss scaling, which f16 needs: the device looks for gradients that are not finite, and itself decides whether this step's
+//! updates are skipped and what the next step's scale is. The host is not asked.
+
+use super::call::Fault;
+use super::element::Element;
+use super::gpu::Gpu;
+use super::memory::{self, Buffer};
+use super::modules::{Grid, Kernel};
+use super::parameters::{Parameters, Part};
+use super::queue::Queue;
+use crate::device::DeviceError;
+
+/// Where the scale begins: far from f16's largest number even for a batch of one, whose loss has gradients near one.
+const FIRST: f32 = 4096.0;
+const LIMIT: f32 = 65536.0;
+/// PyTorch's GradScaler has these three.
+const GROWTH: f32 = 2.0;
+const BACKOFF: f32 = 0.5;
+const INTERVAL: u32 = 2000;
+
+/// Six words, as `kernels/common.cuh` declares them: scale, 1 / scale of this step, found, skip, good steps, skipped steps.
+const STATE_BYTES: usize = 24;
+
+pub struct LossScale {
+    state: Buffer,
+    check: Kernel,
+    check_f32: Kernel,
+    decide: Kernel,
+}
+
+impl LossScale {
+    pub fn new(gpu: &Gpu, queue: &Queue) -> Result<LossScale, DeviceError> {
+        let state = Buffer::new(STATE_BYTES)?;
+        let words = [FIRST.to_bits(), FIRST.recip().to_bits(), 0, 0, 0, 0];
+        memory::write(&queue.stream, state.address(), &words.map(u32::to_le_bytes).concat())?;
+        Ok(LossScale {
+            state,
+            check: gpu.kernel("loss_scale_check")?,
+            check_f32: gpu.kernel_for("loss_scale_check", Element::F32)?,
+            decide: gpu.kernel_named("loss_scale_decide")?,
+        })
+    }
+
+    pub fn address(&self) -> u64 {
+        self.state.address()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.state.bytes()
+    }
+
+    /// Looks at the gradients of all layers, and decides.
+    pub fn check(&self, queue: &Queue, parameters: &Parameters, layers: usize) -> Result<(), Fault> {
+        for layer in (0..layers).filter(|&layer| parameters.count(layer) > 0) {
+            let (gradient, elements) = (parameters.gradient(layer, Part::Weights), parameters.count(layer));
+            let check = if gradient.element == Element::F32 { &self.check_f32 } else { &self.check };
+            let arguments: [&dyn super::modules::Argument; 3] = [&gradient.address, &self.address(), &elements];
+            check.launch(&queue.stream, Grid::over(elements), &arguments)?;
+        }
+        self.decide.launch(&queue.stream, Grid::ONE, &[&self.address(), &GROWTH, &BACKOFF, &LIMIT, &INTERVAL])
+    }
+
+    /// What this step's gradients are multiplied by: before and after the decision it stands in different words.
+    pub fn scale(&self, queue: &Queue, decided: bool) -> Result<f32, Fault> {
+        let words = Element::F32.decode(&memory::read(&queue.stream, self.state.address(), STATE_BYTES)?);
+        Ok(if decided { words[1].recip() } else { words[0] })
+    }
+}

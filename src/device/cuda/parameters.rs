@@ -1,0 +1,147 @@
+//! Weights and biases on the device: f32 masters with their momentum, gradients, and under f16 and bf16 the copies that layers read.
+
+use super::call::Fault;
+use super::element::Element;
+use super::memory::Buffer;
+use crate::model::Kind;
+use crate::plan::{LayerPlan, Plan};
+
+/// Where a layer begins in each buffer: what any vector instruction or matrix unit asks for.
+const ALIGNMENT: usize = 256;
+
+pub struct Parameters {
+    master: Buffer,
+    momentum: Buffer,
+    gradients: Buffer,
+    copies: Buffer,
+    places: Vec<Place>,
+}
+
+/// A layer's parameters: the weights, and behind them the biases.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    weights: usize,
+    biases: usize,
+    /// Of gradients, and of the copy where there is one.
+    element: Element,
+    /// In bytes.
+    master: usize,
+    gradient: usize,
+    copy: Option<usize>,
+}
+
+/// Weights or biases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Weights,
+    Biases,
+}
+
+/// A run of elements on the device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    pub address: u64,
+    pub elements: usize,
+    pub element: Element,
+}
+
+impl Parameters {
+    pub fn new(plan: &Plan, element: Element) -> Result<Parameters, Fault> {
+        let (places, [master, gradients, copies]) = places(&plan.layers, element);
+        Ok(Parameters {
+            master: Buffer::new(master)?,
+            momentum: Buffer::new(master)?,
+            gradients: Buffer::new(gradients)?,
+            copies: Buffer::new(copies)?,
+            places,
+        })
+    }
+
+    /// Bytes that parameters of a plan will take.
+    pub fn bytes_for(plan: &Plan, element: Element) -> usize {
+        let (_, [master, gradients, copies]) = places(&plan.layers, element);
+        2 * master + gradients + copies
+    }
+
+    fn span(&self, layer: usize, part: Part, buffer: &Buffer, start: usize, element: Element) -> Span {
+        let Place { weights, biases, .. } = self.places[layer];
+        let (skipped, elements) = match part {
+            Part::Weights => (0, weights),
+            Part::Biases => (weights, biases),
+        };
+        Span { address: buffer.at(start + skipped * element.bytes()), elements, element }
+    }
+
+    pub fn master(&self, layer: usize, part: Part) -> Span {
+        self.span(layer, part, &self.master, self.places[layer].master, Element::F32)
+    }
+
+    pub fn momentum(&self, layer: usize, part: Part) -> Span {
+        self.span(layer, part, &self.momentum, self.places[layer].master, Element::F32)
+    }
+
+    pub fn gradient(&self, layer: usize, part: Part) -> Span {
+        let Place { gradient, element, .. } = self.places[layer];
+        self.span(layer, part, &self.gradients, gradient, element)
+    }
+
+    pub fn copy(&self, layer: usize, part: Part) -> Option<Span> {
+        let Place { copy, element, .. } = self.places[layer];
+        copy.map(|copy| self.span(layer, part, &self.copies, copy, element))
+    }
+
+    /// What the layer's own arithmetic reads.
+    pub fn read(&self, layer: usize, part: Part) -> Span {
+        self.copy(layer, part).unwrap_or_else(|| self.master(layer, part))
+    }
+
+    /// Weights and biases together.
+    pub fn count(&self, layer: usize) -> u32 {
+        let Place { weights, biases, .. } = self.places[layer];
+        (weights + biases) as u32
+    }
+}
+
+/// The layers' places, and the bytes of masters, gradients and copies. Batchnorm's parameters are f32 always, as in cuDNN.
+fn places(layers: &[LayerPlan], element: Element) -> (Vec<Place>, [usize; 3]) {
+    let mut ends = [0; 3];
+    let mut take = |which: usize, bytes: usize| {
+        let start = ends[which];
+        ends[which] = (start + bytes).next_multiple_of(ALIGNMENT);
+        start
+    };
+    let place = layers.iter().map(|layer| {
+        let element = if matches!(layer.kind, Kind::BatchNorm(_)) { Element::F32 } else { element };
+        let count = layer.parameters() as usize;
+        Place {
+            weights: layer.weights as usize,
+            biases: layer.biases as usize,
+            element,
+            master: take(0, count * size_of::<f32>()),
+            gradient: take(1, count * element.bytes()),
+            copy: (element != Element::F32).then(|| take(2, count * element.bytes())),
+        }
+    });
+    (place.collect(), ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::plan::Options;
+
+    /// tiny: conv1 has 3·8·9 = 216 weights and no bias, bn1 8 and 8.
+    #[test]
+    fn half_precision_has_copies_but_for_batchnorm() {
+        let options = Options { batch: 1, image: None, input_gradient: false };
+        let plan = Plan::new(&Model::named("tiny").unwrap(), options).unwrap();
+        let (places, _) = places(&plan.layers, Element::F16);
+        let conv1 = Place { weights: 216, biases: 0, element: Element::F16, master: 0, gradient: 0, copy: Some(0) };
+        // 216 · 4 = 864 bytes end at 1024, 216 · 2 = 432 at 512.
+        let bn1 = Place { weights: 8, biases: 8, element: Element::F32, master: 1024, gradient: 512, copy: None };
+        assert_eq!(places[..2], [conv1, bn1]);
+        let (places, [_, _, copies]) = super::places(&plan.layers, Element::F32);
+        assert!(copies == 0 && places.iter().all(|place| place.copy.is_none()));
+    }
+}

@@ -1,0 +1,55 @@
+//! Running out of memory is a result: the sweep goes on with what fits.
+
+use super::program::{Program, records};
+use super::soft::{self, QUICK};
+
+fn statuses(program: &Program) -> Vec<(String, String)> {
+    let rows = records(&program.run_folder().join("summary.csv"));
+    let steps = rows.iter().filter(|row| row["group"] == "all" && row["phase"] == "all");
+    steps.map(|row| (row["batch"].clone(), row["status"].clone())).collect()
+}
+
+/// tiny holds 1.4 MB per 16 images; 64 MB are far from enough for a batch of 16384.
+#[test]
+fn what_does_not_fit_is_a_row_and_the_rest_goes_on() {
+    let program = Program::new();
+    let output = soft::output(&program, &format!("{QUICK} --batch 2,16384"), &[("SOFTCUDA_MEMORY", "64M")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let statuses = statuses(&program);
+    assert_ne!(statuses[0].1, "out_of_memory");
+    assert_eq!(statuses[1], ("16384".into(), "out_of_memory".into()));
+    let rows = records(&program.run_folder().join("summary.csv"));
+    let row = rows.iter().rfind(|row| row["batch"] == "16384").unwrap();
+    assert!(row["mean_us"].is_empty() && row["planned_bytes"].parse::<u64>().unwrap() > 64_000_000, "{row:?}");
+}
+
+/// Wherever a library runs out: allocating, searching, inside a step. The ceilings measure with less.
+#[test]
+fn it_may_run_out_anywhere() {
+    for fault in [
+        "cuMemAlloc_v2@1=CUDA_ERROR_OUT_OF_MEMORY",
+        "cuMemAlloc_v2@12=CUDA_ERROR_OUT_OF_MEMORY",
+        "cuMemHostAlloc@1=CUDA_ERROR_OUT_OF_MEMORY",
+        "cudnnFindConvolutionForwardAlgorithmEx@2=CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cudnnConvolutionForward@7=CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cublasGemmEx@20=CUBLAS_STATUS_ALLOC_FAILED",
+        "cublasGemmEx@60=CUBLAS_STATUS_ALLOC_FAILED",
+    ] {
+        let program = Program::new();
+        let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &[("SOFTCUDA_FAULTS", fault)]);
+        assert_eq!(output.status.code(), Some(0), "{fault}: {output:?}");
+        let statuses = statuses(&program);
+        assert_eq!(statuses.len(), 2, "{fault}");
+        assert_ne!(statuses[1].1, "out_of_memory", "{fault}: the second batch fits");
+        if !fault.starts_with("cuMemAlloc_v2@1=") {
+            assert_eq!(statuses[0].1, "out_of_memory", "{fault}");
+        }
+    }
+}
+
+#[test]
+fn nothing_that_fits_is_an_error() {
+    let program = Program::new();
+    let output = soft::output(&program, &format!("{QUICK} --batch 16384"), &[("SOFTCUDA_MEMORY", "64M")]);
+    soft::assert_refused(&output, 1, &["no batch could be measured", "--batch"]);
+}

@@ -1,0 +1,64 @@
+//! What cannot be done as asked is one clear line.
+
+use super::program::{Program, stdout};
+use super::soft::{self, QUICK, assert_refused};
+
+#[test]
+fn arithmetic_that_the_device_lacks() {
+    let old = [("SOFTCUDA_CAPABILITY", "7.0")];
+    for (precision, instead) in [("tf32", "f16"), ("bf16", "f16")] {
+        let output = soft::output(&Program::new(), &format!("{QUICK} --batch 1 --precision {precision}"), &old);
+        assert_refused(&output, 2, &["softcuda", precision, "7.0", instead]);
+    }
+    assert!(soft::output(&Program::new(), &format!("{QUICK} --batch 1 --precision f16"), &old).status.success());
+    let output = soft::output(&Program::new(), &format!("{QUICK} --batch 1"), &[("SOFTCUDA_CAPABILITY", "5.2")]);
+    assert_refused(&output, 1, &["5.2", "P100"]);
+}
+
+#[test]
+fn f32_that_would_not_be_f32() {
+    for variable in ["NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION"] {
+        let program = Program::new();
+        let run = |precision: &str| {
+            let arguments = format!("{QUICK} --batch 1 --precision {precision}");
+            soft::command(&program, &arguments, &[]).env(variable, "1").output().unwrap()
+        };
+        assert_refused(&run("f32"), 2, &[variable, "unset"]);
+        assert!(run("tf32").status.success());
+    }
+}
+
+#[test]
+fn devices_that_are_not_there() {
+    let output = soft::output(&Program::new(), "run --model tiny --device cuda:3", &[]);
+    assert_refused(&output, 2, &["cuda:3", "one GPU"]);
+    let output = soft::output(&Program::new(), "run --model tiny --device cuda", &[("SOFTCUDA_NO_DEVICE", "1")]);
+    assert_refused(&output, 1, &["CUDA_ERROR_NO_DEVICE"]);
+}
+
+/// Among softcuda's algorithms for the gradient of weights only one is deterministic, and it wants a workspace.
+#[test]
+fn limits_that_no_algorithm_keeps() {
+    let output = soft::output(&Program::new(), &format!("{QUICK} --deterministic --workspace-limit 0"), &[]);
+    assert_refused(&output, 1, &["backward_weights", "deterministic", "within 0 bytes", "--workspace-limit"]);
+}
+
+#[test]
+fn threads_are_the_cpus() {
+    assert_refused(&soft::output(&Program::new(), &format!("{QUICK} --threads 2"), &[]), 2, &["--threads"]);
+}
+
+/// Without a GPU `auto` is the CPU, and says why; with one it is the GPU.
+#[test]
+fn auto_takes_the_gpu_or_says_why_not() {
+    let arguments = "run --model tiny --device auto --max-time 1ms --min-samples 1 --batch 1";
+    let output = soft::output(&Program::new(), arguments, &[]);
+    assert!(output.status.success() && stdout(&output).starts_with("tiny on softcuda"), "{output:?}");
+    // What would change a GPU's f32 is nothing to the CPU.
+    let program = Program::new();
+    let mut command = soft::command(&program, arguments, &[("SOFTCUDA_NO_DEVICE", "1")]);
+    let output = command.env("NVIDIA_TF32_OVERRIDE", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).contains("nhwc") && soft::own_lines(&output).len() == 1, "{output:?}");
+    assert!(soft::own_lines(&output)[0].contains("CUDA_ERROR_NO_DEVICE"), "{output:?}");
+}

@@ -1,0 +1,36 @@
+//! Running the binary on softcuda, strictly: whatever softcuda finds, and whatever is left at exit, makes the exit code 97.
+
+use std::process::{Command, Output};
+
+use super::program::Program;
+
+/// The binary with these arguments, on softcuda with these knobs.
+pub fn command(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Command {
+    let plain = program.command(arguments);
+    let mut command = softcuda::command(plain.get_program(), knobs).unwrap();
+    command.args(plain.get_args()).current_dir(program.folder.path());
+    if !knobs.iter().any(|(knob, _)| *knob == "SOFTCUDA_STRICT") {
+        command.env("SOFTCUDA_STRICT", "1");
+    }
+    command
+}
+
+pub fn output(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Output {
+    command(program, arguments, knobs).output().unwrap()
+}
+
+/// A short run of the smallest network on one GPU.
+pub const QUICK: &str = "run --model tiny --device cuda --max-time 1ms --min-samples 1";
+
+/// What the program itself said on stderr: softcuda's findings begin with its name.
+pub fn own_lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    text.lines().filter(|line| !line.starts_with("softcuda:")).map(str::to_owned).collect()
+}
+
+/// One line that holds all of these words, and this exit code.
+pub fn assert_refused(output: &Output, code: i32, words: &[&str]) {
+    let (lines, all) = (own_lines(output), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((output.status.code(), lines.len()), (Some(code), 1), "{all}");
+    assert!(words.iter().all(|word| lines[0].contains(word)), "{words:?} not all in: {all}");
+}
