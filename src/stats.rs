@@ -13,7 +13,7 @@
 mod compare;
 mod interval;
 
-pub use compare::{Difference, Estimate, Verdict, holm, verdicts};
+pub use compare::{ALPHA, Difference, Estimate, Verdict, clearest, holm, verdicts};
 pub use interval::{Interval, MEDIAN_LEVEL, MEDIAN_SAMPLES, mean_interval, median_interval};
 
 /// The statistics of one phase's or group's durations, in the unit of the samples.

@@ -1,7 +1,7 @@
 //! How often a comparison of two runs errs, and what it finds, by simulation. Only what stands in the rows goes in: mean,
 //! standard deviation, median, its interval and the number of samples. `--nocapture` prints the tables.
 
-use layertime::stats::{Difference, Estimate, Summary, Verdict, verdicts};
+use layertime::stats::{ALPHA, Difference, Estimate, Summary, Verdict, verdicts};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -56,7 +56,7 @@ fn equal_runs_are_called_different_in_at_most_5_percent_of_comparisons() {
                 let alarm = |verdict: &Verdict| matches!(verdict, Verdict::Faster | Verdict::Slower);
                 let mut comparison = || (0..rows).map(|_| row(draw, samples, 1.0, rng)).collect::<Vec<_>>();
                 let false_alarms =
-                    (0..COMPARISONS).filter(|_| verdicts(&comparison(), NO_MARGIN).iter().any(alarm)).count();
+                    (0..COMPARISONS).filter(|_| verdicts(&comparison(), NO_MARGIN, ALPHA).iter().any(alarm)).count();
                 let percent = percent(false_alarms, COMPARISONS);
                 println!("{name:7} {rows:4} {samples:7}  {percent:5.1} %");
                 assert!(percent <= 5.0, "{name}, {rows} rows, {samples} samples: {percent} %");
@@ -71,7 +71,7 @@ fn found(draw: Draw, rows: usize, samples: usize, ratio: f64, expected: Verdict)
     let rng = &mut StdRng::seed_from_u64(2);
     let hits = (0..COMPARISONS).map(|_| {
         let comparison: Vec<_> = (0..rows).map(|_| row(draw, samples, ratio, rng)).collect();
-        verdicts(&comparison, MARGIN).into_iter().filter(|&verdict| verdict == expected).count()
+        verdicts(&comparison, MARGIN, ALPHA).into_iter().filter(|&verdict| verdict == expected).count()
     });
     percent(hits.sum(), COMPARISONS * rows)
 }

@@ -33,6 +33,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Predict, from datasheets and published measurements, what a GPU that is not here would take.
     Predict(PredictArgs),
+    /// Draw a run's charts as SVG and PNG, or a page with charts and tables.
+    Plot(PlotArgs),
+    /// Set two runs, or several of each, side by side.
+    Compare(CompareArgs),
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -195,6 +199,50 @@ pub struct PredictArgs {
     /// Also save phases.csv, summary.csv and run.json, one folder per GPU, under this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct PlotArgs {
+    /// Folders of runs, or CSV files of phases.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where the charts are put [default: plots in the run's folder; for several runs plots].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Also write report.html: charts, tables, settings and method on one page that loads nothing.
+    #[arg(long)]
+    pub html: bool,
+    /// Batch of the charts by layer [default: the largest that is ok].
+    #[arg(long, value_name = "N", value_parser = values::batch)]
+    pub batch: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct CompareArgs {
+    /// A and B: folders of runs, or CSV files of phases. With --with, all of them are A.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The runs of B, where A or B is several.
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub with: Vec<PathBuf>,
+    /// Batch sizes to compare [default: totals of all, layers at the largest that is ok]; fewer rows, sharper verdicts.
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    pub batch: Vec<usize>,
+    /// The largest difference that is SAME: of a time [default: 2%], or of the step for shares [default: 0.5%].
+    #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
+    pub margin: Option<f64>,
+    /// Leave out phases and layers that take less of the step.
+    #[arg(long, default_value = "0.5%", value_name = "PERCENT", value_parser = values::percent_or_none)]
+    pub min_share: f64,
+    /// You fixed the clocks yourself: judge times.
+    #[arg(long)]
+    pub clocks_fixed: bool,
+    /// Exit with 1 where a row is SLOWER by more than this: slower:5%.
+    #[arg(long, value_name = "slower:PERCENT", value_parser = values::slower)]
+    pub fail_on: Option<f64>,
+    /// Write CSV: to standard output in place of the table, or to a file beside it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub csv: Option<Option<PathBuf>>,
 }
 
 impl DeviceArgs {

@@ -39,7 +39,18 @@ pub fn percent(text: &str) -> Result<f64, String> {
     number
         .filter(|percent| percent.is_finite() && *percent > 0.0 && *percent <= 100.0)
         .map(|percent| percent / 100.0)
-        .ok_or_else(|| "a target is a percentage above 0 and up to 100, such as 1%".into())
+        .ok_or_else(|| "give a percentage above 0 and up to 100, such as 1%".into())
+}
+
+/// A percentage from 0 up, as a fraction.
+pub fn percent_or_none(text: &str) -> Result<f64, String> {
+    if matches!(text, "0%" | "0.0%") { Ok(0.0) } else { percent(text) }
+}
+
+/// `slower:5%`, as a fraction.
+pub fn slower(text: &str) -> Result<f64, String> {
+    let fraction = text.strip_prefix("slower:").and_then(|text| percent_or_none(text).ok());
+    fraction.ok_or_else(|| "give slower: and a percentage, such as slower:5%".into())
 }
 
 /// A number of bytes with a unit, such as `256MiB`.
@@ -123,6 +134,10 @@ mod tests {
         assert_eq!(percent("0.5%"), Ok(0.005));
         for bad in ["1", "0%", "-1%", "NaN%", "101%", "%"] {
             assert!(percent(bad).is_err(), "{bad}");
+        }
+        assert_eq!((percent_or_none("0%"), slower("slower:5%"), slower("slower:0%")), (Ok(0.0), Ok(0.05), Ok(0.0)));
+        for bad in ["5%", "slower", "slower:5", "faster:5%", "slower:-1%"] {
+            assert!(slower(bad).is_err(), "{bad}");
         }
     }
 }

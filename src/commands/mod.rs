@@ -1,7 +1,9 @@
 //! The commands: each puts the library's parts together and prints.
 
+mod compare;
 mod devices;
 mod inspect;
+mod plot;
 mod predict;
 mod run;
 mod settings;
@@ -32,6 +34,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Devices => devices::run(),
         Command::Verify(args) => verify::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Plot(args) => plot::run(args),
+        Command::Compare(args) => compare::run(args),
     }
 }
 

@@ -133,7 +133,7 @@ fn pooling_scatters_its_gradient() {
 #[test]
 fn counted_phases_and_memory() {
     let model = Model::named("alexnet").unwrap();
-    let predict = |batch, precision, phases: &[Phase], input_gradient| {
+    let predict = |batch, precision: Precision, phases: &[Phase], input_gradient| {
         let plan = Plan::new(&model, Options { batch, image: None, input_gradient }).unwrap();
         let plan = plan.stored_in(precision.element_bytes(), precision.needs_loss_scale());
         let gpus = Gpu::built_in();

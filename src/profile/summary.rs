@@ -16,7 +16,7 @@ pub struct Part {
 }
 
 /// What a total is over: `None` stands for all groups or all phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     pub group: Option<Group>,
     pub phase: Option<Phase>,
@@ -47,20 +47,29 @@ pub struct Summary {
 }
 
 impl Scope {
-    const STEP: Scope = Scope { group: None, phase: None };
+    pub const STEP: Scope = Scope { group: None, phase: None };
 
     /// The totals that a plan's operations have: by group, then by phase, each group's own total after its phases. The
     /// whole step comes last.
     pub fn of(plan: &Plan, ops: &[Op]) -> Vec<Scope> {
+        Scope::every().filter(|scope| *scope == Scope::STEP || ops.iter().any(|&op| scope.holds(plan, op))).collect()
+    }
+
+    /// All that there can be, in the same order.
+    pub fn every() -> impl Iterator<Item = Scope> {
         let groups = Group::ALL.map(Some).into_iter().chain([None]);
-        groups
-            .flat_map(|group| Phase::ALL.map(Some).into_iter().chain([None]).map(move |phase| Scope { group, phase }))
-            .filter(|scope| *scope == Scope::STEP || ops.iter().any(|&op| scope.holds(plan, op)))
-            .collect()
+        groups.flat_map(|group| Phase::ALL.map(Some).into_iter().chain([None]).map(move |phase| Scope { group, phase }))
     }
 
     pub fn is_step(self) -> bool {
         self == Scope::STEP
+    }
+
+    /// `conv/forward`, `all/weight_update`, `all/all`.
+    pub fn name(self) -> String {
+        let group = self.group.map_or("all", Group::name);
+        let phase = self.phase.map_or("all", Phase::name);
+        format!("{group}/{phase}")
     }
 
     pub fn holds(self, plan: &Plan, op: Op) -> bool {

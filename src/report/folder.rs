@@ -4,6 +4,7 @@
 //! step's row last; then `run.json`, which is only ever replaced as a whole, names the batch. A batch is whole when all of
 //! them have it. [`Folder::resume`] keeps the whole ones and drops what remains of others.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ use super::{csv as text, verdict};
 use crate::predict::Predicted;
 use crate::profile::summary::Summary;
 use crate::profile::{Measured, Status};
+
+/// Of each part of a folder's name.
+const LONGEST: usize = 40;
 
 const RUN_FILE: &str = "run.json";
 
@@ -107,7 +111,8 @@ impl Folder {
         if self.run.setup.samples {
             files.insert(0, (SampleRow::FILE, text::lines::<SampleRow>(rows::samples(&labels, &image, measured))?));
         }
-        let closure = summary.and_then(|summary| summary.step.closure);
+        let closure = summary.as_ref().and_then(|summary| summary.step.closure);
+        let stddev_us = summary.iter().flat_map(|summary| &summary.totals);
         let point = Point {
             batch: measured.plan.batch,
             image,
@@ -115,6 +120,7 @@ impl Folder {
             phases: phases.len(),
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
+            stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
             notes: measured.seen.notes.clone(),
         };
         self.append_point(&files, phases, totals, point)
@@ -136,6 +142,7 @@ impl Folder {
             phases: phases.len(),
             closure: None,
             closure_ci95: None,
+            stddev_us: BTreeMap::new(),
             notes: if predicted.fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
         };
         self.append_point(&files, phases, totals, point)
@@ -282,7 +289,7 @@ pub fn read_run(folder: &Path) -> anyhow::Result<Run> {
 fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
     fs::create_dir_all(out)?;
     let time = run.started.replace(['-', ':'], "");
-    let parts = [&run.setup.model, &run.setup.device, &run.setup.precision].map(|part| file_name(part));
+    let parts = [&run.setup.model, &run.setup.device, &run.setup.precision].map(|part| file_name(part, LONGEST));
     let name = format!("{time}-{}", parts.join("-"));
     let mut path = out.join(&name);
     for number in 2.. {
@@ -296,11 +303,10 @@ fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
 }
 
 /// The words of a text joined by hyphens, without what file systems, shells or spreadsheets mistake.
-fn file_name(text: &str) -> String {
-    const LONGEST: usize = 40;
+pub(super) fn file_name(text: &str, longest: usize) -> String {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_');
     let name = words.filter(|word| word.contains(|c: char| c.is_ascii_alphanumeric())).collect::<Vec<_>>().join("-");
-    name.chars().take(LONGEST).collect::<String>().trim_end_matches('-').to_owned()
+    name.chars().take(longest).collect::<String>().trim_end_matches('-').to_owned()
 }
 
 #[cfg(test)]

@@ -122,6 +122,9 @@ pub struct Point {
     pub phases: usize,
     pub closure: Option<f64>,
     pub closure_ci95: Option<[f64; 2]>,
+    /// Standard deviations of the totals of summary.csv, by [`Scope::name`](crate::profile::summary::Scope::name).
+    #[serde(default)]
+    pub stddev_us: BTreeMap<String, f64>,
     /// What a reader of this batch's figures should know.
     #[serde(default)]
     pub notes: Vec<String>,

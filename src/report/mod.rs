@@ -3,12 +3,16 @@
 //! One file per report. All of them but [`inspect`] start from [`rows`], so that what is printed is what was saved, in a
 //! resumed run too.
 
+pub mod compare;
 pub mod csv;
 pub mod folder;
 pub mod grid;
 pub mod inspect;
 pub mod json;
+pub mod page;
+pub mod plot;
 pub mod predict;
+pub mod read;
 pub mod rows;
 pub mod table;
 pub mod verdict;

@@ -11,8 +11,8 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use super::interval::student_quantile;
 use super::{Interval, MEDIAN_LEVEL, MEDIAN_SAMPLES};
 
-/// What the verdicts of one comparison may err with, all together.
-const ALPHA: f64 = 0.05;
+/// What the verdicts of one comparison may err with, all together, each way.
+pub const ALPHA: f64 = 0.05;
 
 /// A figure with its standard error, and the degrees of freedom with which that error is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,15 +49,11 @@ impl Estimate {
         Self::checked(share, half / student_quantile(0.975, dof)?, dof)
     }
 
-    /// The same figure of several runs of one side: from two runs on, what differs between them is the error, and it holds
-    /// what differs within them.
-    pub fn over_runs(runs: &[Self]) -> Option<Self> {
-        if let [single] = runs {
-            return Some(*single);
-        }
-        let values: Vec<f64> = runs.iter().map(|run| run.value).collect();
+    /// A figure of several runs of one side: what differs between them is the error, and it holds what differs within them.
+    /// `None` below two runs.
+    pub fn over_runs(values: &[f64]) -> Option<Self> {
         let count = values.len() as f64;
-        Self::checked(super::mean(&values), super::stddev(&values)? / count.sqrt(), count - 1.0)
+        Self::checked(super::mean(values), super::stddev(values)? / count.sqrt(), count - 1.0)
     }
 
     fn checked(value: f64, standard_error: f64, dof: f64) -> Option<Self> {
@@ -119,23 +115,28 @@ pub enum Verdict {
     Unclear,
 }
 
-/// One verdict per row of a comparison, together wrong with at most 5 % each way: on equal runs no row is called faster or
-/// slower, and on runs that differ by the margin no row is called the same, in 95 % of comparisons.
+/// One verdict per row of a family, together wrong with at most `alpha` each way: on equal runs no row is called faster or
+/// slower, and on runs that differ by the margin no row is called the same, with 1 − `alpha`. Families of one comparison
+/// divide [`ALPHA`] among them.
 ///
 /// The margin is in the unit of the differences: for durations the ln of the ratio that still counts as the same.
 /// A row holds the differences of the figures it is judged by (mean and median, or one), of which the clearest decides; an
 /// empty row is `Unclear`. A difference that is sure but within the margin is called the same where that is sure too.
-pub fn verdicts(rows: &[Vec<Difference>], margin: f64) -> Vec<Verdict> {
+pub fn verdicts(rows: &[Vec<Difference>], margin: f64, alpha: f64) -> Vec<Verdict> {
     let corrected = |p: &dyn Fn(&Difference) -> f64| holm(&rows.iter().map(|row| smallest(row, p)).collect::<Vec<_>>());
     let same = corrected(&|difference| difference.p_same(margin));
     let different = corrected(&Difference::p_different);
     let verdicts = rows.iter().zip(same).zip(different);
-    verdicts.map(|((row, same), different)| verdict(row, margin, same <= ALPHA, different <= ALPHA)).collect()
+    verdicts.map(|((row, same), different)| verdict(row, margin, same <= alpha, different <= alpha)).collect()
+}
+
+/// The difference that decides a row.
+pub fn clearest(row: &[Difference]) -> Option<&Difference> {
+    row.iter().min_by(|a, b| a.p_different().total_cmp(&b.p_different()))
 }
 
 fn verdict(row: &[Difference], margin: f64, same: bool, different: bool) -> Verdict {
-    let clearest = row.iter().min_by(|a, b| a.p_different().total_cmp(&b.p_different()));
-    match clearest.map_or(0.0, Difference::value) {
+    match clearest(row).map_or(0.0, Difference::value) {
         value if same && !(different && value.abs() > margin) => Verdict::Same,
         value if different && value > 0.0 => Verdict::Slower,
         _ if different => Verdict::Faster,

@@ -1,8 +1,10 @@
 //! Black-box tests of the binary.
 
 mod bad_input;
+mod compare;
 mod ending;
 mod folder;
+mod plot;
 mod predict;
 mod program;
 mod verify;

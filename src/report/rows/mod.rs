@@ -24,7 +24,7 @@ pub trait Row: Serialize {
 }
 
 /// What all rows of a run have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels {
     pub run_id: String,
     pub model: String,

@@ -1,0 +1,46 @@
+//! `layertime plot`: charts of runs, and a page that holds them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::UsageError;
+use crate::cli::PlotArgs;
+use crate::report::{page, plot, read};
+
+pub fn run(args: PlotArgs) -> Result<ExitCode> {
+    let mut runs = Vec::new();
+    for path in &args.runs {
+        let reading = read::open(path)?;
+        reading.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        runs.extend(reading.runs);
+    }
+    plot::check(&runs, args.batch).map_err(|error| UsageError(error.to_string()))?;
+    let folder = args.out.unwrap_or_else(|| beside(&args.runs));
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}: name another folder with --out", folder.display()))?;
+    let mut files = plot::write(&runs, args.batch, &folder)?;
+    if args.html {
+        let file = folder.join("report.html");
+        std::fs::write(&file, page::html(&runs, args.batch)?)
+            .with_context(|| format!("cannot write {}: name another folder with --out", file.display()))?;
+        files.push(file);
+    }
+    let mut out = std::io::stdout().lock();
+    for file in files {
+        writeln!(out, "{}", file.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `plots` in the folder of a single run, or in the one where the program was started.
+fn beside(runs: &[PathBuf]) -> PathBuf {
+    let folder = match runs {
+        [run] if run.is_dir() => run,
+        [file] => file.parent().unwrap_or(Path::new("")),
+        _ => Path::new(""),
+    };
+    folder.join("plots")
+}

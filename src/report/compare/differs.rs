@@ -1,0 +1,167 @@
+//! What differs between the sides before any figure: device, settings, versions, precision, clocks, rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Key, Of, Side};
+use crate::profile::Status;
+use crate::report::read::Run;
+
+/// Parts of run.json that say how a run was made; what the machine reads out of its own sensors is not among them.
+const COMPARED: [&str; 4] = ["program", "setup", "measuring", "machine"];
+const NOT_COMPARED: [&str; 3] = ["setup.samples", "machine.settings_after", "machine.notes"];
+
+/// Everything to be known before the figures, one statement each.
+pub fn preface(a: &Side, b: &Side, unfixed: &[String]) -> Vec<String> {
+    let mut statements = Vec::new();
+    let differences = differences(a, b);
+    statements.push(match differences.is_empty() {
+        true => "Differs: nothing that the files tell.".into(),
+        false => format!("Differs (A | B): {}.", differences.join("; ")),
+    });
+    statements.extend(unknown(a, b));
+    statements.extend(runs(a, b));
+    if !unfixed.is_empty() {
+        statements.push(format!(
+            "This is no comparison of times: the clocks were not fixed ({}). Verdicts are about shares of the step, which \
+             compare; times are shown and not judged. If you fixed the clocks yourself, say --clocks-fixed.",
+            unfixed.join("; ")
+        ));
+    }
+    statements.extend(states(a, b));
+    statements.extend(only_on_one_side(a, b));
+    statements
+}
+
+/// Why times do not compare, one reason per side.
+pub fn unfixed_clocks(a: &Side, b: &Side) -> Vec<String> {
+    let reason = |(name, side): (&str, &Side)| side.runs.iter().find_map(unfixed).map(|why| format!("{name}: {why}"));
+    [("A", a), ("B", b)].into_iter().filter_map(reason).collect()
+}
+
+fn unfixed(run: &Run) -> Option<&'static str> {
+    match &run.run {
+        _ if run.is_predicted() => None,
+        _ if run.labels.launch == "direct" => Some("layertime never fixes a CPU's"),
+        None => Some("there is no run.json to tell"),
+        Some(json) if json.setup.options.contains_key("lock_clocks") => None,
+        Some(_) => Some("measured without --lock-clocks"),
+    }
+}
+
+fn differences(a: &Side, b: &Side) -> Vec<String> {
+    let (a, b) = (facts(a), facts(b));
+    let value = |values: Option<&BTreeSet<String>>| match values {
+        Some(values) => values.iter().cloned().collect::<Vec<_>>().join(" / "),
+        None => "-".into(),
+    };
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let differing = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
+    let texts = differing.map(|name| (name, value(a.get(name)), value(b.get(name))));
+    let line = |(name, a, b): (&String, String, String)| match a.contains('\n') {
+        true => format!("{name} (another text)"),
+        false => format!("{name} {a} | {b}"),
+    };
+    texts.map(line).collect()
+}
+
+/// Each fact's values over the runs of a side: its labels, and what run.json knows beyond them.
+fn facts(side: &Side) -> BTreeMap<String, BTreeSet<String>> {
+    let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for run in &side.runs {
+        let labels = &run.labels;
+        let mut found = vec![
+            ("model".to_owned(), labels.model.clone()),
+            ("device".into(), labels.device.clone()),
+            ("precision".into(), labels.precision.clone()),
+            ("layout".into(), labels.layout.clone()),
+            ("launch".into(), labels.launch.clone()),
+        ];
+        if let Some(json) = &run.run {
+            let value = serde_json::to_value(json).unwrap_or_default();
+            COMPARED.iter().for_each(|part| leaves(part, &value[part], &mut found));
+        }
+        for (name, value) in found {
+            facts.entry(name).or_default().insert(value);
+        }
+    }
+    facts
+}
+
+/// The values at the ends of a tree, by path without `setup.` and `machine.`.
+fn leaves(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
+    let name = path.trim_start_matches("setup.").trim_start_matches("machine.");
+    match value {
+        _ if NOT_COMPARED.contains(&path) => {}
+        Value::Null => {}
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| leaves(&format!("{path}.{key}"), value, found)),
+        Value::String(text) => found.push((name.into(), text.clone())),
+        other => found.push((name.into(), other.to_string())),
+    }
+}
+
+/// A side of which only the rows are known.
+fn unknown(a: &Side, b: &Side) -> Option<String> {
+    let bare = |side: &Side| side.runs.iter().any(|run| run.run.is_none());
+    let which = match (bare(a), bare(b)) {
+        (true, true) => "A and B have",
+        (true, false) => "A has",
+        (false, true) => "B has",
+        (false, false) => return None,
+    };
+    Some(format!("{which} no run.json: versions, threads and settings are not known."))
+}
+
+fn runs(a: &Side, b: &Side) -> Option<String> {
+    match (a.runs.len(), b.runs.len()) {
+        (1, 1) => Some(
+            "One run each: how much runs differ from one another is not seen. Give several: A1 A2 A3 --with B1 B2 B3."
+                .into(),
+        ),
+        (1, _) | (_, 1) => Some("One side has one run: how much its runs differ from one another is not seen.".into()),
+        _ => None,
+    }
+}
+
+/// Batches that did not end well on a side.
+fn states(a: &Side, b: &Side) -> Vec<String> {
+    let of_side = |(name, side): (&str, &Side)| {
+        let mut found: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+        for point in side.runs.iter().flat_map(|run| &run.points) {
+            match point.status {
+                Status::Ok => {}
+                status => drop(found.entry(status.name()).or_default().insert(point.batch)),
+            }
+        }
+        let list = |batches: BTreeSet<usize>| batches.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        found
+            .into_iter()
+            .map(|(status, batches)| format!("{name} is {status} at batch {}.", list(batches)))
+            .collect::<Vec<_>>()
+    };
+    [("A", a), ("B", b)].into_iter().flat_map(of_side).collect()
+}
+
+/// Layers, phases and batches without a counterpart.
+fn only_on_one_side(a: &Side, b: &Side) -> Vec<String> {
+    let only = |name: &str, side: &Side, other: &Side| {
+        let unmatched: Vec<&Key> = side.keys().iter().filter(|key| !other.has(key)).collect();
+        let (in_shared, alone): (Vec<&Key>, Vec<&Key>) = unmatched.into_iter().partition(|key| other.tried(key));
+        let mut batches: Vec<String> =
+            alone.iter().map(|key| format!("batch {} at {}", key.batch, key.image)).collect();
+        batches.dedup();
+        let mut layers: Vec<String> = Vec::new();
+        for key in in_shared {
+            if let Of::Layer(layer, _, phase) = &key.of {
+                let text = format!("{layer} {}", phase.name());
+                if !layers.contains(&text) {
+                    layers.push(text);
+                }
+            }
+        }
+        batches.extend(layers);
+        (!batches.is_empty()).then(|| format!("Only in {name}: {}.", batches.join(", ")))
+    };
+    only("A", a, b).into_iter().chain(only("B", b, a)).collect()
+}

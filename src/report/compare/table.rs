@@ -1,0 +1,135 @@
+//! A comparison as text, within 100 columns.
+
+use super::{Comparison, Judged, Line, Of};
+use crate::model::kind::Group;
+use crate::plan::Phase;
+use crate::profile::summary::Scope;
+use crate::report::grid::grid;
+use crate::stats::{Difference, Verdict};
+
+/// Preface, tables, and what the verdicts mean.
+pub fn text(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    comparison.preface.iter().for_each(|statement| text += &format!("{}\n", wrapped(statement)));
+    text += "\nThe step and its groups: ms of A and of B, share of the step in %\n";
+    for lines in comparison.wholes.chunk_by(|one, next| one.key.image == next.key.image) {
+        text += &section(&format!("image {}", lines[0].key.image), &["batch", "group"], lines, comparison.judged);
+    }
+    let point = |line: &Line| (line.key.image.clone(), line.key.batch);
+    for lines in comparison.details.chunk_by(|one, next| point(one) == point(next)) {
+        let key = &lines[0].key;
+        text += &section(
+            &format!("Phases and layers at batch {}, image {}", key.batch, key.image),
+            &["layer", "phase"],
+            lines,
+            comparison.judged,
+        );
+    }
+    text + "\n" + &wrapped(&method(comparison)) + "\n"
+}
+
+fn section(title: &str, names: &[&str; 2], lines: &[Line], judged: Judged) -> String {
+    let by_batch = names[0] == "batch";
+    let row = |line: &Line| {
+        let [first, second] = match &line.key.of {
+            Of::Total(scope) if by_batch => {
+                [line.key.batch.to_string(), scope.group.map_or("step", Group::name).into()]
+            }
+            Of::Total(scope) => [format!("all {}", scope.group.map_or("layers", Group::name)), phase(scope.phase)],
+            Of::Layer(layer, _, of) => [layer.to_string(), phase(Some(*of))],
+        };
+        let mut cells = vec![first, second];
+        cells.extend(line.times_us.map(|us| format!("{:.3}", us / 1e3)));
+        cells.push(ratio(line, judged));
+        cells.extend(line.share_pct.map(|share| format!("{share:.1}")));
+        cells.push(points(line, judged));
+        cells.push(line.verdict.map_or("-", |verdict| word(verdict, judged)).into());
+        cells
+    };
+    let header = [names[0], names[1], "A ms", "B ms", "B/A", "A %", "B %", "B - A", "verdict"];
+    format!("\n{title}\n\n{}", grid(&header, 2, lines.iter().map(row)))
+}
+
+fn phase(phase: Option<Phase>) -> String {
+    phase.map_or("all", Phase::name).replace("backward_", "")
+}
+
+/// With its interval where it is judged.
+fn ratio(line: &Line, judged: Judged) -> String {
+    match line.time {
+        Some(time) if judged == Judged::Times => with_interval(time, |ln| format!("{:.3}", ln.exp())),
+        Some(_) | None => format!("{:.3}", line.ratio()),
+    }
+}
+
+fn points(line: &Line, judged: Judged) -> String {
+    match line.share {
+        _ if line.key.of == Of::Total(Scope::STEP) => "-".into(),
+        Some(share) if judged == Judged::Shares => with_interval(share, |points| format!("{points:+.2}")),
+        Some(_) | None => format!("{:+.2}", line.share_pct[1] - line.share_pct[0]),
+    }
+}
+
+fn with_interval(difference: Difference, show: impl Fn(f64) -> String) -> String {
+    let interval =
+        difference.ci95().map_or(String::new(), |ends| format!(" [{}, {}]", show(ends.low), show(ends.high)));
+    show(difference.value()) + &interval
+}
+
+/// How B stands to A. Of a share nobody is faster.
+pub fn word(verdict: Verdict, judged: Judged) -> &'static str {
+    match (verdict, judged) {
+        (Verdict::Same, _) => "SAME",
+        (Verdict::Faster, Judged::Times) => "FASTER",
+        (Verdict::Slower, Judged::Times) => "SLOWER",
+        (Verdict::Faster, Judged::Shares) => "LESS",
+        (Verdict::Slower, Judged::Shares) => "MORE",
+        (Verdict::Unclear, _) => "UNCLEAR",
+    }
+}
+
+fn method(comparison: &Comparison) -> String {
+    let margin = 100.0 * comparison.margin;
+    let (what, words, within) = match comparison.judged {
+        Judged::Times => (
+            "ln of mean and median time, each with half of the error",
+            "FASTER or SLOWER is B, different from A",
+            format!("{margin} %"),
+        ),
+        Judged::Shares => {
+            ("the share of the step", "LESS or MORE is B's share, different from A's", format!("{margin} points"))
+        }
+    };
+    let judged = |lines: &[Line]| lines.iter().filter(|line| line.verdict.is_some()).count();
+    let (wholes, details) = (judged(&comparison.wholes), judged(&comparison.details));
+    let left_out = match comparison.left_out {
+        0 => String::new(),
+        rows => format!(
+            " {rows} rows below {} % of the step are left out: --min-share 0% shows them.",
+            100.0 * comparison.min_share
+        ),
+    };
+    format!(
+        "Times are means or medians, whichever differ more clearly; intervals are 95 %, each by itself. {words} by Welch's t-test (1947) on {what}; SAME is shown to be \
+         within {within} by two one-sided tests (Schuirmann 1987); UNCLEAR is neither. Corrected for {wholes} rows of \
+         the step and its groups and {details} of phases and layers (Holm 1979), with half of the error each: in 95 % of \
+         comparisons no verdict of a difference is false, and in 95 % none of SAME.{left_out}"
+    )
+}
+
+/// Lines of at most 100 characters.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("begins with one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}

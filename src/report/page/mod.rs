@@ -1,0 +1,108 @@
+//! One page with charts, tables, settings and method. It holds everything itself and loads nothing, which its own security
+//! policy enforces; it needs no script.
+
+mod tables;
+
+use anyhow::Result;
+
+use super::plot::{self, Chart, Layout, Scene, escaped};
+use super::read::Run;
+use super::verdict;
+
+const STYLE: &str = include_str!("style.css");
+const METHOD: &str = include_str!("method.html");
+
+/// The whole page.
+pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
+    let title = title(runs);
+    let mut body = format!("<h1>{}</h1>\n", escaped(&title));
+    for (index, run) in runs.iter().enumerate() {
+        body += &verdicts(run, runs.len() > 1, index);
+    }
+    body += &section("times", "Step time and throughput", &figure(&|layout| plot::times(runs, layout))?);
+    for (index, run) in runs.iter().enumerate() {
+        let name = if runs.len() > 1 { format!(": {}", run.labels.run_id) } else { String::new() };
+        body += &section(&format!("charts-{index}"), &format!("Charts{name}"), &charts(run, batch)?);
+        body += &section(&format!("tables-{index}"), &format!("Tables{name}"), &tables::measured(run, batch));
+        body += &section(&format!("settings-{index}"), &format!("Settings{name}"), &tables::settings(run));
+    }
+    body += &section("method", "Method", METHOD);
+    Ok(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <a class=\"skip\" href=\"#main\">To the content</a>\n{}<main id=\"main\">\n{body}</main>\n\
+         <footer><p>Made by layertime {}.</p></footer>\n</body>\n</html>\n",
+        escaped(&title),
+        contents(runs),
+        env!("CARGO_PKG_VERSION"),
+    ))
+}
+
+fn title(runs: &[Run]) -> String {
+    match runs {
+        [run] => {
+            let labels = &run.labels;
+            format!("layertime: {} on {}, {}, {}", labels.model, labels.device, labels.precision, labels.layout)
+        }
+        several => format!("layertime: {} runs", several.len()),
+    }
+}
+
+fn contents(runs: &[Run]) -> String {
+    let mut items = vec![("times".to_owned(), "Step time".to_owned())];
+    for index in 0..runs.len() {
+        let of_run = if runs.len() > 1 { format!(" of run {}", index + 1) } else { String::new() };
+        for (id, word) in [("charts", "Charts"), ("tables", "Tables"), ("settings", "Settings")] {
+            items.push((format!("{id}-{index}"), format!("{word}{of_run}")));
+        }
+    }
+    items.push(("method".into(), "Method".into()));
+    let items: String = items.iter().map(|(id, word)| format!("<li><a href=\"#{id}\">{word}</a></li>\n")).collect();
+    format!("<nav aria-label=\"Contents\"><ul>\n{items}</ul></nav>\n")
+}
+
+fn section(id: &str, title: &str, content: &str) -> String {
+    format!("<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{}</h2>\n{content}</section>\n", escaped(title))
+}
+
+fn verdicts(run: &Run, several: bool, index: usize) -> String {
+    let name = if several { format!("Run {}, {}: ", index + 1, run.labels.run_id) } else { String::new() };
+    let mut text: String = verdict::sentences(&run.summaries())
+        .iter()
+        .map(|sentence| format!("<p class=\"verdict\">{}{}</p>\n", escaped(&name), escaped(sentence)))
+        .collect();
+    for note in run.run.iter().flat_map(|json| &json.machine.notes) {
+        text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(note));
+    }
+    text
+}
+
+fn charts(run: &Run, batch: Option<usize>) -> Result<String> {
+    let mut text = String::new();
+    for image in run.images() {
+        if run.images().len() > 1 {
+            text += &format!("<h3>Image {}</h3>\n", escaped(&image));
+        }
+        for chart in Chart::ALL {
+            text += &figure(&|layout| chart.scene(run, &image, batch, layout))?;
+        }
+    }
+    Ok(text)
+}
+
+/// A chart for wide and one for narrow screens, of which one is shown; the words below are for everyone.
+fn figure(scene: &dyn Fn(Layout) -> Option<Scene>) -> Result<String> {
+    let (Some(wide), Some(narrow)) = (scene(Layout::WIDE), scene(Layout::NARROW)) else { return Ok(String::new()) };
+    Ok(format!(
+        "<figure>\n{}{}<figcaption><details><summary>{} in words</summary>{}</details></figcaption>\n</figure>\n",
+        plot::inline_svg(&wide, "wide")?,
+        plot::inline_svg(&narrow, "narrow")?,
+        escaped(&wide.title),
+        escaped(&wide.description),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

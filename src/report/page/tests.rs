@@ -1,0 +1,58 @@
+use super::*;
+use crate::report::folder::Folder;
+use crate::report::{fixture, json, read};
+
+fn page() -> String {
+    let out = tempfile::tempdir().unwrap();
+    let mut run = fixture::run(false);
+    run.setup.device = "<script src=\"http://example.org/x.js\"></script>".into();
+    run.setup.model = "a & b".into();
+    let mut folder = Folder::create(out.path(), run).unwrap();
+    for batch in [1, 2, 4] {
+        folder.append(&fixture::measured(batch)).unwrap();
+    }
+    folder.append(&fixture::out_of_memory(64)).unwrap();
+    folder.finish(json::State::Complete).unwrap();
+    html(&read::open(folder.path()).unwrap().runs, None).unwrap()
+}
+
+/// Everything that makes a browser fetch: attributes and CSS that name a resource, elements that are one.
+#[test]
+fn loads_nothing() {
+    let page = page();
+    for bad in [
+        "src=", "url(", "@import", "<link", "<script", "<img", "<iframe", "<object", "<embed", "<base", "xlink",
+        "srcset=",
+    ] {
+        // What came from the run's own text is escaped, quotes and all.
+        let text = page.replace("src=&quot;", "");
+        assert!(!text.contains(bad), "{bad}");
+    }
+    let links: Vec<&str> = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(links.len() > 5 && links.iter().all(|link| link.starts_with('#')), "{links:?}");
+    for link in links {
+        assert!(page.contains(&format!("id=\"{}\"", &link[1..])), "{link} leads nowhere");
+    }
+    assert!(page.contains("default-src 'none'") && !page.contains("w3.org"));
+}
+
+#[test]
+fn can_be_read_without_seeing() {
+    let page = page();
+    assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\">") && page.contains("name=\"viewport\""));
+    assert!(page.contains("<title>layertime: a &amp; b on &lt;script"), "names are escaped");
+    assert_eq!(page.matches("<h1>").count(), 1);
+    let charts = page.matches("<svg ").count();
+    // Four charts, each for wide and narrow screens.
+    assert_eq!(
+        (charts, page.matches("role=\"img\"").count(), page.matches("aria-label=\"Share of").count()),
+        (8, 8, 2)
+    );
+    assert_eq!(page.matches("<table>").count(), page.matches("tabindex=\"0\"").count());
+    assert!(page.contains("conv 50.0 %") && page.contains("out_of_memory"));
+    for open in ["section", "figure", "table", "tr", "svg", "details", "div"] {
+        let (opened, closed) = (page.matches(&format!("<{open}")).count(), page.matches(&format!("</{open}>")).count());
+        let shadowed = if open == "tr" { 0 } else { page.matches(&format!("<{open}-")).count() };
+        assert_eq!(opened - shadowed, closed, "{open}");
+    }
+}

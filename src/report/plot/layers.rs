@@ -1,0 +1,102 @@
+//! Time by layer and phase at one batch: a bar for each layer, stacked by phase.
+
+use super::axes::{Axis, Frame};
+use super::scene::{Across, Layout, Scene};
+use super::style::{self, BLACK, text_width};
+use super::{legend, subtitle};
+use crate::plan::Phase;
+use crate::report::read::{LayerPart, Point, Run};
+
+pub fn scene(run: &Run, point: &Point, layout: Layout) -> Scene {
+    let title = format!("Time by layer and phase at batch {}", point.batch);
+    let (mut scene, top) = Scene::begin(layout, &title, &subtitle(run, &point.image));
+    let layers: Vec<&[LayerPart]> = point.parts.chunk_by(|one, next| one.index == next.index).collect();
+    let phases = Phase::ALL.into_iter().filter(|phase| point.parts.iter().any(|part| part.phase == *phase));
+    let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
+    let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
+    let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
+        let (color, hatch) = style::of_phase(entries[index].0);
+        scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, hatch);
+    });
+    let most = layers.iter().map(|layer| total_us(layer)).fold(0.0, f64::max);
+    let unit = unit(most);
+    let size = 0.85 * layout.font;
+    let row = (1.35 * size).round();
+    let bottom = top + 6.0 + row * layers.len() as f64;
+    let labels: Vec<String> = layers.iter().map(|layer| label(layer, unit)).collect();
+    let widest = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text_width(text, size)).fold(0.0, f64::max);
+    let left = 16.0 + widest(&mut layers.iter().map(|layer| &*layer[0].layer));
+    let right = layout.width - widest(&mut labels.iter().map(String::as_str)) - 14.0;
+    let title = format!("mean time ({}); at the end of each bar its time and its share of the step", unit.0);
+    let title = if layout.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
+    let frame = Frame {
+        x: Axis::from_zero(most / unit.1, [left, right], 80.0, &title),
+        y: Axis::from_zero(1.0, [bottom, top], f64::MAX, ""),
+    };
+    scene.height = bottom + Frame::room_below(layout.line());
+    frame.draw_grid(&mut scene);
+    for (index, (layer, label)) in layers.iter().zip(&labels).enumerate() {
+        let y = top + 6.0 + row * (index as f64 + 0.5);
+        let mut x = left;
+        for part in *layer {
+            let end = x + frame.x.at(part.figures.mean_us / unit.1) - left;
+            let (color, hatch) = style::of_phase(part.phase);
+            scene.rectangle([x, y - 0.4 * row], [end, y + 0.4 * row], color, hatch);
+            x = end;
+        }
+        scene.text([left - 6.0, y], &*layer[0].layer, size, Across::Right);
+        scene.text([x + 5.0, y], label, size, Across::Left);
+    }
+    draw_bottom(&mut scene, &frame, bottom);
+    scene.description = describe(&layers, unit);
+    scene
+}
+
+/// The x axis alone: the layers' names are the other.
+fn draw_bottom(scene: &mut Scene, frame: &Frame, bottom: f64) {
+    let mut other = frame.clone();
+    other.y = Axis::from_zero(1.0, [bottom, bottom], 1.0, "");
+    let before = scene.items.len();
+    other.draw(scene);
+    // Not the tick of the axis that has no length.
+    let left = frame.x.at(0.0);
+    let kept = scene.items.split_off(before).into_iter().filter(|item| match item {
+        super::scene::Item::Text(text) => text.across == Across::Center,
+        super::scene::Item::Line { points, .. } => points.iter().all(|point| point[0] >= left),
+        super::scene::Item::Area { .. } | super::scene::Item::Mark { .. } => true,
+    });
+    let kept: Vec<_> = kept.collect();
+    scene.items.extend(kept);
+    scene.line(vec![[left, bottom], [left, frame.y.at(1.0)]], BLACK, 1.5);
+}
+
+fn total_us(layer: &[LayerPart]) -> f64 {
+    layer.iter().map(|part| part.figures.mean_us).sum()
+}
+
+/// A unit in which the largest is not too long to read, and its length in µs.
+fn unit(most_us: f64) -> (&'static str, f64) {
+    match most_us {
+        ..1e3 => ("µs", 1.0),
+        1e3..1e6 => ("ms", 1e3),
+        _ => ("s", 1e6),
+    }
+}
+
+fn label(layer: &[LayerPart], unit: (&str, f64)) -> String {
+    let share: f64 = layer.iter().map(|part| part.figures.share_pct).sum();
+    format!("{:.2} ({share:.1} %)", total_us(layer) / unit.1)
+}
+
+fn describe(layers: &[&[LayerPart]], unit: (&str, f64)) -> String {
+    let mut longest: Vec<&&[LayerPart]> = layers.iter().collect();
+    longest.sort_by(|a, b| total_us(b).total_cmp(&total_us(a)));
+    let of_layer = |layer: &&&[LayerPart]| {
+        let phases = layer
+            .iter()
+            .map(|part| format!("{} {:.2}", part.phase.name().replace('_', " "), part.figures.mean_us / unit.1));
+        format!("{} {} {}: {}", layer[0].layer, label(layer, unit), unit.0, phases.collect::<Vec<_>>().join(", "))
+    };
+    let longest: Vec<String> = longest.iter().take(5).map(of_layer).collect();
+    format!("Horizontal bars for {} layers, stacked by phase. The longest: {}.", layers.len(), longest.join("; "))
+}

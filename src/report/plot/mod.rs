@@ -1,0 +1,179 @@
+//! Charts of runs, as SVG and PNG.
+//!
+//! Each run and image size has its own `shares`, `layers` and `roofline`; `times` holds all runs. One file per chart, each a
+//! function from a run to a [`Scene`].
+
+mod axes;
+mod layers;
+mod paint;
+mod roofline;
+mod scene;
+mod shares;
+mod style;
+mod times;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::read::{Point, Run};
+use crate::profile::Status;
+pub use paint::{escaped, inline_svg, png, svg};
+use scene::{Across, At};
+pub use scene::{Layout, Scene};
+
+/// More cannot be told apart in one chart.
+pub const MOST_RUNS: usize = 6;
+
+/// The charts of one image size of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chart {
+    Shares,
+    Layers,
+    Roofline,
+}
+
+impl Chart {
+    pub const ALL: [Chart; 3] = [Chart::Shares, Chart::Layers, Chart::Roofline];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Chart::Shares => "shares",
+            Chart::Layers => "layers",
+            Chart::Roofline => "roofline",
+        }
+    }
+
+    /// `None` where there is nothing to draw.
+    pub fn scene(self, run: &Run, image: &str, batch: Option<usize>, layout: Layout) -> Option<Scene> {
+        match self {
+            Chart::Shares => shares::scene(run, image, layout),
+            Chart::Layers => Some(layers::scene(run, at(run, image, batch)?, layout)),
+            Chart::Roofline => roofline::scene(run, at(run, image, batch)?, layout),
+        }
+    }
+}
+
+/// All runs' step times and throughput; `None` where nothing was measured.
+pub fn times(runs: &[Run], layout: Layout) -> Option<Scene> {
+    times::scene(runs, layout)
+}
+
+/// Refuses what cannot be drawn.
+pub fn check(runs: &[Run], batch: Option<usize>) -> Result<()> {
+    if runs.len() > MOST_RUNS {
+        bail!("{} runs are too many for one chart: give up to {MOST_RUNS}", runs.len());
+    }
+    let Some(batch) = batch else { return Ok(()) };
+    if !runs.iter().flat_map(|run| &run.points).any(|point| point.batch == batch && point.is_measured()) {
+        let mut batches: Vec<usize> = runs
+            .iter()
+            .flat_map(|run| &run.points)
+            .filter(|point| point.is_measured())
+            .map(|point| point.batch)
+            .collect();
+        batches.sort_unstable();
+        batches.dedup();
+        let batches: Vec<String> = batches.iter().map(usize::to_string).collect();
+        bail!("batch {batch} was not measured: give one of {}", batches.join(", "));
+    }
+    Ok(())
+}
+
+/// Writes every chart as SVG and PNG into a folder; answers the files.
+pub fn write(runs: &[Run], batch: Option<usize>, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut save = |name: &str, scene: Option<Scene>| -> Result<()> {
+        let Some(scene) = scene else { return Ok(()) };
+        let paths = ["svg", "png"].map(|end| folder.join(format!("{name}.{end}")));
+        let written = std::fs::write(&paths[0], svg(&scene)?).map_err(Into::into).and_then(|()| png(&scene, &paths[1]));
+        written
+            .with_context(|| format!("cannot write {name} in {}: name another folder with --out", folder.display()))?;
+        files.extend(paths);
+        Ok(())
+    };
+    for run in runs {
+        for image in run.images() {
+            for chart in Chart::ALL {
+                let mut name = chart.name().to_owned();
+                name += &if run.images().len() > 1 { format!("-{image}") } else { String::new() };
+                name = if runs.len() > 1 { format!("{}-{name}", run.labels.run_id) } else { name };
+                save(&super::folder::file_name(&name, 120), chart.scene(run, &image, batch, Layout::WIDE))?;
+            }
+        }
+    }
+    save("times", times(runs, Layout::WIDE))?;
+    Ok(files)
+}
+
+/// The point whose layers are drawn.
+fn at<'a>(run: &'a Run, image: &str, batch: Option<usize>) -> Option<&'a Point> {
+    match batch {
+        Some(batch) => run.measured(image).into_iter().find(|point| point.batch == batch),
+        None => run.largest(image),
+    }
+}
+
+/// Who and where.
+fn subtitle(run: &Run, image: &str) -> String {
+    let labels = &run.labels;
+    format!("{} on {}, {}, {}, image {image}", labels.model, labels.device, labels.precision, labels.layout)
+}
+
+/// Batches that were not measured well, in words.
+fn unlike_ok(run: &Run, image: &str) -> Vec<String> {
+    let statuses = [Status::OutOfMemory, Status::Throttled, Status::Noisy];
+    let of_status = |status: Status| {
+        let points = run.points.iter().filter(|point| &*point.image == image && point.status == status);
+        let batches: Vec<String> = points.map(|point| point.batch.to_string()).collect();
+        (!batches.is_empty()).then(|| format!("{} at batch {}", status.name().replace('_', " "), batches.join(", ")))
+    };
+    let found: Vec<String> = statuses.into_iter().filter_map(of_status).collect();
+    if found.is_empty() { Vec::new() } else { vec![found.join("; ")] }
+}
+
+/// What tells runs from one another; the run's name where nothing else does.
+fn names_of(runs: &[Run]) -> Vec<String> {
+    let fields = |run: &Run| {
+        let labels = run.labels.clone();
+        [labels.model, labels.device, labels.precision, labels.layout, labels.launch]
+    };
+    let all: Vec<[String; 5]> = runs.iter().map(fields).collect();
+    let differing: Vec<usize> = (0..5).filter(|&field| all.iter().any(|one| one[field] != all[0][field])).collect();
+    let names: Vec<String> = match differing.is_empty() {
+        true => all.iter().map(|fields| format!("{} on {}, {}", fields[0], fields[1], fields[2])).collect(),
+        false => {
+            all.iter().map(|one| differing.iter().map(|&field| &*one[field]).collect::<Vec<_>>().join(", ")).collect()
+        }
+    };
+    let twice = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    names
+        .iter()
+        .zip(runs)
+        .map(|(name, run)| if twice(name) { run.labels.run_id.clone() } else { name.clone() })
+        .collect()
+}
+
+/// Entries side by side, in as many lines as they need; answers where they end.
+fn legend(scene: &mut Scene, top: f64, names: &[&str], draw: &mut dyn FnMut(&mut Scene, At, usize)) -> f64 {
+    const SAMPLE: f64 = 34.0;
+    let (size, line) = (0.9 * scene.layout.font, scene.layout.line());
+    let (mut x, mut y) = (8.0, top);
+    for (index, name) in names.iter().enumerate() {
+        let lines = scene::broken(name, size, scene.layout.width - SAMPLE - 16.0);
+        let width = SAMPLE + style::text_width(&lines[0], size) + 18.0;
+        if x > 8.0 && (x + width > scene.layout.width || lines.len() > 1) {
+            (x, y) = (8.0, y + line);
+        }
+        draw(scene, [x, y], index);
+        for (below, text) in lines.iter().enumerate() {
+            y += if below > 0 { line } else { 0.0 };
+            scene.text([x + SAMPLE, y], text, size, Across::Left);
+        }
+        x += if lines.len() > 1 { scene.layout.width } else { width };
+    }
+    if names.is_empty() { y } else { y + line }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The roofline of Williams, Waterman and Patterson (2009): each phase's rate over its operations per byte, below the
+//! ceilings that were measured in the same run.
+
+use super::axes::{Axis, Frame, number, room_left};
+use super::scene::{Across, Layout, Scene, Text, broken, overlap};
+use super::style::{self, BLACK, MARKERS, PALE};
+use super::{legend, subtitle};
+use crate::device::Ceilings;
+use crate::model::kind::Group;
+use crate::plan::Phase;
+use crate::report::read::{LayerPart, Point, Run};
+
+/// How many of the longest phases are named, where there is room.
+const NAMED: usize = 12;
+
+struct Dot<'a> {
+    part: &'a LayerPart,
+    intensity: f64,
+    gflops_per_s: f64,
+}
+
+/// `None` where no phase has both operations and bytes.
+pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
+    let dots = dots(point);
+    let ceilings = run.run.as_ref().map(|json| json.ceilings);
+    let title = format!("Roofline at batch {}", point.batch);
+    let (mut scene, top) = Scene::begin(layout, &title, &subtitle(run, &point.image));
+    let top = legends(&mut scene, top, &dots, ceilings) + 6.0;
+    let height = if layout.is_narrow() { 260.0 } else { 420.0 };
+    let range = |value: &dyn Fn(&Dot) -> f64| {
+        dots.iter().map(value).fold(None, |range: Option<(f64, f64)>, value| {
+            let (least, most) = range.unwrap_or((value, value));
+            Some((least.min(value), most.max(value)))
+        })
+    };
+    let ((left, right), (low, high)) = (range(&|dot| dot.intensity)?, range(&|dot| dot.gflops_per_s)?);
+    let peak = ceilings.map(|ceilings| ceilings.gemm_flops_per_s / 1e9);
+    let high = high.max(peak.unwrap_or(high));
+    let pixels = [room_left(layout.font), layout.width - 14.0];
+    let frame = Frame {
+        x: Axis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(10.0),
+        y: Axis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)"),
+    };
+    scene.height = top + height + Frame::room_below(layout.line());
+    frame.draw_grid(&mut scene);
+    if let Some(ceilings) = ceilings {
+        roof(&mut scene, &frame, ceilings);
+    }
+    for dot in dots.iter().rev() {
+        let color = style::mark_of_group(dot.part.group);
+        scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(layout), color);
+    }
+    let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))).collect();
+    name(&mut scene, &frame, &dots, taken);
+    frame.draw(&mut scene);
+    scene.description = describe(&dots, ceilings);
+    Some(scene)
+}
+
+/// By share, the longest first.
+fn dots(point: &Point) -> Vec<Dot<'_>> {
+    let countable = point.parts.iter().filter(|part| part.flops > 0 && part.bytes > 0);
+    let mut dots: Vec<Dot> = countable
+        .map(|part| Dot {
+            part,
+            intensity: part.flops as f64 / part.bytes as f64,
+            gflops_per_s: part.flops as f64 / part.figures.median_us.unwrap_or(part.figures.mean_us) / 1e3,
+        })
+        .collect();
+    dots.sort_by(|a, b| b.part.figures.share_pct.total_cmp(&a.part.figures.share_pct));
+    dots
+}
+
+impl Dot<'_> {
+    fn at(&self, frame: &Frame) -> [f64; 2] {
+        frame.at(self.intensity, self.gflops_per_s)
+    }
+
+    /// Its area grows with the share of the step.
+    fn radius(&self, layout: Layout) -> f64 {
+        let scale = if layout.is_narrow() { 0.7 } else { 1.0 };
+        scale * (3.5 + 2.5 * self.part.figures.share_pct.sqrt()).min(12.0)
+    }
+
+    fn name(&self) -> String {
+        let phase = match self.part.phase {
+            Phase::Forward => "forward",
+            Phase::BackwardData => "data",
+            Phase::BackwardWeights => "weights",
+            Phase::LossScale => "loss scale",
+            Phase::WeightUpdate => "update",
+        };
+        format!("{} {phase}", self.part.layer)
+    }
+}
+
+fn marker(phase: Phase) -> style::Marker {
+    match phase {
+        Phase::Forward => MARKERS[0],
+        Phase::BackwardData => MARKERS[1],
+        Phase::BackwardWeights => MARKERS[2],
+        Phase::WeightUpdate => MARKERS[3],
+        Phase::LossScale => MARKERS[4],
+    }
+}
+
+fn around([x, y]: [f64; 2], radius: f64) -> [f64; 4] {
+    [x - radius, y - radius, x + radius, y + radius]
+}
+
+/// What color and marker mean; the size says itself.
+fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>) -> f64 {
+    let groups: Vec<Group> =
+        Group::ALL.into_iter().filter(|&group| dots.iter().any(|dot| dot.part.group == group)).collect();
+    let phases: Vec<Phase> =
+        Phase::ALL.into_iter().filter(|&phase| dots.iter().any(|dot| dot.part.phase == phase)).collect();
+    let words: Vec<String> = phases.iter().map(|phase| phase.name().replace('_', " ")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let top = legend(scene, top, &words, &mut |scene, [x, y], index| {
+        scene.mark([x + 9.0, y], marker(phases[index]), 6.0, BLACK);
+    });
+    let names: Vec<&str> = groups.iter().map(|group| group.name()).collect();
+    let top = legend(scene, top, &names, &mut |scene, [x, y], index| {
+        let color = style::mark_of_group(groups[index]);
+        scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
+    });
+    let lines = ceilings.map_or("no lines: without a run.json the ceilings are not known".into(), |ceilings| {
+        let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
+        format!("lines: measured ceilings, copy {bandwidth:.1} GB/s and GEMM {} GFLOP/s", number(peak.round()))
+    });
+    let Layout { width, font } = scene.layout;
+    let notes = broken(&format!("{lines}; larger marks take more of the step"), 0.9 * font, width - 16.0);
+    for (index, note) in notes.iter().enumerate() {
+        scene.text([8.0, top + index as f64 * scene.layout.line()], note, 0.9 * font, Across::Left);
+    }
+    top + notes.len() as f64 * scene.layout.line()
+}
+
+/// The measured ceilings.
+fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) {
+    let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
+    let ([left, right], [low, _]) = (frame.x.values(), frame.y.values());
+    let ridge = peak / bandwidth;
+    let start = left.max(low / bandwidth);
+    if start < ridge {
+        let end = right.min(ridge);
+        scene.line(vec![frame.at(start, start * bandwidth), frame.at(end, end * bandwidth)], BLACK, 2.0);
+    }
+    if ridge < right {
+        let from = ridge.max(left);
+        scene.line(vec![frame.at(from, peak), frame.at(right, peak)], BLACK, 2.0);
+    }
+}
+
+/// Names the longest phases, each where it covers nothing.
+fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>) {
+    let size = 0.8 * scene.layout.font;
+    let wanted = if scene.layout.is_narrow() { NAMED / 2 } else { NAMED };
+    let ([x_low, x_high], [y_low, y_high]) = (frame.x.values(), frame.y.values());
+    let inside = |bounds: [f64; 4]| {
+        let ([left, bottom], [right, top]) = (frame.at(x_low, y_low), frame.at(x_high, y_high));
+        bounds[0] > left && bounds[2] < right && bounds[1] > top && bounds[3] < bottom
+    };
+    for dot in dots.iter().take(wanted) {
+        let ([x, y], beside) = (dot.at(frame), dot.radius(scene.layout) + 3.0);
+        let places = [
+            ([x - beside, y], Across::Right),
+            ([x + beside, y], Across::Left),
+            ([x, y - beside - size / 2.0], Across::Center),
+            ([x, y + beside + size / 2.0], Across::Center),
+            ([x - 2.5 * beside, y + 2.0 * beside], Across::Right),
+            ([x + 2.0 * beside, y + 2.5 * beside], Across::Left),
+            ([x - 3.0 * beside, y + 5.0 * beside], Across::Right),
+        ];
+        let labels = places.map(|(at, across)| Text { at, text: dot.name(), size, across, turned: false });
+        let free = |label: &&Text| {
+            let bounds = label.bounds();
+            inside(bounds) && !taken.iter().any(|&other| overlap(bounds, other))
+        };
+        if let Some(label) = labels.iter().find(free) {
+            let [left, top, right, bottom] = label.bounds();
+            let apart = (label.at[1] - y).abs() > beside + size;
+            if apart {
+                let end = if label.across == Across::Right { right } else { left };
+                scene.line(vec![[x, y], [end, (top + bottom) / 2.0]], PALE, 1.0);
+            }
+            taken.push(label.bounds());
+            scene.text(label.at, label.text.clone(), size, label.across);
+        }
+    }
+}
+
+fn describe(dots: &[Dot], ceilings: Option<Ceilings>) -> String {
+    let roof = ceilings.map_or("No ceilings were measured.".into(), |ceilings| {
+        let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
+        format!("Measured ceilings: {peak:.0} GFLOP/s and {bandwidth:.1} GB/s.")
+    });
+    let of_dot = |dot: &Dot| format!("{} {:.1} FLOP/byte, {:.1} GFLOP/s", dot.name(), dot.intensity, dot.gflops_per_s);
+    let longest: Vec<String> = dots.iter().take(5).map(of_dot).collect();
+    format!("Scatter of {} phases, both axes logarithmic. {roof} The longest: {}.", dots.len(), longest.join("; "))
+}

@@ -1,0 +1,184 @@
+//! What a chart is made of, in pixels from the top left, before it is known whether it becomes SVG or PNG.
+//!
+//! A chart is a function from rows to a [`Scene`]; nothing here knows rows.
+
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::style::{self, Hatch, Marker, Rgb};
+
+pub type At = [f64; 2];
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    Area { points: Vec<At>, fill: Rgb, hatch: Hatch },
+    Line { points: Vec<At>, color: Rgb, width: f64, dash: Option<[f64; 2]> },
+    Mark { at: At, marker: Marker, radius: f64, color: Rgb },
+    Text(Text),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    pub at: At,
+    pub text: String,
+    pub size: f64,
+    pub across: Across,
+    /// Reads from bottom to top.
+    pub turned: bool,
+}
+
+/// Which point of the text, half way up, stands at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Across {
+    Left,
+    Center,
+    Right,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layout {
+    pub width: f64,
+    pub font: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub layout: Layout,
+    pub height: f64,
+    /// What is to be seen, in one line.
+    pub title: String,
+    /// The same in words, for those who do not see it.
+    pub description: String,
+    pub items: Vec<Item>,
+}
+
+impl Layout {
+    pub const WIDE: Layout = Layout { width: 900.0, font: 15.0 };
+    /// A phone held upright.
+    pub const NARROW: Layout = Layout { width: 340.0, font: 12.0 };
+
+    pub fn is_narrow(self) -> bool {
+        self.width < 600.0
+    }
+
+    /// From one line of text to the next.
+    pub fn line(self) -> f64 {
+        (1.4 * self.font).round()
+    }
+}
+
+impl Scene {
+    /// Begins with its title and a line of who and where, broken where they are too long; answers where they end.
+    pub fn begin(layout: Layout, title: &str, subtitle: &str) -> (Scene, f64) {
+        let mut scene =
+            Scene { layout, height: 0.0, title: title.into(), description: String::new(), items: Vec::new() };
+        let mut y = layout.line();
+        for (text, size) in [(title, 1.15 * layout.font), (subtitle, layout.font)] {
+            for line in broken(text, size, layout.width - 16.0) {
+                scene.text([8.0, y], line, size, Across::Left);
+                y += layout.line();
+            }
+        }
+        (scene, y)
+    }
+
+    pub fn area(&mut self, points: Vec<At>, fill: Rgb, hatch: Hatch) {
+        self.items.push(Item::Area { points, fill, hatch });
+    }
+
+    pub fn rectangle(&mut self, [left, top]: At, [right, bottom]: At, fill: Rgb, hatch: Hatch) {
+        self.area(vec![[left, top], [right, top], [right, bottom], [left, bottom]], fill, hatch);
+    }
+
+    pub fn line(&mut self, points: Vec<At>, color: Rgb, width: f64) {
+        self.items.push(Item::Line { points, color, width, dash: None });
+    }
+
+    pub fn dashed(&mut self, points: Vec<At>, color: Rgb, width: f64, dash: Option<[f64; 2]>) {
+        self.items.push(Item::Line { points, color, width, dash });
+    }
+
+    pub fn mark(&mut self, at: At, marker: Marker, radius: f64, color: Rgb) {
+        self.items.push(Item::Mark { at, marker, radius, color });
+    }
+
+    pub fn text(&mut self, at: At, text: impl Into<String>, size: f64, across: Across) {
+        self.items.push(Item::Text(Text { at, text: text.into(), size, across, turned: false }));
+    }
+
+    pub fn turned_text(&mut self, at: At, text: impl Into<String>, size: f64) {
+        self.items.push(Item::Text(Text { at, text: text.into(), size, across: Across::Center, turned: true }));
+    }
+
+    /// A vertical interval with its ends.
+    pub fn whisker(&mut self, x: f64, low: f64, high: f64, color: Rgb) {
+        self.line(vec![[x, low], [x, high]], color, 1.5);
+        for y in [low, high] {
+            self.line(vec![[x - 4.0, y], [x + 4.0, y]], color, 1.5);
+        }
+    }
+
+    pub fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Text(text) => Some(text),
+            Item::Area { .. } | Item::Line { .. } | Item::Mark { .. } => None,
+        })
+    }
+}
+
+impl Text {
+    /// Left, top, right, bottom.
+    pub fn bounds(&self) -> [f64; 4] {
+        let (width, height) = (style::text_width(&self.text, self.size), self.size);
+        let before = match self.across {
+            Across::Left => 0.0,
+            Across::Center => width / 2.0,
+            Across::Right => width,
+        };
+        let [x, y] = self.at;
+        match self.turned {
+            false => [x - before, y - height / 2.0, x - before + width, y + height / 2.0],
+            true => [x - height / 2.0, y - width / 2.0, x + height / 2.0, y + width / 2.0],
+        }
+    }
+
+    pub fn overlaps(&self, other: &Text) -> bool {
+        overlap(self.bounds(), other.bounds())
+    }
+}
+
+pub fn overlap(one: [f64; 4], other: [f64; 4]) -> bool {
+    one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
+}
+
+impl Across {
+    pub fn anchor(self) -> (HPos, VPos) {
+        let across = match self {
+            Across::Left => HPos::Left,
+            Across::Center => HPos::Center,
+            Across::Right => HPos::Right,
+        };
+        (across, VPos::Center)
+    }
+}
+
+/// A text in lines that fit, broken at blanks, and inside a word where that alone is too long.
+pub fn broken(text: &str, size: f64, width: f64) -> Vec<String> {
+    let fits = |text: &str| style::text_width(text, size) <= width;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if fits(&format!("{line} {word}")) => *line += &format!(" {word}"),
+            _ => lines.push(String::new()),
+        }
+        if lines.last().is_some_and(String::is_empty) {
+            for letter in word.chars() {
+                match lines.last_mut() {
+                    Some(line) if line.is_empty() || fits(&format!("{line}{letter}")) => line.push(letter),
+                    _ => lines.push(letter.into()),
+                }
+            }
+        }
+    }
+    lines
+}

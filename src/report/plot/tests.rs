@@ -1,0 +1,171 @@
+use super::scene::Item;
+use super::*;
+use crate::model::Model;
+use crate::plan::{Options, Phase, Plan};
+use crate::profile::Status;
+use crate::profile::summary::Scope;
+use crate::report::read::{Figures, LayerPart, Total};
+use crate::report::rows::{Labels, StepColumns};
+use crate::stats::Interval;
+
+/// A built-in network whose phases take as long as their operations do, and at least a little.
+fn run(model: &str, batches: &[usize]) -> Run {
+    let model = Model::named(model).unwrap();
+    let point = |&batch: &usize| {
+        let plan = Plan::new(&model, Options { batch, image: None, input_gradient: false }).unwrap();
+        let phases =
+            plan.layers.iter().enumerate().flat_map(|(index, layer)| layer.phases().map(move |phase| (index, phase)));
+        let us = |index: usize, phase: Phase| {
+            let cost = plan.layers[index].cost(phase);
+            20.0 + cost.flops as f64 / 1e5 + cost.bytes as f64 / 1e4
+        };
+        let phases: Vec<(usize, Phase)> = phases.collect();
+        let step: f64 = phases.iter().map(|&(index, phase)| us(index, phase)).sum();
+        let figures = |us: f64| Figures {
+            samples: 10,
+            mean_us: us,
+            stddev_us: Some(0.02 * us),
+            median_us: Some(us),
+            median_ci95: Some(Interval { low: 0.9 * us, high: 1.1 * us }),
+            share_pct: 100.0 * us / step,
+            share_ci95: Some(Interval { low: 98.0 * us / step, high: 102.0 * us / step }),
+        };
+        let parts: Vec<LayerPart> = phases
+            .iter()
+            .map(|&(index, phase)| {
+                let layer = &plan.layers[index];
+                let cost = layer.cost(phase);
+                LayerPart {
+                    index: index as u32,
+                    layer: (&*layer.name).into(),
+                    kind: layer.kind.name().into(),
+                    group: layer.group(),
+                    phase,
+                    flops: cost.flops,
+                    bytes: cost.bytes,
+                    figures: figures(us(index, phase)),
+                }
+            })
+            .collect();
+        let totals = Scope::every().filter(|scope| scope.phase.is_none()).map(|scope| {
+            let of_scope = parts.iter().filter(|part| scope.group.is_none_or(|group| group == part.group));
+            Total { scope, figures: figures(of_scope.map(|part| part.figures.mean_us).sum()) }
+        });
+        let totals = totals.collect();
+        Point { batch, image: "224x224".into(), status: Status::Ok, parts, totals, step: StepColumns::default() }
+    };
+    let labels = Labels {
+        run_id: model.name.clone(),
+        model: model.name.clone(),
+        device: "A graphics processor with a long name 80GB".into(),
+        precision: "f32".into(),
+        layout: "nchw".into(),
+        launch: "queued".into(),
+    };
+    Run { path: "run".into(), labels, run: None, points: batches.iter().map(point).collect() }
+}
+
+fn scenes(runs: &[Run], layout: Layout) -> Vec<Scene> {
+    let charts = runs.iter().flat_map(|run| Chart::ALL.map(|chart| chart.scene(run, "224x224", None, layout).unwrap()));
+    charts.chain(times(runs, layout)).collect()
+}
+
+/// Every network, at every width, from one batch to many: labels are inside and do not touch one another.
+#[test]
+fn no_labels_overlap() {
+    for model in ["tiny", "alexnet", "alexnet-2012", "vgg16", "vgg19"] {
+        for batches in [&[1][..], &[1, 2], &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512], &[1, 3, 5, 6, 7, 100, 101, 102]] {
+            let runs =
+                if model == "tiny" { vec![run(model, &[1]), run(model, batches)] } else { vec![run(model, batches)] };
+            for scene in [Layout::WIDE, Layout::NARROW].iter().flat_map(|&layout| scenes(&runs, layout)) {
+                let texts: Vec<_> = scene.texts().collect();
+                for (index, text) in texts.iter().enumerate() {
+                    let [left, top, right, bottom] = text.bounds();
+                    let inside = left >= 0.0 && top >= 0.0 && right <= scene.layout.width && bottom <= scene.height;
+                    assert!(
+                        inside,
+                        "{}: {} is outside of {:?}: {:?}",
+                        scene.title,
+                        text.text,
+                        scene.layout,
+                        text.bounds()
+                    );
+                    for other in &texts[..index] {
+                        assert!(
+                            !text.overlaps(other),
+                            "{model} {batches:?} {}: {} on {}",
+                            scene.title,
+                            text.text,
+                            other.text
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn axes_say_their_unit() {
+    for scene in scenes(&[run("alexnet", &[1, 8])], Layout::WIDE) {
+        let units = ["(%)", "(images per step", "(ms", "(s", "(µs", "images/s", "(FLOP/byte", "(GFLOP/s"];
+        let titled = scene.texts().filter(|text| units.iter().any(|unit| text.text.contains(unit))).count();
+        let wanted = if scene.title.starts_with("Time by layer") { 1 } else { 2 };
+        assert!(titled >= wanted, "{}", scene.title);
+    }
+}
+
+/// AlexNet's fc layers, costed by bytes, lead at batch 1, its convolutions at 512.
+#[test]
+fn the_crossover_is_marked() {
+    let scene = Chart::Shares.scene(&run("alexnet", &[1, 8, 64, 512]), "224x224", None, Layout::WIDE).unwrap();
+    assert_eq!(scene.texts().filter(|text| text.text.starts_with("conv = fc at batch ≈ ")).count(), 1);
+    let one_sided = Chart::Shares.scene(&run("alexnet", &[256, 512]), "224x224", None, Layout::WIDE).unwrap();
+    assert_eq!(one_sided.texts().filter(|text| text.text.starts_with("conv = fc")).count(), 0);
+}
+
+/// The bars of a layer are as long as its phases: hand arithmetic on one bar's pixels.
+#[test]
+fn bars_are_to_scale() {
+    let run = run("tiny", &[4]);
+    let scene = Chart::Layers.scene(&run, "224x224", None, Layout::WIDE).unwrap();
+    let point = &run.points[0];
+    let bars: Vec<f64> = scene
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Area { points, .. } => Some(points[1][0] - points[0][0]),
+            Item::Line { .. } | Item::Mark { .. } | Item::Text(_) => None,
+        })
+        .skip(4)
+        .collect();
+    assert_eq!(bars.len(), point.parts.len());
+    let per_us = bars[0] / point.parts[0].figures.mean_us;
+    for (bar, part) in bars.iter().zip(&point.parts) {
+        assert!((bar - per_us * part.figures.mean_us).abs() < 1e-6);
+    }
+}
+
+/// Neighbours in a stack are told apart by lightness alone (CIE L* from the sRGB primaries, IEC 61966-2-1) and by pattern.
+#[test]
+fn black_and_white_is_enough() {
+    let lightness = |style::Rgb(red, green, blue): style::Rgb| {
+        let linear = [red, green, blue].map(|value| (f64::from(value) / 255.0).powf(2.2));
+        116.0 * (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]).cbrt() - 16.0
+    };
+    let phases = Phase::ALL.map(style::of_phase);
+    let groups = crate::model::kind::Group::ALL.map(style::of_group);
+    for stack in [&phases[..], &groups[..]] {
+        for pair in stack.windows(2) {
+            assert!(lightness(pair[1].0) - lightness(pair[0].0) > 8.0 && pair[0].1 != pair[1].1, "{pair:?}");
+        }
+    }
+}
+
+#[test]
+fn too_many_runs_and_unknown_batches() {
+    let one = run("tiny", &[1, 4]);
+    assert!(check(&vec![one.clone(); MOST_RUNS], Some(4)).is_ok());
+    assert!(check(&vec![one.clone(); MOST_RUNS + 1], None).unwrap_err().to_string().contains("up to 6"));
+    assert_eq!(check(&[one], Some(3)).unwrap_err().to_string(), "batch 3 was not measured: give one of 1, 4");
+}

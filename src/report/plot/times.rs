@@ -1,0 +1,123 @@
+//! Step time and images per second over batch size, with intervals, all runs in one chart.
+
+use super::axes::{Axis, Frame, room_left};
+use super::scene::{Layout, Scene};
+use super::style::Series;
+use super::{legend, names_of};
+use crate::profile::summary::Scope;
+use crate::report::read::{Point, Run};
+
+/// A value with the ends of its interval, at a batch.
+type Figure = (f64, f64, Option<[f64; 2]>);
+
+/// Which figures of a line a panel shows.
+type Figures = fn(&Line) -> &[Figure];
+
+struct Line {
+    name: String,
+    times: Vec<Figure>,
+    rates: Vec<Figure>,
+}
+
+/// `None` where nothing was measured.
+pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
+    let lines = lines(runs);
+    let title = "Step time and throughput by batch size";
+    let (mut scene, mut top) = Scene::begin(layout, title, "with 95 % intervals");
+    let names: Vec<&str> = lines.iter().map(|line| &*line.name).collect();
+    top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
+        let series = Series::of(index);
+        scene.dashed(vec![[x, y], [x + 26.0, y]], series.color, 2.0, series.dash);
+        scene.mark([x + 13.0, y], series.marker, 5.0, series.color);
+    });
+    let mut batches: Vec<usize> = lines.iter().flat_map(|line| line.times.iter().map(|time| time.0 as usize)).collect();
+    batches.sort_unstable();
+    batches.dedup();
+    let (&_, left) = (batches.first()?, room_left(layout.font));
+    let height = if layout.is_narrow() { 200.0 } else { 360.0 };
+    let (below, right) = (Frame::room_below(layout.line()), 12.0);
+    let half = (layout.width - 2.0 * (left + right)) / 2.0;
+    let places = match layout.is_narrow() {
+        true => [[left, layout.width - right, top + 8.0], [left, layout.width - right, top + 8.0 + height + below]],
+        false => [[left, left + half, top + 8.0], [2.0 * left + half + right, layout.width - right, top + 8.0]],
+    };
+    let panels: [(&str, Figures); 2] = [
+        ("step time (ms, log scale)", |line| &line.times),
+        ("images/s (batch over step time, log scale)", |line| &line.rates),
+    ];
+    for ((title, figures), [left, right, top]) in panels.into_iter().zip(places) {
+        let all = lines
+            .iter()
+            .flat_map(figures)
+            .flat_map(|(_, value, ends)| [*value].into_iter().chain(ends.iter().flatten().copied()));
+        let (least, most) = all.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
+        let frame = Frame {
+            x: Axis::batches(&batches, [left, right]).padded(12.0),
+            y: Axis::log(least, most, [top + height, top], title),
+        };
+        frame.draw_grid(&mut scene);
+        for (index, line) in lines.iter().enumerate() {
+            draw(&mut scene, &frame, figures(line), Series::of(index));
+        }
+        frame.draw(&mut scene);
+        scene.height = top + height + below;
+    }
+    scene.description = describe(&lines);
+    Some(scene)
+}
+
+/// One per run and image size.
+fn lines(runs: &[Run]) -> Vec<Line> {
+    let names = names_of(runs);
+    let of_run = |(run, name): (&Run, &String)| {
+        let images = run.images();
+        let name = |image: &str| if images.len() > 1 { format!("{name}, {image}") } else { name.clone() };
+        let line = |image: &str| {
+            let points = run.measured(image);
+            Line {
+                name: name(image),
+                times: points.iter().filter_map(|point| time(point)).collect(),
+                rates: points.iter().filter_map(|point| rate(point)).collect(),
+            }
+        };
+        images.iter().map(|image| line(image)).filter(|line| !line.times.is_empty()).collect::<Vec<_>>()
+    };
+    runs.iter().zip(&names).flat_map(of_run).collect()
+}
+
+/// The median where there is one, for it is what the interval is of.
+fn time(point: &Point) -> Option<Figure> {
+    let step = point.total(Scope::STEP)?;
+    let ends = step.median_ci95.map(|ends| [ends.low / 1e3, ends.high / 1e3]);
+    Some((point.batch as f64, step.median_us.unwrap_or(step.mean_us) / 1e3, ends))
+}
+
+fn rate(point: &Point) -> Option<Figure> {
+    let (batch, ms, ends) = time(point)?;
+    let rate = |ms: f64| 1e3 * batch / ms;
+    Some((batch, rate(ms), ends.map(|[low, high]| [rate(high), rate(low)])))
+}
+
+fn draw(scene: &mut Scene, frame: &Frame, figures: &[Figure], series: Series) {
+    let points: Vec<_> = figures.iter().map(|&(batch, value, _)| frame.at(batch, value)).collect();
+    scene.dashed(points.clone(), series.color, 2.0, series.dash);
+    for (&(_, _, ends), at) in figures.iter().zip(points) {
+        if let Some([low, high]) = ends {
+            scene.whisker(at[0], frame.y.at(low), frame.y.at(high), series.color);
+        }
+        scene.mark(at, series.marker, 5.0, series.color);
+    }
+}
+
+fn describe(lines: &[Line]) -> String {
+    let of_line = |line: &Line| {
+        let at =
+            |(time, rate): (&Figure, &Figure)| format!("batch {}: {:.2} ms, {:.1} images/s", time.0, time.1, rate.1);
+        let points: Vec<String> = line.times.iter().zip(&line.rates).map(at).collect();
+        format!("{}: {}", line.name, points.join("; "))
+    };
+    format!(
+        "Lines over batch size, all axes logarithmic. {}.",
+        lines.iter().map(of_line).collect::<Vec<_>>().join(". ")
+    )
+}

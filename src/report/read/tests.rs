@@ -1,0 +1,166 @@
+use std::fs;
+
+use super::*;
+use crate::profile::Measured;
+use crate::profile::summary::Summary;
+use crate::report::{csv as text, fixture, rows};
+
+/// The lines of a batch's phases, without a header.
+fn lines(labels: &Labels, measured: &Measured) -> String {
+    let ceilings = fixture::run(false).ceilings;
+    let rows = rows::phases(labels, &ceilings, measured, Summary::of(measured).as_ref());
+    String::from_utf8(text::lines::<PhaseRow>(rows).unwrap()).unwrap()
+}
+
+fn labels(run_id: &str, precision: &str) -> Labels {
+    Labels { run_id: run_id.into(), precision: precision.into(), ..fixture::run(false).labels() }
+}
+
+fn header() -> String {
+    text::header::<PhaseRow>()
+}
+
+fn read(contents: &str) -> Result<Reading> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), contents).unwrap();
+    open(file.path())
+}
+
+#[track_caller]
+fn refused(contents: &str, words: &[&str]) {
+    let error = format!("{:#}", read(contents).unwrap_err());
+    assert!(words.iter().all(|word| error.contains(word)) && !error.contains('\n'), "{error}");
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let out = tempfile::tempdir().unwrap();
+    let mut folder = crate::report::folder::Folder::create(out.path(), fixture::run(false)).unwrap();
+    for batch in [2, 1] {
+        folder.append(&fixture::measured(batch)).unwrap();
+    }
+    folder.append(&fixture::out_of_memory(64)).unwrap();
+    folder.finish(json::State::Complete).unwrap();
+    let path = folder.path().to_owned();
+    (out, path)
+}
+
+/// The fixture's step takes 50 µs, conv 24 and 26 of them; its first phase is conv1's forward.
+#[test]
+fn a_folder_comes_back() {
+    let (_out, path) = folder();
+    let reading = open(&path).unwrap();
+    let run = &reading.runs[0];
+    assert_eq!((reading.notes.len(), reading.runs.len()), (0, 1));
+    assert_eq!(run.points.iter().map(|point| point.batch).collect::<Vec<_>>(), [1, 2, 64]);
+    assert_eq!(run.measured("4x4").len(), 2);
+    assert_eq!(run.largest("4x4").unwrap().batch, 2);
+    let point = &run.points[0];
+    let first = &point.parts[0];
+    assert_eq!((&*first.layer, first.phase, first.figures.mean_us), ("conv1", Phase::Forward, 11.0));
+    let conv = point.total(Scope { group: Some(Group::Conv), phase: None }).unwrap();
+    assert_eq!((conv.mean_us, conv.share_pct, conv.stddev_us), (25.0, 50.0, Some(2f64.sqrt())));
+    assert!(conv.share_ci95.is_some() && point.step.closure == Some(1.125));
+    assert_eq!(run.points[2].status, Status::OutOfMemory);
+    assert!(run.run.is_some());
+    assert_eq!(run.summaries().len(), 2 * point.totals.len() + 1);
+}
+
+#[test]
+fn a_bare_file_adds_up_its_totals() {
+    let reading = read(&(header() + &lines(&labels("r", "f32"), &fixture::measured(1)))).unwrap();
+    let point = &reading.runs[0].points[0];
+    let total = |group, phase| point.total(Scope { group, phase }).unwrap();
+    assert_eq!(total(None, None).mean_us, 50.0);
+    assert_eq!(total(Some(Group::Fc), Some(Phase::Forward)).mean_us, 3.0);
+    assert_eq!((point.share(Group::Conv), total(Some(Group::Conv), None).share_ci95), (50.0, None));
+    assert!(reading.runs[0].run.is_none());
+}
+
+#[test]
+fn several_runs_in_one_file() {
+    let one = lines(&labels("one", "f32"), &fixture::measured(1));
+    let two = lines(&labels("two", "f32"), &fixture::measured(1));
+    for contents in [header() + &one + &two, header() + &one + &header() + &two, header() + &two + &one] {
+        let mut names: Vec<String> = read(&contents).unwrap().runs.into_iter().map(|run| run.labels.run_id).collect();
+        names.sort();
+        assert_eq!(names, ["one", "two"]);
+    }
+    let mixed = header() + &one + &lines(&labels("one", "f16"), &fixture::measured(1));
+    assert_eq!(read(&mixed).unwrap().runs.len(), 2, "another precision is another run");
+    refused(&(header() + &one + &one), &["conv1", "batch 1", "twice", "run one"]);
+}
+
+#[test]
+fn columns_are_found_by_name() {
+    let one = lines(&labels("one", "f32"), &fixture::measured(1));
+    let flipped: String = (header() + &one)
+        .lines()
+        // The device's name has a comma.
+        .map(|line| line.replace("\"A processor, with a comma\"", "cpu").split(',').rev().collect::<Vec<_>>().join(","))
+        .map(|line| format!("mine,{line}\n"))
+        .collect();
+    let reading = read(&flipped).unwrap();
+    assert_eq!(reading.runs[0].points[0].total(Scope::STEP).unwrap().mean_us, 50.0);
+}
+
+#[test]
+fn torn_rows_are_left_out_and_said() {
+    let (one, two) =
+        (lines(&labels("r", "f32"), &fixture::measured(1)), lines(&labels("r", "f32"), &fixture::measured(2)));
+    let whole = header() + &one + &two;
+    let end = header().len() + one.len();
+    for length in end + 1..whole.len() {
+        let reading = read(&whole[..length]).unwrap();
+        assert_eq!(reading.runs[0].points.len(), 1, "cut at {length}");
+        let notes = reading.notes.join("\n");
+        assert!(notes.contains("torn") || whole.as_bytes()[length - 1] == b'\n', "{notes}");
+        let has_whole_row = length > end + two.find('\n').unwrap() + 1;
+        assert!(notes.contains("batch 2") || !has_whole_row, "{notes}");
+    }
+    refused(&whole[..header().len() + 200], &["no batch that was measured whole", "torn row on line 2"]);
+}
+
+#[test]
+fn files_that_are_no_runs() {
+    refused("", &["is empty", "phases.csv"]);
+    refused(&header(), &["a header and no rows"]);
+    refused("layer,time\nconv1,3\n", &["lacks run_id, model, device, precision and 35 more"]);
+    refused(&header().replace("share_pct,", "").replace(",flops", ""), &["lacks share_pct, flops"]);
+    refused(&text::header::<SummaryRow>(), &["this is a summary.csv"]);
+    let row = lines(&labels("r", "f32"), &fixture::measured(1));
+    refused(
+        &(header() + &row.replacen("forward", "sideways", 1)),
+        &[":2: unknown variant `sideways`, expected one of `forward`"],
+    );
+    refused(&(header() + &row.replacen(",1,4x4,", ",-1,4x4,", 1)), &[":2: `-1` is no batch"]);
+    for bad in ["NaN", "inf", "-11.0", "0.0", "1e999"] {
+        refused(
+            &(header() + &row.replacen("11.0,,,11.0", &format!("11.0,,,{bad}"), 1)),
+            &[":2", "not a number above 0"],
+        );
+    }
+    let full = lines(&labels("r", "f32"), &fixture::out_of_memory(8));
+    refused(&(header() + &full), &["all are out_of_memory"]);
+    let binary = tempfile::NamedTempFile::new().unwrap();
+    fs::write(binary.path(), [0xff, 0xfe, 0, b'\n', 0xff]).unwrap();
+    assert!(!format!("{:#}", open(binary.path()).unwrap_err()).contains('\n'));
+}
+
+#[test]
+fn folders_that_are_no_runs() {
+    let empty = tempfile::tempdir().unwrap();
+    let error = open(empty.path()).unwrap_err().to_string();
+    assert!(error.contains("no run's folder") && error.contains("phases.csv"), "{error}");
+    assert!(format!("{:#}", open(Path::new("/nonexistent")).unwrap_err()).contains("/nonexistent"));
+    let (_out, path) = folder();
+    let json = fs::read_to_string(path.join("run.json")).unwrap();
+    fs::write(path.join("run.json"), json.replace("\"schema_version\": 1", "\"schema_version\": 7")).unwrap();
+    let error = open(&path).unwrap_err().to_string();
+    assert!(error.contains("schema 7") && error.contains("reads schema 1"), "{error}");
+    fs::write(path.join("run.json"), "{").unwrap();
+    assert!(open(&path).unwrap_err().to_string().contains("is damaged"));
+    fs::write(path.join("run.json"), json.replace("complete", "running")).unwrap();
+    assert!(open(&path).unwrap().notes[0].contains("state is running"));
+    fs::remove_file(path.join("run.json")).unwrap();
+    assert!(open(&path).unwrap().runs[0].run.is_none());
+}
