@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The names under which programs look for the libraries.
 const NAMES: [&str; 10] = [
@@ -35,22 +36,30 @@ pub fn command(program: impl AsRef<OsStr>, knobs: &[(&str, &str)]) -> io::Result
     Ok(command)
 }
 
-/// The folder with a link to the library for each name. Links that are right already are left alone, so that processes
-/// may do this at the same time.
+/// The folder with a link to the library for each name.
 pub fn folder() -> io::Result<PathBuf> {
     let library = library()?;
     let folder = library.with_file_name("softcuda-libraries");
-    std::fs::create_dir_all(&folder)?;
+    link(&folder, &library)?;
+    Ok(folder)
+}
+
+/// Links that are right already are left alone, and others replaced in one go, so that processes and threads may do this at
+/// the same time.
+fn link(folder: &Path, library: &Path) -> io::Result<()> {
+    static LINKS: AtomicUsize = AtomicUsize::new(0);
+    std::fs::create_dir_all(folder)?;
     for name in NAMES {
         let link = folder.join(name);
         if std::fs::read_link(&link).is_ok_and(|target| target == library) {
             continue;
         }
-        let temporary = folder.join(format!("{name}.{}", std::process::id()));
-        symlink(&library, &temporary)?;
+        let number = LINKS.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!("{name}.{}.{number}", std::process::id()));
+        symlink(library, &temporary)?;
         std::fs::rename(&temporary, &link)?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// libsoftcuda.so in the build's deps folder, where every build leaves the newest: beside a test, below a program.
@@ -70,4 +79,22 @@ fn in_front(folder: &Path, variable: &str) -> OsString {
         list.push(rest);
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_may_lay_out_the_folder_together() {
+        let folder = std::env::temp_dir().join(format!("softcuda-links-{}", std::process::id()));
+        for library in ["/one", "/another"].map(Path::new) {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| link(&folder, library))).collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+            });
+            assert!(NAMES.iter().all(|name| std::fs::read_link(folder.join(name)).unwrap() == library));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
