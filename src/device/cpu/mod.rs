@@ -167,10 +167,11 @@ impl Device for Cpu {
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {
-        let measure = || Ceilings {
-            gemm_flops_per_s: ceiling::gemm_flops_per_s(),
-            copy_bytes_per_s: ceiling::copy_bytes_per_s(),
-        };
-        Ok(self.pool.install(measure))
+        self.pool.install(|| {
+            Ok(Ceilings {
+                gemm_flops_per_s: ceiling::gemm_flops_per_s(),
+                copy_bytes_per_s: ceiling::copy_bytes_per_s()?,
+            })
+        })
     }
 }
