@@ -39,7 +39,7 @@ pub fn copy_bytes_per_s() -> Result<f64, DeviceError> {
 #[cfg(target_arch = "x86_64")]
 fn copy_past_caches(from: &[f32], to: &mut [f32]) {
     use std::arch::x86_64::{_mm_load_ps, _mm_stream_ps};
-    assert!(from.len() == to.len() && from.len() % LINE == 0);
+    assert!(from.len() == to.len() && from.len().is_multiple_of(LINE));
     assert!(from.as_ptr().align_offset(16) == 0 && to.as_ptr().align_offset(16) == 0);
     for at in (0..from.len()).step_by(4) {
         // SAFETY: four aligned numbers inside both slices; every x86-64 CPU has SSE.
