@@ -10,6 +10,15 @@ use crate::model::Kind;
 /// Size of an element of masters and momentum, and of everything under f32.
 pub const F32_BYTES: u64 = 4;
 
+/// What a phase's time is spent on: the longer of computing and moving, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    Compute,
+    Memory,
+    Latency,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiply-adds of convolutions and fully connected layers.

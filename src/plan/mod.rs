@@ -10,7 +10,7 @@ mod pool;
 mod shape;
 
 pub use conv::ConvGeometry;
-pub use cost::{Cost, F32_BYTES};
+pub use cost::{Bound, Cost, F32_BYTES};
 pub use pool::{PoolGeometry, Window};
 pub use shape::Shape;
 
@@ -92,6 +92,11 @@ pub struct Options {
     pub image: Option<[usize; 2]>,
     /// Compute the gradient of the image too.
     pub input_gradient: bool,
+}
+
+/// Height and width as they are written everywhere: 224x224.
+pub fn image_name([height, width]: [usize; 2]) -> String {
+    format!("{height}x{width}")
 }
 
 impl Plan {

@@ -14,8 +14,7 @@ pub use gpu::{Gpu, GpuError};
 
 use crate::device::Ceilings;
 use crate::device::options::{Precision, Search};
-use crate::plan::{Cost, F32_BYTES, LayerPlan, Phase, Plan};
-use crate::report::rows::Bound;
+use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan};
 use crate::step::{Op, Step};
 
 /// What a prediction is for, beside the plan.

@@ -9,7 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::measure::Watch;
 use super::stopping::StoppingRule;
-use crate::report::rows::image_name;
+use crate::plan::image_name;
 
 /// The bar's own resolution.
 const LENGTH: u64 = 1000;

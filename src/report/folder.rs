@@ -15,6 +15,7 @@ use csv::StringRecord;
 use super::json::{self, Point, Resumed, Run, State};
 use super::rows::{self, PhaseRow, Row, SampleRow, SummaryRow};
 use super::{csv as text, verdict};
+use crate::plan::image_name;
 use crate::predict::Predicted;
 use crate::profile::summary::Summary;
 use crate::profile::{Measured, Status};
@@ -93,7 +94,7 @@ impl Folder {
 
     /// Whether this batch and image size (height, width) need not be measured again.
     pub fn has(&self, batch: usize, image: [usize; 2]) -> bool {
-        let image = rows::image_name(image);
+        let image = image_name(image);
         self.run.points.iter().any(|point| point.batch == batch && point.image == image)
     }
 
@@ -101,7 +102,7 @@ impl Folder {
     pub fn append(&mut self, measured: &Measured) -> anyhow::Result<()> {
         let summary = Summary::of(measured);
         let labels = self.run.labels();
-        let image = rows::image_name(measured.plan.image());
+        let image = image_name(measured.plan.image());
         let phases = rows::phases(&labels, &self.run.ceilings, measured, summary.as_ref());
         let totals = rows::summary(&labels, measured, summary.as_ref());
         let mut files = vec![
@@ -137,7 +138,7 @@ impl Folder {
         ];
         let point = Point {
             batch: predicted.plan.batch,
-            image: rows::image_name(predicted.plan.image()),
+            image: image_name(predicted.plan.image()),
             status: Status::Predicted,
             phases: phases.len(),
             closure: None,

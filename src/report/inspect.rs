@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
+use super::csv;
 use super::grid::{grid, grouped, size};
 use super::rows::Row;
-use super::{csv, rows};
 use crate::model::Kind;
 use crate::model::kind::Group;
-use crate::plan::{LayerPlan, Phase, Plan};
+use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::Step;
 
 const F32_BYTES: u64 = 4;
@@ -90,7 +90,7 @@ pub fn table(step: &Step) -> String {
         activation_bytes: sum(|row| row.activation_bytes),
         weight_bytes: sum(|row| row.weight_bytes),
     };
-    let image = rows::image_name(plan.image());
+    let image = image_name(plan.image());
     let mut text = format!(
         "{}, batch {}, image {image}: multiply-adds (MACs) and activations of the whole batch\n\n",
         plan.model.name, plan.batch

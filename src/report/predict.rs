@@ -100,9 +100,10 @@ fn memory(step: &SummaryRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Bound;
     use crate::predict::{Predicted, PredictedPhase};
     use crate::report::fixture;
-    use crate::report::rows::{Bound, predicted_phases, predicted_summary};
+    use crate::report::rows::{predicted_phases, predicted_summary};
 
     /// The fixture's first step (conv1 24 µs, fc2 19, others 7), with conv1 `scale` times as long.
     fn rows(batch: usize, scale: f64, fits: bool) -> (Vec<PhaseRow>, Vec<SummaryRow>) {

@@ -32,7 +32,6 @@ mod memory;
 mod modules;
 pub mod nvml;
 mod parameters;
-mod planar;
 mod pool;
 mod queue;
 mod relu;

@@ -10,7 +10,7 @@ use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use crate::model::kind::Group;
-use crate::plan::Phase;
+use crate::plan::{Bound, Phase, image_name};
 use crate::profile::Status;
 use crate::profile::summary::Scope;
 
@@ -63,14 +63,6 @@ pub struct RoofColumns {
     pub gbytes_per_s: Option<f64>,
     pub bound: Option<Bound>,
     pub roof_pct: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bound {
-    Compute,
-    Memory,
-    Latency,
 }
 
 /// One phase of one layer at one batch and image size.
@@ -186,11 +178,6 @@ impl SummaryRow {
     pub fn is_step(&self) -> bool {
         Scope { group: self.group, phase: self.phase }.is_step()
     }
-}
-
-/// Height and width as the `image` column has them.
-pub fn image_name([height, width]: [usize; 2]) -> String {
-    format!("{height}x{width}")
 }
 
 /// A word, or `all` for `None`.

@@ -1,12 +1,12 @@
 //! Convolving in NCHW for an NHWC session: where cuDNN has no algorithm for NHWC, a phase turns its operands over, convolves, and
 //! turns the result back, all within its own row.
 
-use super::call::Fault;
-use super::conv::{Form, Operands};
-use super::gpu::Gpu;
-use super::modules::{Grid, Kernel};
-use super::queue::Queue;
+use super::form::{Form, Operands};
 use crate::device::DeviceError;
+use crate::device::cuda::call::Fault;
+use crate::device::cuda::gpu::Gpu;
+use crate::device::cuda::modules::{Grid, Kernel};
+use crate::device::cuda::queue::Queue;
 use crate::device::options::Layout;
 use crate::plan::{ConvGeometry, Phase};
 

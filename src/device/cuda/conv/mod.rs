@@ -1,15 +1,21 @@
 //! Convolution, by cuDNN: its descriptors, one per direction since each has a math type of its own, and the chosen algorithms.
 
+mod form;
+mod planar;
+
+use form::Form;
+pub use form::Operands;
+use planar::Planar;
+
 use super::call::Fault;
-use super::dnn::{At, Convolution, Direction, Filter, Places, Problem, Tensor};
-use super::element::{Element, dnn_math};
+use super::dnn::{At, Convolution, Direction, Places, Problem, Tensor};
+use super::element::dnn_math;
 use super::gpu::Gpu;
 use super::memory::Buffer;
-use super::planar::Planar;
 use super::queue::Queue;
 use crate::device::DeviceError;
 use crate::device::options::Layout;
-use crate::plan::{ConvGeometry, Phase, Shape};
+use crate::plan::{ConvGeometry, Phase};
 
 /// Kernels that one convolution call may enqueue: transforms before and after it.
 const LAUNCHES: usize = 4;
@@ -22,13 +28,6 @@ pub struct Conv {
     ways: [Way; 3],
     /// The way around NHWC, for sessions that are NHWC.
     planar: Option<Planar>,
-}
-
-/// Descriptors of input, weights and output in one layout.
-pub struct Form {
-    pub x: Tensor,
-    pub w: Filter,
-    pub y: Tensor,
 }
 
 /// How a direction is computed.
@@ -46,25 +45,6 @@ pub struct Chosen {
     pub name: String,
     /// Whether it goes through NCHW.
     pub planar: bool,
-}
-
-/// Addresses of a convolution's tensors, or of their gradients.
-#[derive(Clone, Copy)]
-pub struct Operands {
-    pub x: u64,
-    pub w: u64,
-    pub y: u64,
-}
-
-impl Form {
-    pub fn new(geometry: &ConvGeometry, element: Element, layout: Layout) -> Result<Form, Fault> {
-        let &ConvGeometry { n, c, h, w, .. } = geometry;
-        Ok(Form {
-            x: Tensor::new(Shape { n, c, h, w }, element, layout)?,
-            w: Filter::new(geometry, element, layout)?,
-            y: Tensor::new(geometry.output(), element, layout)?,
-        })
-    }
 }
 
 impl Conv {
