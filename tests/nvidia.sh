@@ -13,6 +13,9 @@ echo "kernels: nvcc, ptxas 13 and 11.8, NVRTC"
 NVCC=$nvidia/cu13/bin/nvcc PTXAS=$nvidia/cu13/bin/ptxas PTXAS_11=$nvidia/cuda_nvcc/bin/ptxas kernels/check.sh
 target/nvidia/bin/python kernels/make_ptx.py --check
 
+echo "build: with nvcc the build script compiles and embeds the kernels itself"
+NVCC=$PWD/$nvidia/cu13/bin/nvcc cargo check --package layertime
+
 echo "descriptors: the real libcudnn and softcuda answer alike"
 SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package softcuda --test descriptors
 SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package layertime --test descriptors
