@@ -11,6 +11,8 @@ use layertime::device::monitor::{Clock, Clocks, Monitor};
 use layertime::interrupt::Interrupt;
 use tempfile::TempDir;
 
+use super::soft;
+
 /// The UUID of softcuda's first device, as CUDA gives it.
 const FIRST: [u8; 16] = *b"softcuda-device\0";
 const BOTH: Clocks = Clocks { sm: Some(Clock::Mhz(1400)), memory_mhz: Some(1215) };
@@ -126,7 +128,8 @@ fn a_second_signal_ends_at_once_but_puts_the_clocks_back() {
     }
     for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let mut inner = inner("a_second_signal_ends_at_once_but_puts_the_clocks_back", &[]);
-        let mut child = inner.command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let command = soft::hear_hang_up(&mut inner.command).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
         for word in ["locked", "asked"] {
             assert!(lines.any(|line| line.ends_with(word)), "{signal}: never {word}");

@@ -182,7 +182,8 @@ fn signals_end_the_run_and_put_the_clocks_back() {
         let program = Program::new();
         let endless = "run --model tiny --device cuda --batch 1 --max-time 1h --target 0.000001% --lock-clocks 1395";
         let mut command = soft::command(&program, endless, &[TRACE]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let command = soft::hear_hang_up(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let began = Instant::now();
         // Locked, and the step's kernels run.
         let runs = || std::fs::read_to_string(program.folder.path().join("trace")).is_ok_and(|t| t.contains("sgd_f32"));

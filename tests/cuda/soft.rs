@@ -1,5 +1,6 @@
 //! Running the binary on softcuda, strictly: whatever softcuda finds, and whatever is left at exit, makes the exit code 97.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use super::program::Program;
@@ -13,6 +14,17 @@ pub fn command(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Co
         command.env("SOFTCUDA_STRICT", "1");
     }
     command
+}
+
+/// The command will notice when its terminal closes, also where these tests run under nohup.
+pub fn hear_hang_up(command: &mut Command) -> &mut Command {
+    let usual = || {
+        // SAFETY: restores a default, no handler runs; signal(2) may be called between fork and exec.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: `usual` allocates nothing and takes no lock.
+    unsafe { command.pre_exec(usual) }
 }
 
 pub fn output(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Output {
