@@ -120,3 +120,14 @@ outputs = 5
 name = "loss"
 kind = "softmax_loss"
 "#;
+
+/// ‖(3, 4)‖ = 5; an update that came out as nothing is still allowed what its terms would make of it, 0.5 of 5 here.
+#[test]
+fn an_update_that_cancels_is_held_against_its_terms() {
+    let bound = |least_update| updated_bound(&[3.0, 4.0], |index| [3.0, 4.0][index], least_update);
+    assert_eq!(bound(0.0), 1e-5);
+    assert!((bound(0.5) - (1e-5 + 1e-2 * 0.1)).abs() < 1e-12);
+    // An update of (0, 1) is larger than that of 0.5.
+    let moved = updated_bound(&[3.0, 3.0], |index| [3.0, 4.0][index], 0.5);
+    assert!((moved - (1e-5 + 1e-2 * 0.2)).abs() < 1e-12);
+}
