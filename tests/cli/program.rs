@@ -43,7 +43,7 @@ impl Program {
 }
 
 /// A quick sweep of the smallest network.
-pub const QUICK: &str = "run --model tiny --device cpu --max-time 200ms --target 20%";
+pub const QUICK: &str = "run --model tiny --device cpu --max-time 200ms --target 100%";
 
 pub fn records(file: &Path) -> Vec<Record> {
     let mut reader = csv::Reader::from_path(file).unwrap();
