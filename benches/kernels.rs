@@ -51,11 +51,11 @@ fn main() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     pool.install(|| {
         println!("batch {batch}, {threads} threads, {isa:?}");
-        println!("FMA peak {:.1} GFLOP/s, triad {:.1} GB/s", fma_peak(threads), triad(threads));
+        println!("{}", peaks(threads));
         println!("{:8} {:>24} {:>24} {:>24}", "layer", "forward ms GFLOP/s", "backward_data", "backward_weights");
         layers.iter().for_each(|layer| conv(layer, batch, threads, isa));
         FC.iter().for_each(|layer| fc(layer, batch, threads, isa));
-        println!("FMA peak {:.1} GFLOP/s, triad {:.1} GB/s", fma_peak(threads), triad(threads));
+        println!("{}", peaks(threads));
     });
 }
 
@@ -121,21 +121,34 @@ fn best(mut work: impl FnMut()) -> f64 {
     best.as_secs_f64()
 }
 
-/// GFLOP/s of multiply-adds on registers alone, by all threads.
-fn fma_peak(threads: usize) -> f64 {
+fn peaks(threads: usize) -> String {
+    let fma = fma_peak(threads).map_or("unknown".into(), |rate| format!("{rate:.1} GFLOP/s"));
+    format!("FMA peak {fma}, triad {:.1} GB/s", triad(threads))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fma_peak(_threads: usize) -> Option<f64> {
+    None
+}
+
+/// GFLOP/s of multiply-adds on registers alone, by all threads; known with AVX-512.
+#[cfg(target_arch = "x86_64")]
+fn fma_peak(threads: usize) -> Option<f64> {
+    if !is_x86_feature_detected!("avx512f") {
+        return None;
+    }
     const STEPS: usize = 2_000_000;
     let flops = (threads * STEPS * 16 * 16 * 2) as f64;
     let seconds = best(|| {
         (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
-            if is_x86_feature_detected!("avx512f") {
-                // SAFETY: the CPU has AVX-512.
-                unsafe { multiply_adds(STEPS) }
-            }
+            // SAFETY: the CPU has AVX-512.
+            unsafe { multiply_adds(STEPS) }
         });
     });
-    flops / seconds / 1e9
+    Some(flops / seconds / 1e9)
 }
 
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn multiply_adds(steps: usize) {
     use std::arch::x86_64::*;

@@ -152,10 +152,11 @@ pub struct VerifyArgs {
     /// A built-in model or a .toml description [default: alexnet, or the one that the reference names].
     #[arg(long, value_name = "NAME|FILE.toml")]
     pub model: Option<String>,
-    #[arg(long, default_value = "2", value_name = "N", value_parser = values::batch)]
+    /// Images in the step; a reference has its own.
+    #[arg(long, default_value = "2", value_name = "N", value_parser = values::batch, conflicts_with = "reference")]
     pub batch: usize,
-    /// Image size, as a side or HxW [default: the model's own].
-    #[arg(long)]
+    /// Image size, as a side or HxW [default: the model's own]; a reference has its own.
+    #[arg(long, conflicts_with = "reference")]
     pub image: Option<ImageSize>,
     #[command(flatten)]
     pub device: DeviceArgs,

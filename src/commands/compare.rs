@@ -37,7 +37,8 @@ pub fn run(args: CompareArgs) -> Result<ExitCode> {
     }
     Ok(match slower.flatten() {
         Some(rows @ 1..) => {
-            eprintln!("{rows} rows are slower than --fail-on allows");
+            let rows = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
+            eprintln!("{rows} slower than --fail-on allows");
             ExitCode::FAILURE
         }
         Some(0) | None => ExitCode::SUCCESS,

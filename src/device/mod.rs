@@ -77,7 +77,7 @@ pub trait Device: Sync {
     /// Runs work in the surroundings that sessions need (the CPU's thread pool).
     fn enter(&self, work: &mut (dyn FnMut() + Send));
 
-    /// Bytes that this program holds on the device, where the device tells.
+    /// Bytes in use on the device, where it tells: on the CPU by this program, on a GPU by all that run there.
     fn used_bytes(&self) -> Option<u64>;
 
     /// Whether max pooling gives its gradient to the first of equal maxima, as PyTorch does. A library that chooses otherwise is

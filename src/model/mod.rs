@@ -88,9 +88,4 @@ impl Model {
             message: error.message,
         })
     }
-
-    /// The names of the built-in models.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        builtin::names()
-    }
 }

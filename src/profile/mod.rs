@@ -1,4 +1,4 @@
-//! Measuring: warm-up, pairs of timed and plain steps, the stopping rule, the sweep over batch and image sizes.
+//! Measuring one batch size: warm-up, pairs of timed and plain steps, the stopping rule, the summary.
 
 pub mod conditions;
 pub mod measure;

@@ -2,8 +2,8 @@
 
 use super::grid::{grid, size};
 use super::rows::{PhaseRow, SummaryRow};
-use super::table::{self, NONE, number, steps, total};
-use super::verdict::{self, Crossover, images};
+use super::table::{self, NONE, measured, number, steps, total};
+use super::verdict::{self, Crossover, images, largest};
 use crate::model::kind::Group;
 
 /// The rows of one GPU.
@@ -22,9 +22,9 @@ pub fn one(sheet: &Sheet) -> String {
         text += &sweep(&rows);
         text += "\nBy phase, in % of the step (data: backward_data, weights: backward_weights)\n\n";
         text += &table::by_phase(&rows);
-        if let Some(largest) = largest(&rows) {
-            text += &format!("\nLayers at batch {}: ms, and % of the step\n\n", largest.batch);
-            let of_batch = sheet.phases.iter().filter(|row| row.image == image && row.batch == largest.batch);
+        if let Some(step) = largest(&measured(&rows)) {
+            text += &format!("\nLayers at batch {}: ms, and % of the step\n\n", step.batch);
+            let of_batch = sheet.phases.iter().filter(|row| row.image == image && row.batch == step.batch);
             text += &table::layers(&of_batch.collect::<Vec<_>>());
         }
         text += "\n";
@@ -46,7 +46,7 @@ pub fn several(sheets: &[Sheet]) -> String {
 
 fn line(sheet: &Sheet, image: &str) -> Vec<String> {
     let rows: Vec<&SummaryRow> = sheet.summaries.iter().filter(|row| row.image == image).collect();
-    let Some(step) = largest(&rows) else {
+    let Some(step) = largest(&measured(&rows)) else {
         let nothing = ["no batch fits"].into_iter().chain([NONE; 7]).map(String::from);
         return [sheet.title.to_owned()].into_iter().chain(nothing).collect();
     };
@@ -64,16 +64,11 @@ fn turn(rows: &[&SummaryRow], crossovers: &[Crossover], image: &str) -> String {
         Some(crossover) if crossover.leads_below == Group::Fc => format!("{:.1}", crossover.batch),
         Some(crossover) => format!("above {:.1}", crossover.batch),
         None => {
-            let Some(step) = largest(rows) else { return NONE.into() };
+            let Some(step) = largest(&measured(rows)) else { return NONE.into() };
             let share = |group| total(rows, step.batch, group, None).and_then(|row| row.share.share_pct).unwrap_or(0.0);
             if share(Group::Conv) >= share(Group::Fc) { "nowhere".into() } else { "everywhere".into() }
         }
     }
-}
-
-/// The step's row of the largest batch that has figures.
-fn largest<'a>(rows: &[&'a SummaryRow]) -> Option<&'a SummaryRow> {
-    steps(rows).into_iter().rfind(|step| step.mean_us.is_some())
 }
 
 fn sweep(rows: &[&SummaryRow]) -> String {

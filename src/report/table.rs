@@ -1,9 +1,9 @@
-//! What `run` prints: the sweep, batch by batch, and the layers of the largest batch. Fits in 100 columns.
+//! What `run` prints: the sweep, batch by batch, and the layers of the batch that the verdict speaks of. Fits in 100 columns.
 
 use super::grid::grid;
 use super::json::{Run, Setup};
 use super::rows::{PhaseRow, ShareColumns, SummaryRow};
-use super::verdict::images;
+use super::verdict::{images, largest};
 use crate::model::kind::Group;
 use crate::plan::Phase;
 
@@ -22,9 +22,9 @@ pub fn run(run: &Run, phases: &[PhaseRow], summaries: &[SummaryRow]) -> String {
         text += &sweep(&rows);
         text += "\nBy phase, in % of the step (data: backward_data, weights: backward_weights)\n\n";
         text += &by_phase(&rows);
-        if let Some(largest) = steps(&rows).into_iter().rfind(|step| step.mean_us.is_some()) {
-            text += &format!("\nLayers at batch {}: mean ms, and % of the step\n\n", largest.batch);
-            let of_batch = phases.iter().filter(|row| row.image == image && row.batch == largest.batch);
+        if let Some(step) = largest(&measured(&rows)) {
+            text += &format!("\nLayers at batch {}: mean ms, and % of the step\n\n", step.batch);
+            let of_batch = phases.iter().filter(|row| row.image == image && row.batch == step.batch);
             text += &layers(&of_batch.collect::<Vec<_>>());
         }
         text += "\n";
@@ -60,6 +60,11 @@ pub(super) fn steps<'a>(rows: &[&'a SummaryRow]) -> Vec<&'a SummaryRow> {
     let mut steps: Vec<&SummaryRow> = rows.iter().copied().filter(|row| row.is_step()).collect();
     steps.sort_by_key(|row| row.batch);
     steps
+}
+
+/// Those that have figures.
+pub(super) fn measured<'a>(rows: &[&'a SummaryRow]) -> Vec<&'a SummaryRow> {
+    steps(rows).into_iter().filter(|step| step.mean_us.is_some()).collect()
 }
 
 pub(super) fn total<'a>(

@@ -57,6 +57,12 @@ fn group<'a>(rows: &'a [SummaryRow], step: &SummaryRow, group: Group) -> Option<
     })
 }
 
+/// Of measured steps by batch: the largest that is ok, else the last.
+pub fn largest<'a>(steps: &[&'a SummaryRow]) -> Option<&'a SummaryRow> {
+    let fine = steps.iter().rfind(|step| matches!(step.status, Status::Ok | Status::Predicted));
+    fine.or(steps.last()).copied()
+}
+
 fn share(rows: &[SummaryRow], step: &SummaryRow, of: Group) -> f64 {
     group(rows, step, of).and_then(|row| row.share.share_pct).unwrap_or(0.0)
 }
@@ -80,8 +86,7 @@ fn crossovers_at(rows: &[SummaryRow], image: &str) -> Vec<Crossover> {
 fn sentence(rows: &[SummaryRow], image: &str, several_images: bool) -> String {
     let steps = measured(rows, image);
     let at_image = if several_images { format!(", image {image}") } else { String::new() };
-    let ok = steps.iter().rev().find(|step| step.status == Status::Ok);
-    let Some(step) = ok.or(steps.last()) else {
+    let Some(step) = largest(&steps) else {
         return format!("No batch could be measured{at_image}: none fits in memory.");
     };
     let [conv, fc] = [Group::Conv, Group::Fc].map(|of| (of, share(rows, step, of)));

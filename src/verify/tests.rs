@@ -44,7 +44,7 @@ fn a_right_device_passes_every_phase_of_every_layer() {
     for (op, layer) in tiny_ops() {
         assert!(seen.contains(&(layer.clone(), Some(op.phase))), "{layer} {:?} was not looked at", op.phase);
     }
-    // Loss, weights of 7 layers, biases of 6 (conv1 has none).
+    // Loss, weights of 6 layers, biases of 5 (conv1 has none).
     let whole: Vec<&str> =
         report.rows.iter().filter(|row| row.phase.is_none()).map(|row| row.tensor.as_str()).collect();
     assert_eq!(whole.len(), 1 + 6 + 5, "{whole:?}");

@@ -27,7 +27,7 @@ fn real_runs() {
     assert!(text.contains("no comparison of times") && text.contains("One run each"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     let four = program.output(&format!("compare {a} {b} --with {c} {d} --clocks-fixed --csv out.csv"));
-    assert!(!stdout(&four).contains("One run") && stdout(&four).contains("SLOWER"), "{four:?}");
+    assert!(!stdout(&four).contains("One run") && stdout(&four).contains("FASTER or SLOWER"), "{four:?}");
     let csv = std::fs::read_to_string(program.folder.path().join("out.csv")).unwrap();
     assert!(csv.lines().skip(1).all(|line| line.contains(",times,")), "{csv}");
     let piped = program.output(&format!("compare {a} {b} --batch 4 --csv"));

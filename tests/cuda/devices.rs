@@ -120,7 +120,8 @@ fn library(folder: &Path, name: &str, source: &str) {
 fn pips_libraries_are_found_and_opened_by_their_path() {
     let program = Program::new();
     if success(&program.output("devices")).contains("cuDNN: ") {
-        return eprintln!("this machine's loader finds a cuDNN by itself");
+        assert!(std::env::var_os("CI").is_none(), "CI's loader finds a cuDNN by itself: this cannot be tested");
+        return eprintln!("not tested: this machine's loader finds a cuDNN by itself");
     }
     let driver = program.folder.path().join("driver");
     std::fs::create_dir(&driver).unwrap();

@@ -27,13 +27,14 @@ pub struct Cuda {
 }
 
 /// Variables by which cuBLAS and cuDNN compute other than asked: TF32 for all or none, f32 emulated with bf16 products.
-pub const OVERRIDES: [&str; 5] = [
+pub const OVERRIDES: [&str; 4] = [
     "NVIDIA_TF32_OVERRIDE",
     "CUBLAS_EMULATE_SINGLE_PRECISION",
     "CUBLAS_EMULATION_STRATEGY",
     "CUBLAS_FIXEDPOINT_EMULATION_MANTISSA_BIT_COUNT",
-    "CUBLAS_WORKSPACE_CONFIG",
 ];
+/// Another that may change how they compute, not what.
+const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
 
 impl Cuda {
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
@@ -85,8 +86,7 @@ fn arithmetic(options: &Options) -> Arithmetic {
 
 fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let changes_f32 = |name: &&str| *name != "CUBLAS_WORKSPACE_CONFIG" && set(name);
-    match OVERRIDES.iter().find(|name| changes_f32(name)) {
+    match OVERRIDES.iter().find(|name| set(name)) {
         Some(name) if precision == Precision::F32 => {
             Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
         }
@@ -154,7 +154,8 @@ impl Device for Cuda {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let set = OVERRIDES.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        let names = OVERRIDES.into_iter().chain([WORKSPACE]);
+        let set = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         set.filter(|(_, value)| !value.is_empty()).collect()
     }
 
