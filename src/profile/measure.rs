@@ -108,7 +108,7 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
     }
 }
 
-/// Steps until three in a row agree within 5 %, or until the time for a batch is spent.
+/// Steps for the least time, until three in a row agree within 5 %, or until the time for a batch is spent.
 fn warm_up(
     step: &Step,
     session: &mut dyn Session,
@@ -121,7 +121,8 @@ fn warm_up(
         check(&settings.interrupt)?;
         steps.push(step.plain(session)?);
         watch.warm_up(steps.len());
-        if steady(&steps) || (steps.len() >= 3 && began.elapsed() >= settings.rule.max_time) {
+        let warm = steady(&steps) && began.elapsed() >= settings.rule.least_time();
+        if warm || (steps.len() >= 3 && began.elapsed() >= settings.rule.max_time) {
             return Ok(());
         }
     }
@@ -147,7 +148,7 @@ fn sample(
     measured: &mut Measured,
 ) -> Result<Status, MeasureError> {
     let philox = Philox::new(settings.seed);
-    let mut totals: Vec<f64> = Vec::new();
+    let (mut totals, mut width): (Vec<f64>, _) = (Vec::new(), None);
     let began = Instant::now();
     session.set_launch(launch);
     loop {
@@ -168,7 +169,11 @@ fn sample(
         observer.after_pair();
         totals.extend(measured.samples.last().map(Sample::total_us));
         let decision = settings.rule.decide(&totals, began.elapsed());
-        watch.sampled(totals.len(), relative_error(&totals), began.elapsed());
+        // Sorting all samples after each pair would keep quick steps, and a GPU, waiting.
+        if settings.rule.is_look(totals.len()) {
+            width = relative_error(&totals);
+        }
+        watch.sampled(totals.len(), width, began.elapsed());
         match decision {
             Decision::Continue => {}
             Decision::TargetReached => return Ok(Status::Ok),

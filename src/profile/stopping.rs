@@ -27,7 +27,16 @@ pub enum Decision {
     TimeUp,
 }
 
+/// How long, at least, a device warms up, and samples are taken, where there is that much time: a GPU that was idle takes its time
+/// to raise its clocks, and quick steps would be over before. nvbench samples for half a second too.
+const LEAST_TIME: Duration = Duration::from_millis(500);
+
 impl StoppingRule {
+    /// Not more than a tenth of the time there is.
+    pub fn least_time(&self) -> Duration {
+        LEAST_TIME.min(self.max_time / 10)
+    }
+
     /// Asked after each pair with the durations of all timed steps so far.
     pub fn decide(&self, steps: &[f64], elapsed: Duration) -> Decision {
         let time_up = elapsed >= self.max_time;
@@ -35,14 +44,14 @@ impl StoppingRule {
             return Decision::Continue;
         }
         match relative_error(steps) {
-            Some(error) if error <= self.target => Decision::TargetReached,
+            Some(error) if error <= self.target && elapsed >= self.least_time() => Decision::TargetReached,
             _ if time_up => Decision::TimeUp,
             _ => Decision::Continue,
         }
     }
 
     /// 10, 14, 20, 28, 40, 57, 80, … from 10 on.
-    fn is_look(&self, samples: usize) -> bool {
+    pub fn is_look(&self, samples: usize) -> bool {
         let first = self.min_samples.max(MEDIAN_SAMPLES) as f64;
         let number = (2.0 * (samples as f64 / first).log2()).round();
         number >= 0.0 && (first * (number / 2.0).exp2()).round() as usize == samples
@@ -84,6 +93,14 @@ mod tests {
         assert_eq!(RULE.decide(&[1.0; 5], RULE.max_time), Decision::Continue);
         assert_eq!(RULE.decide(&[1.0; 7], RULE.max_time), Decision::TargetReached);
         assert_eq!(RULE.decide(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0], RULE.max_time), Decision::TimeUp);
+    }
+
+    #[test]
+    fn quick_steps_go_on_for_half_a_second_or_a_tenth_of_the_time() {
+        let at = |rule: StoppingRule, ms| rule.decide(&[1.0; 80], Duration::from_millis(ms));
+        assert_eq!([at(RULE, 499), at(RULE, 500)], [Decision::Continue, Decision::TargetReached]);
+        let short = StoppingRule { max_time: Duration::from_millis(200), ..RULE };
+        assert_eq!([at(short, 19), at(short, 20)], [Decision::Continue, Decision::TargetReached]);
     }
 
     #[test]
