@@ -1,7 +1,6 @@
-// Batch normalisation with training statistics: one block of 256 threads per channel, in either layout.
+// The gradients of batch normalisation with training statistics: one block of 256 threads per channel, in either layout.
 //
-//   y = (x - mean) * inverse * gamma + beta, inverse = 1 / sqrt(variance + eps), variance over all N*H*W values;
-//   running = (1 - momentum) * running + momentum * statistic, with the unbiased variance, as in PyTorch.
+//   xhat = (x - mean) * inverse, inverse = 1 / sqrt(variance + eps), variance over all N*H*W values;
 //   dbeta = sum dy; dgamma = sum dy * xhat; dx = gamma * inverse * (dy - (dbeta + xhat * dgamma) / (N*H*W)).
 // gamma, beta, statistics and their gradients are f32 whatever the storage type, as in cuDNN.
 #include "common.cuh"
@@ -13,36 +12,6 @@ struct BatchnormShape {
 __device__ __forceinline__ u32 element(const BatchnormShape& s, u32 k) {
   u32 channel = blockIdx.x;
   return s.nhwc ? k * s.channels + channel : (k / s.spatial * s.channels + channel) * s.spatial + k % s.spatial;
-}
-
-template <class T>
-__device__ __forceinline__ void batchnorm_forward(const T* x, T* y, const float* gamma, const float* beta, float* mean,
-                                                  float* inverse, float* running_mean, float* running_variance,
-                                                  const BatchnormShape& s, float eps, float momentum) {
-  __shared__ float shared[32];
-  u32 channel = blockIdx.x, count = s.images * s.spatial;
-  float sum = 0.0f;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) sum += load(x, element(s, k));
-  float center = block_reduce<Sum>(sum, shared) / (float)count;
-  float squares = 0.0f;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    float d = load(x, element(s, k)) - center;
-    squares += d * d;
-  }
-  squares = block_reduce<Sum>(squares, shared);
-  float factor = 1.0f / sqrtf(squares / (float)count + eps);
-  float g = gamma[channel], b = beta[channel];
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    u32 i = element(s, k);
-    store(y, i, (load(x, i) - center) * factor * g + b);
-  }
-  if (threadIdx.x == 0) {
-    mean[channel] = center;
-    inverse[channel] = factor;
-    float unbiased = squares / (float)max(count - 1u, 1u);
-    running_mean[channel] += momentum * (center - running_mean[channel]);
-    running_variance[channel] += momentum * (unbiased - running_variance[channel]);
-  }
 }
 
 // The two sums over a channel that every gradient needs; the gradients of gamma and beta are just these.
@@ -84,13 +53,6 @@ __device__ __forceinline__ void batchnorm_backward_data(const T* x, const T* dy,
 }
 
 #define BATCHNORM(SUFFIX, T)                                                                                          \
-  KERNEL_FN batchnorm_forward_##SUFFIX(const T* __restrict__ x, T* __restrict__ y, const float* __restrict__ gamma,   \
-                                       const float* __restrict__ beta, float* __restrict__ mean,                      \
-                                       float* __restrict__ inverse, float* __restrict__ running_mean,                 \
-                                       float* __restrict__ running_variance, const BatchnormShape shape, float eps,   \
-                                       float momentum) {                                                              \
-    batchnorm_forward(x, y, gamma, beta, mean, inverse, running_mean, running_variance, shape, eps, momentum);        \
-  }                                                                                                                   \
   KERNEL_FN batchnorm_backward_weights_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,                    \
                                                 const float* __restrict__ mean, const float* __restrict__ inverse,    \
                                                 float* __restrict__ dgamma, float* __restrict__ dbeta,                \
