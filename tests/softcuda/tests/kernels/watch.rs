@@ -56,7 +56,7 @@ fn kernels_without_their_barriers_race() {
             [256, 1, 1],
             &[&x, &labels, &y, &losses, &512u32],
         ),
-        launch_of(&named("fc"), "fc_bias_gradient_f32", [2, 1, 1], [32, 8, 1], &[&x, &losses, &64u32, &64u32]),
+        launch_of(&named("bias"), "bias_gradient_f32", [2, 1, 1], [32, 8, 1], &[&x, &0u64, &losses, &[64u32, 64, 1]]),
         launch_of(&named("layout"), "transpose_f32", [2, 2, 1], [32, 8, 1], &[&x, &y, &64u32, &64u32]),
     ];
     for result in results {
