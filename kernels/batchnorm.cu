@@ -1,106 +1,79 @@
-// Batch normalisation with training statistics: one block of 256 threads per channel, in either layout.
+// The gradients of batch normalisation with training statistics.
 //
-//   y = (x - mean) * inverse * gamma + beta, inverse = 1 / sqrt(variance + eps), variance over all N*H*W values;
-//   running = (1 - momentum) * running + momentum * statistic, with the unbiased variance, as in PyTorch.
+//   xhat = (x - mean) * inverse, inverse = 1 / sqrt(variance + eps), variance over all N*H*W values;
 //   dbeta = sum dy; dgamma = sum dy * xhat; dx = gamma * inverse * (dy - (dbeta + xhat * dgamma) / (N*H*W)).
-// gamma, beta, statistics and their gradients are f32 whatever the storage type, as in cuDNN.
-#include "common.cuh"
+// gamma, statistics and the parameters' gradients are f32 whatever the storage type, as in cuDNN.
+#include "channels.cuh"
 
-struct BatchnormShape {
-  u32 images, channels, spatial, nhwc;
+// What every gradient needs; those of gamma and beta are just these.
+template <class T>
+struct Gradients {
+  static const u32 COUNT = 2;
+  const T *x, *dy;
+  const float *mean, *inverse;
+  float center, factor;
+  float sums[2];  // dgamma, dbeta
+  __device__ __forceinline__ void begin(u32 channel) {
+    center = mean[channel];
+    factor = inverse[channel];
+  }
+  __device__ __forceinline__ void add(u32 i) {
+    float d = load(dy, i);
+    sums[0] += d * (load(x, i) - center) * factor;
+    sums[1] += d;
+  }
 };
 
-__device__ __forceinline__ u32 element(const BatchnormShape& s, u32 k) {
-  u32 channel = blockIdx.x;
-  return s.nhwc ? k * s.channels + channel : (k / s.spatial * s.channels + channel) * s.spatial + k % s.spatial;
-}
-
-template <class T>
-__device__ __forceinline__ void batchnorm_forward(const T* x, T* y, const float* gamma, const float* beta, float* mean,
-                                                  float* inverse, float* running_mean, float* running_variance,
-                                                  const BatchnormShape& s, float eps, float momentum) {
-  __shared__ float shared[32];
-  u32 channel = blockIdx.x, count = s.images * s.spatial;
-  float sum = 0.0f;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) sum += load(x, element(s, k));
-  float center = block_reduce<Sum>(sum, shared) / (float)count;
-  float squares = 0.0f;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    float d = load(x, element(s, k)) - center;
-    squares += d * d;
-  }
-  squares = block_reduce<Sum>(squares, shared);
-  float factor = 1.0f / sqrtf(squares / (float)count + eps);
-  float g = gamma[channel], b = beta[channel];
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    u32 i = element(s, k);
-    store(y, i, (load(x, i) - center) * factor * g + b);
-  }
-  if (threadIdx.x == 0) {
-    mean[channel] = center;
-    inverse[channel] = factor;
-    float unbiased = squares / (float)max(count - 1u, 1u);
-    running_mean[channel] += momentum * (center - running_mean[channel]);
-    running_variance[channel] += momentum * (unbiased - running_variance[channel]);
-  }
-}
-
-// The two sums over a channel that every gradient needs; the gradients of gamma and beta are just these.
+// The gradients themselves where there is one slice, else the slices' sums, all of dgamma's before dbeta's.
 template <class T>
 __device__ __forceinline__ void batchnorm_backward_weights(const T* x, const T* dy, const float* mean,
-                                                           const float* inverse, float* dgamma, float* dbeta,
-                                                           const BatchnormShape& s) {
-  __shared__ float shared[32];
-  u32 channel = blockIdx.x, count = s.images * s.spatial;
-  float center = mean[channel], factor = inverse[channel];
-  float sum = 0.0f, product = 0.0f;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    u32 i = element(s, k);
-    float d = load(dy, i);
-    sum += d;
-    product += d * (load(x, i) - center) * factor;
-  }
-  sum = block_reduce<Sum>(sum, shared);
-  product = block_reduce<Sum>(product, shared);
-  if (threadIdx.x == 0) {
-    dbeta[channel] = sum;
-    dgamma[channel] = product;
-  }
+                                                           const float* inverse, float* partials, float* dgamma,
+                                                           float* dbeta, const Channels& s) {
+  Gradients<T> terms = {x, dy, mean, inverse, 0.0f, 0.0f, {0.0f, 0.0f}};
+  u32 channel;
+  if (!add_up(s, terms, &channel)) return;
+  bool whole = gridDim.y == 1u;
+  float* gamma_to = whole ? dgamma : partials + blockIdx.y * s.channels;
+  float* beta_to = whole ? dbeta : partials + (gridDim.y + blockIdx.y) * s.channels;
+  gamma_to[channel] = terms.sums[0];
+  beta_to[channel] = terms.sums[1];
+}
+
+KERNEL_FN batchnorm_backward_weights_total(const float* __restrict__ partials, float* __restrict__ dgamma,
+                                           float* __restrict__ dbeta, u32 slices, u32 channels) {
+  Arrays<float, 2> terms = {partials, slices * channels, {0.0f, 0.0f}};
+  Channels s = {slices, channels, 1u};
+  u32 channel;
+  if (!add_up(s, terms, &channel)) return;
+  dgamma[channel] = terms.sums[0];
+  dbeta[channel] = terms.sums[1];
 }
 
 // Reads the dgamma and dbeta that batchnorm_backward_weights wrote.
 template <class T>
 __device__ __forceinline__ void batchnorm_backward_data(const T* x, const T* dy, T* dx, const float* gamma,
                                                         const float* mean, const float* inverse, const float* dgamma,
-                                                        const float* dbeta, const BatchnormShape& s, u32 accumulate) {
-  u32 channel = blockIdx.x, count = s.images * s.spatial;
-  float center = mean[channel], factor = inverse[channel], g = gamma[channel] * factor;
-  float sum = dbeta[channel] / (float)count, product = dgamma[channel] / (float)count;
-  for (u32 k = threadIdx.x; k < count; k += blockDim.x) {
-    u32 i = element(s, k);
-    float xhat = (load(x, i) - center) * factor;
-    store_or_add(dx, i, g * (load(dy, i) - sum - xhat * product), accumulate);
+                                                        const float* dbeta, const Channels& s, u32 accumulate, u32 n) {
+  float share = 1.0f / (float)(s.outer * s.inner);
+  GRID_STRIDE(i, n) {
+    u32 c = channel_of(s, i);
+    float factor = inverse[c], xhat = (load(x, i) - mean[c]) * factor;
+    float centered = load(dy, i) - (dbeta[c] + xhat * dgamma[c]) * share;
+    store_or_add(dx, i, gamma[c] * factor * centered, accumulate);
   }
 }
 
 #define BATCHNORM(SUFFIX, T)                                                                                          \
-  KERNEL_FN batchnorm_forward_##SUFFIX(const T* __restrict__ x, T* __restrict__ y, const float* __restrict__ gamma,   \
-                                       const float* __restrict__ beta, float* __restrict__ mean,                      \
-                                       float* __restrict__ inverse, float* __restrict__ running_mean,                 \
-                                       float* __restrict__ running_variance, const BatchnormShape shape, float eps,   \
-                                       float momentum) {                                                              \
-    batchnorm_forward(x, y, gamma, beta, mean, inverse, running_mean, running_variance, shape, eps, momentum);        \
-  }                                                                                                                   \
   KERNEL_FN batchnorm_backward_weights_##SUFFIX(const T* __restrict__ x, const T* __restrict__ dy,                    \
                                                 const float* __restrict__ mean, const float* __restrict__ inverse,    \
-                                                float* __restrict__ dgamma, float* __restrict__ dbeta,                \
-                                                const BatchnormShape shape) {                                         \
-    batchnorm_backward_weights(x, dy, mean, inverse, dgamma, dbeta, shape);                                           \
+                                                float* __restrict__ partials, float* __restrict__ dgamma,             \
+                                                float* __restrict__ dbeta, const Channels shape) {                    \
+    batchnorm_backward_weights(x, dy, mean, inverse, partials, dgamma, dbeta, shape);                                 \
   }                                                                                                                   \
   KERNEL_FN batchnorm_backward_data_##SUFFIX(                                                                         \
       const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ dx, const float* __restrict__ gamma,         \
       const float* __restrict__ mean, const float* __restrict__ inverse, const float* __restrict__ dgamma,            \
-      const float* __restrict__ dbeta, const BatchnormShape shape, u32 accumulate) {                                  \
-    batchnorm_backward_data(x, dy, dx, gamma, mean, inverse, dgamma, dbeta, shape, accumulate);                       \
+      const float* __restrict__ dbeta, const Channels shape, u32 accumulate, u32 n) {                                 \
+    batchnorm_backward_data(x, dy, dx, gamma, mean, inverse, dgamma, dbeta, shape, accumulate, n);                    \
   }
 FOR_EACH_TYPE(BATCHNORM)

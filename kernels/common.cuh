@@ -45,7 +45,7 @@ __device__ __forceinline__ void store_or_add(T* p, u32 i, float v, u32 accumulat
 #define GRID_STRIDE(i, n) \
   for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += gridDim.x * blockDim.x)
 
-// Expands KERNEL(suffix, type) for each storage type: relu_forward_f32, relu_forward_f16, relu_forward_bf16.
+// Expands KERNEL(suffix, type) for each storage type: add_f32, add_f16, add_bf16.
 #define FOR_EACH_TYPE(KERNEL) KERNEL(f32, float) KERNEL(f16, f16) KERNEL(bf16, bf16)
 
 #define KERNEL_FN extern "C" __global__ void

@@ -8,7 +8,6 @@ use super::soft;
 /// Microseconds per operation, in the order in which a step of tiny enqueues operations of that name.
 const SCRIPT: &str = "
 cudnnConvolutionForward 100 200 300
-cudnnAddTensor 3 4
 cudnnBatchNormalizationForwardTraining 50
 cudnnActivationForward 11 12 13
 cudnnLRNCrossChannelForward 60
@@ -17,18 +16,17 @@ add_f32 7
 copy_rows_f32 1 2 3 4
 avgpool_forward_f32 21
 cublasGemmEx 40 41
-fc_bias_add_f32 5 6
+bias_add_f32 3 4 5 6
 dropout_forward_f32 8
 softmax_loss_forward_f32 9
 softmax_loss_backward_f32 10
-fc_bias_gradient_f32 14 15
+bias_gradient_f32 14 15 25 26
 dropout_backward_f32 16
 cudnnActivationBackward 17 18 19
 avgpool_backward_f32 22
 cuMemcpyDtoDAsync_v2 23
 accumulate_f32 24
 cudnnConvolutionBackwardFilter 400 410 420
-cudnnConvolutionBackwardBias 25 26
 cudnnConvolutionBackwardData 500 510
 cudnnPoolingBackward 27
 cudnnLRNCrossChannelBackward 61

@@ -24,6 +24,14 @@ fn tiny_in_every_precision_layout_and_batch() {
     assert_right("--model tiny --workspace-limit 0");
 }
 
+/// Enough places per channel that sums over them are made in slices, in either layout.
+#[test]
+fn sums_in_slices() {
+    for layout in ["nchw", "nhwc"] {
+        assert_right(&format!("--model tiny --batch 40 --precision f16 --layout {layout}"));
+    }
+}
+
 /// cuDNN refuses NHWC for the first convolution, one direction at a time and all three: it goes by way of NCHW, adding to a gradient
 /// that is there already (conv2's and conv3's go to pool1) included.
 #[test]

@@ -2,6 +2,7 @@
 //! input and parameters in one call, and these are two phases.
 
 use super::call::Fault;
+use super::channels::{Channels, Sums};
 use super::dnn::{At, Statistics, Tensor};
 use super::element::Element;
 use super::gpu::Gpu;
@@ -17,24 +18,13 @@ pub struct BatchNorm {
     parameters: Tensor,
     eps: f32,
     momentum: f32,
-    backward_weights: Kernel,
+    shape: Channels,
+    /// Of gamma and beta.
+    gradients: Sums,
     backward_data: Kernel,
-    shape: BatchnormShape,
     /// Per channel, f32: mean, inverse deviation, and the running mean and variance.
     statistics: Buffer,
 }
-
-/// As `kernels/batchnorm.cu` declares it.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct BatchnormShape {
-    images: u32,
-    channels: u32,
-    spatial: u32,
-    nhwc: u32,
-}
-
-impl Argument for BatchnormShape {}
 
 /// What is read and written of the parameters, all f32.
 #[derive(Clone, Copy)]
@@ -51,19 +41,17 @@ impl BatchNorm {
         let statistics = Buffer::new(4 * channels * size_of::<f32>())?;
         let initial: Vec<f32> = [0.0, 0.0, 0.0, 1.0].into_iter().flat_map(|value| vec![value; channels]).collect();
         memory::write(&queue.stream, statistics.address(), &Element::F32.encode(&initial))?;
+        let places = Channels::new(shape, arithmetic.nhwc());
+        let slice = gpu.kernel("batchnorm_backward_weights")?;
+        let total = gpu.kernel_named("batchnorm_backward_weights_total")?;
         Ok(BatchNorm {
             tensor: Tensor::new(shape, arithmetic.element(), arithmetic.layout)?,
             parameters: Tensor::channels(channels, Element::F32)?,
             eps: norm.eps,
             momentum: norm.momentum,
-            backward_weights: gpu.kernel("batchnorm_backward_weights")?,
+            shape: places,
+            gradients: Sums::new(places, slice, total, 2)?,
             backward_data: gpu.kernel("batchnorm_backward_data")?,
-            shape: BatchnormShape {
-                images: shape.n as u32,
-                channels: channels as u32,
-                spatial: (shape.h * shape.w) as u32,
-                nhwc: arithmetic.nhwc().into(),
-            },
             statistics,
         })
     }
@@ -84,8 +72,7 @@ impl BatchNorm {
     pub fn backward_weights(&self, queue: &Queue, [x, dy]: [u64; 2], affine: Affine) -> Result<(), Fault> {
         let [mean, inverse, ..] = self.parts();
         let Affine { dgamma, dbeta, .. } = affine;
-        let arguments: [&dyn Argument; 7] = [&x, &dy, &mean, &inverse, &dgamma, &dbeta, &self.shape];
-        self.backward_weights.launch(&queue.stream, Grid::of_blocks(self.shape.channels), &arguments)
+        self.gradients.launch(queue, &[x, dy, mean, inverse], &[dgamma, dbeta])
     }
 
     /// After `backward_weights`, whose sums it takes.
@@ -98,13 +85,13 @@ impl BatchNorm {
     ) -> Result<(), Fault> {
         let [mean, inverse, ..] = self.parts();
         let Affine { gamma, dgamma, dbeta } = affine;
-        let accumulate = u32::from(accumulate);
-        let arguments: [&dyn Argument; 10] =
-            [&x, &dy, &dx, &gamma, &mean, &inverse, &dgamma, &dbeta, &self.shape, &accumulate];
-        self.backward_data.launch(&queue.stream, Grid::of_blocks(self.shape.channels), &arguments)
+        let (accumulate, elements) = (u32::from(accumulate), self.shape.elements());
+        let arguments: [&dyn Argument; 11] =
+            [&x, &dy, &dx, &gamma, &mean, &inverse, &dgamma, &dbeta, &self.shape, &accumulate, &elements];
+        self.backward_data.launch(&queue.stream, Grid::over(elements), &arguments)
     }
 
     pub fn bytes(&self) -> usize {
-        self.statistics.bytes()
+        self.statistics.bytes() + self.gradients.bytes()
     }
 }

@@ -2,32 +2,31 @@
 //!
 //! Rows of x, y and the weights \[out, in\] are columns to cuBLAS, so y = x·Wᵀ is yᵀ = W·xᵀ there.
 
+use super::bias::Bias;
 use super::blas::{Matrix, Product};
 use super::call::Fault;
 use super::gpu::Gpu;
-use super::modules::{Grid, Kernel};
 use super::queue::Queue;
 use crate::device::DeviceError;
 use crate::device::options::Precision;
+use crate::plan::Shape;
 
 pub struct Fc {
     images: usize,
     inputs: usize,
     outputs: usize,
     precision: Precision,
-    bias_add: Kernel,
-    bias_gradient: Kernel,
+    bias: Option<Bias>,
 }
 
 impl Fc {
-    pub fn new(images: usize, inputs: usize, outputs: usize, gpu: &Gpu) -> Result<Fc, DeviceError> {
+    pub fn new(inputs: usize, output: Shape, bias: bool, gpu: &Gpu) -> Result<Fc, DeviceError> {
         Ok(Fc {
-            images,
+            images: output.n,
             inputs,
-            outputs,
+            outputs: output.c,
             precision: gpu.arithmetic.precision,
-            bias_add: gpu.kernel("fc_bias_add")?,
-            bias_gradient: gpu.kernel("fc_bias_gradient")?,
+            bias: bias.then(|| Bias::new(output, gpu)).transpose()?,
         })
     }
 
@@ -43,9 +42,7 @@ impl Fc {
             accumulate: false,
         };
         queue.blas.multiply(&queue.stream, self.precision, &product)?;
-        let Some(bias) = bias else { return Ok(()) };
-        let (columns, elements) = (outputs as u32, (images * outputs) as u32);
-        self.bias_add.launch(&queue.stream, Grid::over(elements), &[&y, &bias, &columns, &elements])
+        self.bias.as_ref().zip(bias).map_or(Ok(()), |(own, bias)| own.add(queue, y, bias))
     }
 
     /// dx = dy·W.
@@ -76,10 +73,11 @@ impl Fc {
             accumulate: false,
         };
         queue.blas.multiply(&queue.stream, self.precision, &product)?;
-        let Some(dbias) = dbias else { return Ok(()) };
-        let (rows, columns) = (images as u32, outputs as u32);
-        let grid = Grid { blocks: [columns.div_ceil(32), 1, 1], threads: [32, 8] };
-        self.bias_gradient.launch(&queue.stream, grid, &[&dy, &dbias, &rows, &columns])
+        self.bias.as_ref().zip(dbias).map_or(Ok(()), |(own, dbias)| own.gradient(queue, dy, dbias))
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bias.as_ref().map_or(0, Bias::bytes)
     }
 
     /// cuBLAS chooses by itself, and tells nothing but the function.

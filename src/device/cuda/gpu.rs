@@ -64,7 +64,7 @@ impl Gpu {
         self.context.attribute(which)
     }
 
-    /// A kernel for the storage type of the run: `relu_forward` is `relu_forward_f16` under f16.
+    /// A kernel for the storage type of the run: `add` is `add_f16` under f16.
     pub fn kernel(&self, stem: &str) -> Result<Kernel, DeviceError> {
         self.kernel_for(stem, self.arithmetic.element())
     }

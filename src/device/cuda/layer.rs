@@ -53,9 +53,9 @@ impl Layer {
         Ok(match &planned.kind {
             Kind::Conv(conv) => {
                 let geometry = ConvGeometry::new(conv, input).map_err(unplanned)?;
-                Layer::Conv(Box::new(Conv::new(&geometry, gpu)?))
+                Layer::Conv(Box::new(Conv::new(&geometry, conv.bias, gpu)?))
             }
-            Kind::Fc(fc) => Layer::Fc(Fc::new(input.n, input.image_elements(), fc.outputs, gpu)?),
+            Kind::Fc(fc) => Layer::Fc(Fc::new(input.image_elements(), output, fc.bias, gpu)?),
             Kind::Relu => Layer::Relu(Relu::new(output, &gpu.arithmetic)?),
             Kind::MaxPool(pool) => Layer::MaxPool(MaxPool::new(pool, input, output, gpu)?),
             Kind::AvgPool(pool) => Layer::AvgPool(AvgPool::new(pool, input, output, gpu)?),
@@ -75,19 +75,16 @@ impl Layer {
     /// Device memory that the layer holds for itself.
     pub fn bytes(&self) -> usize {
         match self {
+            Layer::Conv(conv) => conv.bytes(),
+            Layer::Fc(fc) => fc.bytes(),
             Layer::MaxPool(pool) => pool.bytes(),
             Layer::Lrn(lrn) => lrn.bytes(),
             Layer::Dropout(dropout) => dropout.mask().bytes(),
             Layer::BatchNorm(norm) => norm.bytes(),
             Layer::SoftmaxLoss(loss) => loss.bytes(),
-            Layer::Conv(_)
-            | Layer::Fc(_)
-            | Layer::Relu(_)
-            | Layer::AvgPool(_)
-            | Layer::Copy(_)
-            | Layer::Flatten
-            | Layer::Add(_)
-            | Layer::Concat(_) => 0,
+            Layer::Relu(_) | Layer::AvgPool(_) | Layer::Copy(_) | Layer::Flatten | Layer::Add(_) | Layer::Concat(_) => {
+                0
+            }
         }
     }
 }

@@ -38,12 +38,12 @@ fn a_right_program_runs_clean() {
 
 #[test]
 fn work_on_the_wrong_stream_reads_what_is_not_there_yet() {
-    assert_caught("wrong-stream", &[], &["relu_forward_f32", "uninitialised", "ILLEGAL_ADDRESS"]);
+    assert_caught("wrong-stream", &[], &["add_f32", "uninitialised", "ILLEGAL_ADDRESS"]);
 }
 
 #[test]
 fn swapped_arguments_are_caught() {
-    assert_caught("swapped", &[], &["relu_forward_f32", "PTX line", "uninitialised"]);
+    assert_caught("swapped", &[], &["add_f32", "PTX line", "uninitialised"]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_held_stream_runs_when_released() {
 #[test]
 fn a_virtual_clock_follows_its_script() {
     let script = std::env::temp_dir().join(format!("softcuda-clock-{}", std::process::id()));
-    std::fs::write(&script, "relu_forward_f32 1.5 2.25\n* 7\n").expect("a temporary file");
+    std::fs::write(&script, "add_f32 1.5 2.25\n* 7\n").expect("a temporary file");
     let output = client("timed", &[("SOFTCUDA_CLOCK", &script.to_string_lossy())]);
     std::fs::remove_file(&script).expect("still there");
     // 14 µs went by before: the upload and the fill
@@ -126,7 +126,7 @@ fn a_trace_lists_every_call_with_its_status() {
     client("good", &[("SOFTCUDA_TRACE", &file.to_string_lossy())]);
     let trace = std::fs::read_to_string(&file).expect("a trace");
     std::fs::remove_file(&file).expect("still there");
-    for line in ["cuda cuInit CUDA_SUCCESS", "# relu_forward_f32 grid [1, 1, 1]", "cuda cuLaunchKernel CUDA_SUCCESS"] {
+    for line in ["cuda cuInit CUDA_SUCCESS", "# add_f32 grid [1, 1, 1]", "cuda cuLaunchKernel CUDA_SUCCESS"] {
         assert!(trace.contains(line), "no `{line}` in: {trace}");
     }
 }

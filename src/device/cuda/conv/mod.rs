@@ -1,4 +1,5 @@
-//! Convolution, by cuDNN: its descriptors, one per direction since each has a math type of its own, and the chosen algorithms.
+//! Convolution, by cuDNN: its descriptors, one per direction since each has a math type of its own, and the chosen algorithms. The
+//! bias is added, and its gradient summed up, by own kernels (`bias.rs` says why).
 
 mod form;
 mod planar;
@@ -7,8 +8,9 @@ use form::Form;
 pub use form::Operands;
 use planar::Planar;
 
+use super::bias::Bias;
 use super::call::Fault;
-use super::dnn::{At, Convolution, Direction, Places, Problem, Tensor};
+use super::dnn::{Convolution, Direction, Places, Problem};
 use super::element::dnn_math;
 use super::gpu::Gpu;
 use super::memory::Buffer;
@@ -24,7 +26,7 @@ const ALIGNMENT: usize = 256;
 
 pub struct Conv {
     own: Form,
-    bias: Tensor,
+    bias: Option<Bias>,
     ways: [Way; 3],
     /// The way around NHWC, for sessions that are NHWC.
     planar: Option<Planar>,
@@ -49,7 +51,7 @@ pub struct Chosen {
 
 impl Conv {
     /// With cuDNN's basic algorithms; others are chosen with [`Conv::choose`].
-    pub fn new(geometry: &ConvGeometry, gpu: &Gpu) -> Result<Conv, DeviceError> {
+    pub fn new(geometry: &ConvGeometry, bias: bool, gpu: &Gpu) -> Result<Conv, DeviceError> {
         let (element, layout) = (gpu.arithmetic.element(), gpu.arithmetic.layout);
         let way = |direction: Direction| -> Result<Way, Fault> {
             let convolution = Convolution::new(geometry, dnn_math(gpu.arithmetic.precision))?;
@@ -58,7 +60,7 @@ impl Conv {
         };
         Ok(Conv {
             own: Form::new(geometry, element, layout)?,
-            bias: Tensor::channels(geometry.k, element)?,
+            bias: bias.then(|| Bias::new(geometry.output(), gpu)).transpose()?,
             ways: [way(Direction::FORWARD)?, way(Direction::BACKWARD_DATA)?, way(Direction::BACKWARD_FILTER)?],
             planar: (layout == Layout::Nhwc).then(|| Planar::new(geometry, gpu)).transpose()?,
         })
@@ -119,9 +121,7 @@ impl Conv {
 
     pub fn forward(&self, queue: &Queue, at: Operands, bias: Option<u64>, space: &Buffer) -> Result<(), Fault> {
         self.convolve(queue, Phase::Forward, at, space, false)?;
-        let Some(bias) = bias else { return Ok(()) };
-        queue.stream.count(1);
-        queue.dnn.add_bias(At { tensor: &self.bias, address: bias }, At { tensor: &self.own.y, address: at.y })
+        self.bias.as_ref().zip(bias).map_or(Ok(()), |(own, bias)| own.add(queue, at.y, bias))
     }
 
     pub fn backward_data(&self, queue: &Queue, at: Operands, accumulate: bool, space: &Buffer) -> Result<(), Fault> {
@@ -136,9 +136,12 @@ impl Conv {
         space: &Buffer,
     ) -> Result<(), Fault> {
         self.convolve(queue, Phase::BackwardWeights, at, space, false)?;
-        let Some(dbias) = dbias else { return Ok(()) };
-        queue.stream.count(1);
-        queue.dnn.bias_gradient(At { tensor: &self.own.y, address: at.y }, At { tensor: &self.bias, address: dbias })
+        self.bias.as_ref().zip(dbias).map_or(Ok(()), |(own, dbias)| own.gradient(queue, at.y, dbias))
+    }
+
+    /// Device memory held beside the session's workspace.
+    pub fn bytes(&self) -> usize {
+        self.bias.as_ref().map_or(0, Bias::bytes)
     }
 }
 

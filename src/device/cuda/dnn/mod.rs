@@ -225,38 +225,6 @@ impl Dnn {
             ))
         }
     }
-
-    /// y += bias, a bias per channel.
-    pub fn add_bias(&self, bias: At, y: At) -> Result<(), Fault> {
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnAddTensor(
-                self.handle,
-                alpha(),
-                bias.tensor.raw(),
-                bias.read(),
-                beta(true),
-                y.tensor.raw(),
-                y.write()
-            ))
-        }
-    }
-
-    /// The bias's gradient: the sum of dy over images and positions.
-    pub fn bias_gradient(&self, dy: At, dbias: At) -> Result<(), Fault> {
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnConvolutionBackwardBias(
-                self.handle,
-                alpha(),
-                dy.tensor.raw(),
-                dy.read(),
-                beta(false),
-                dbias.tensor.raw(),
-                dbias.write()
-            ))
-        }
-    }
 }
 
 impl Drop for Dnn {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 const N: usize = 1000;
 
-/// What every scenario starts from: a context without event tracking, and the relu kernel.
+/// What every scenario starts from: a context without event tracking, and a kernel.
 struct Client {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    relu: CudaFunction,
+    add: CudaFunction,
 }
 
 impl Client {
@@ -19,14 +19,14 @@ impl Client {
         let context = CudaContext::new(0)?;
         // SAFETY: this program orders its own work.
         unsafe { context.disable_event_tracking() };
-        let module = context.load_module(Ptx::from_src(include_str!("../../../../kernels/ptx/relu.ptx")))?;
-        Ok(Client { stream: context.new_stream()?, relu: module.load_function("relu_forward_f32")?, context })
+        let module = context.load_module(Ptx::from_src(include_str!("../../../../kernels/ptx/copy.ptx")))?;
+        Ok(Client { stream: context.new_stream()?, add: module.load_function("add_f32")?, context })
     }
 
-    /// y = relu(x) on `stream`, given as addresses.
-    fn relu(&self, stream: &Arc<CudaStream>, x: u64, y: u64, n: u32) -> Result<(), DriverError> {
-        let mut launch = stream.launch_builder(&self.relu);
-        launch.arg(&x).arg(&y).arg(&n);
+    /// y = x + x on `stream`, given as addresses.
+    fn double(&self, stream: &Arc<CudaStream>, x: u64, y: u64, n: u32) -> Result<(), DriverError> {
+        let mut launch = stream.launch_builder(&self.add);
+        launch.arg(&x).arg(&x).arg(&y).arg(&n);
         // SAFETY: as safe as the scenario.
         unsafe { launch.launch(LaunchConfig::for_num_elems(n)) }?;
         Ok(())
@@ -46,27 +46,27 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (px, py) = (address(&x, &stream), address(&y, &stream));
     match scenario {
         "good" => {
-            client.relu(&stream, px, py, N as u32)?;
-            assert!(stream.clone_dtoh(&y)?.iter().all(|&v| v == 0.0));
+            client.double(&stream, px, py, N as u32)?;
+            assert!(stream.clone_dtoh(&y)?.iter().all(|&v| v == -2.0));
         }
         "wrong-stream" => {
             let (other, fresh) = (client.context.new_stream()?, stream.clone_htod(&host)?);
-            client.relu(&other, address(&fresh, &stream), py, N as u32)?;
+            client.double(&other, address(&fresh, &stream), py, N as u32)?;
             other.synchronize()?;
         }
         "swapped" => {
             // SAFETY: never written, which is the point.
             let fresh = unsafe { stream.alloc::<f32>(N)? };
-            client.relu(&stream, address(&fresh, &stream), px, N as u32)?;
+            client.double(&stream, address(&fresh, &stream), px, N as u32)?;
             stream.synchronize()?;
         }
         "out-of-bounds" => {
-            client.relu(&stream, px, py, N as u32 + 1)?;
+            client.double(&stream, px, py, N as u32 + 1)?;
             stream.synchronize()?;
         }
         "use-after-free" => {
             drop(x);
-            client.relu(&stream, px, py, N as u32)?;
+            client.double(&stream, px, py, N as u32)?;
             stream.synchronize()?;
         }
         "leak" => std::mem::forget(x),
@@ -90,8 +90,8 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
             let (start, end) = (client.context.new_event(flags)?, client.context.new_event(flags)?);
             let clock = std::time::Instant::now();
             start.record(&stream)?;
-            client.relu(&stream, px, py, N as u32)?;
-            client.relu(&stream, px, py, N as u32)?;
+            client.double(&stream, px, py, N as u32)?;
+            client.double(&stream, px, py, N as u32)?;
             end.record(&stream)?;
             end.synchronize()?;
             println!("device {} ms, host {:?}", start.elapsed_ms(&end)?, clock.elapsed());
@@ -105,7 +105,7 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
             unsafe {
                 let status = sys::cuStreamWaitValue32_v2(stream.cu_stream(), p as u64, 1, 0);
                 assert_eq!(status, sys::CUresult::CUDA_SUCCESS, "wait value");
-                client.relu(&stream, px, py, N as u32)?;
+                client.double(&stream, px, py, N as u32)?;
                 p.write_volatile(1);
             }
             stream.synchronize()?;

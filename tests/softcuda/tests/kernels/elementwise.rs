@@ -1,35 +1,6 @@
-//! relu, add, accumulate, copy_rows, conversions.
+//! add, accumulate, copy_rows, and how all kernels convert between storage types.
 
 use crate::harness::*;
-
-#[test]
-fn relu_forward_and_backward() {
-    fn check<T: Storage>() {
-        for n in SIZES {
-            let (x, dy) = (numbers::<T>(n, 1), numbers::<T>(n, 2));
-            let (bx, by) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(n));
-            launch_over(&format!("relu_forward_{}", T::SUFFIX), n, &[&bx, &by, &(n as u32)]);
-            let y: Vec<f64> = x.iter().map(|v| v.max(0.0)).collect();
-            assert_same(&by.wide(), &y);
-
-            let (bdy, bdx) = (Buffer::<T>::narrowed(&dy), Buffer::<T>::fresh(n));
-            let backward = format!("relu_backward_{}", T::SUFFIX);
-            launch_over(&backward, n, &[&by, &bdy, &bdx, &0u32, &(n as u32)]);
-            let dx: Vec<f64> = y.iter().zip(&dy).map(|(y, d)| if *y > 0.0 { *d } else { 0.0 }).collect();
-            assert_same(&bdx.wide(), &dx);
-            launch_over(&backward, n, &[&by, &bdy, &bdx, &1u32, &(n as u32)]);
-            assert_same(&bdx.wide(), &dx.iter().map(|d| 2.0 * d).collect::<Vec<_>>());
-        }
-    }
-    for_each_type!(check());
-}
-
-#[test]
-fn relu_lets_a_nan_through() {
-    let (x, y) = (Buffer::of(&[f32::NAN, -1.0]), Buffer::<f32>::fresh(2));
-    launch_over("relu_forward_f32", 2, &[&x, &y, &2u32]);
-    assert!(y.read()[0].is_nan() && y.read()[1] == 0.0);
-}
 
 #[test]
 fn add_and_accumulate() {
@@ -69,15 +40,20 @@ fn copy_rows_joins_and_parts() {
     for_each_type!(check());
 }
 
+/// One step of momentum SGD without momentum, decay or learning rate: v is g widened, and the copy is w rounded.
+fn convert<T: Storage>(g: &[T], w: &[f32]) -> (Vec<f32>, Vec<T>) {
+    let n = g.len();
+    let (g, w, v, copy) = (Buffer::of(g), Buffer::of(w), Buffer::of(&vec![0f32; n]), Buffer::<T>::fresh(n));
+    launch_over(&format!("sgd_{}", T::SUFFIX), n, &[&w, &v, &copy, &g, &0u64, &0f32, &0f32, &0f32, &(n as u32)]);
+    (v.read(), copy.read())
+}
+
 /// The half crate's conversions are the reference; every f16 and bf16 there is, and rounding at ties.
 #[test]
 fn conversions_round_to_nearest_even() {
     fn check<T: Storage>(bits: impl Fn(T) -> u16, from_bits: impl Fn(u16) -> T) {
         let all: Vec<T> = (0..=u16::MAX).map(&from_bits).filter(|v| !v.wide().is_nan()).collect();
-        let (from, to) = (Buffer::of(&all), Buffer::<f32>::fresh(all.len()));
-        let n = all.len() as u32;
-        launch_over(&format!("convert_{}_f32", T::SUFFIX), all.len(), &[&from, &to, &n]);
-        let wide = to.read();
+        let (wide, _) = convert(&all, &vec![1.0; all.len()]);
         assert!(wide.iter().zip(&all).all(|(w, v)| f64::from(*w) == v.wide()));
 
         for nudge in [0i32, -1, 1] {
@@ -88,28 +64,12 @@ fn conversions_round_to_nearest_even() {
                 .map(|(a, b)| f32::from_bits((a / 2.0 + b / 2.0).to_bits().wrapping_add_signed(nudge)))
                 .filter(|v| v.is_finite())
                 .collect();
-            let (from, to) = (Buffer::of(&values), Buffer::<T>::fresh(values.len()));
-            launch_over(&format!("convert_f32_{}", T::SUFFIX), values.len(), &[&from, &to, &(values.len() as u32)]);
-            for (v, got) in values.iter().zip(to.read()) {
+            let (_, narrow) = convert(&vec![from_bits(0); values.len()], &values);
+            for (v, got) in values.iter().zip(narrow) {
                 assert_eq!(bits(got), bits(T::narrow(f64::from(*v))), "{v}");
             }
         }
     }
     check(half::f16::to_bits, half::f16::from_bits);
     check(half::bf16::to_bits, half::bf16::from_bits);
-}
-
-#[test]
-fn conversions_at_every_size() {
-    fn check<T: Storage>() {
-        for n in SIZES {
-            let x = numbers::<f32>(n, 7);
-            let (from, half, back) = (Buffer::<f32>::narrowed(&x), Buffer::<T>::fresh(n), Buffer::<f32>::fresh(n));
-            launch_over(&format!("convert_f32_{}", T::SUFFIX), n, &[&from, &half, &(n as u32)]);
-            launch_over(&format!("convert_{}_f32", T::SUFFIX), n, &[&half, &back, &(n as u32)]);
-            assert_same(&back.wide(), &x.iter().map(|&v| T::narrow(v).wide()).collect::<Vec<_>>());
-        }
-    }
-    check::<half::f16>();
-    check::<half::bf16>();
 }

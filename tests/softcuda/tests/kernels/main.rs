@@ -3,6 +3,8 @@
 //! races in each; `watch` proves that it finds them.
 
 mod batchnorm;
+mod bias;
+mod channels;
 mod elementwise;
 mod harness;
 mod lrn;

@@ -1,34 +1,9 @@
-//! Kernels over the rows of a matrix: fc's bias, softmax cross-entropy, transposition.
+//! Kernels over the rows of a matrix: softmax cross-entropy, transposition.
 
 use crate::harness::*;
 
 /// (rows, columns) whose product or factors are the awkward sizes.
 const SHAPES: [(usize, usize); 8] = [(1, 1), (1, 31), (32, 1), (33, 33), (2, 1023), (1025, 3), (31, 1000), (128, 547)];
-
-#[test]
-fn fc_bias_and_its_gradient() {
-    fn check<T: Storage>() {
-        for (rows, cols) in SHAPES {
-            let n = rows * cols;
-            let (y, bias) = (numbers::<T>(n, 10), numbers::<T>(cols, 11));
-            let (by, bb, db) = (Buffer::<T>::narrowed(&y), Buffer::<T>::narrowed(&bias), Buffer::<T>::fresh(cols));
-            let blocks = [cols.div_ceil(32) as u32, 1, 1];
-            launch(
-                &format!("fc_bias_gradient_{}", T::SUFFIX),
-                blocks,
-                [32, 8, 1],
-                &[&by, &db, &(rows as u32), &(cols as u32)],
-            );
-            let sums: Vec<f64> = (0..cols).map(|c| (0..rows).map(|r| y[r * cols + c]).sum()).collect();
-            assert_close(&db.wide(), &sums, T::EPSILON + 1e-6, 10.0);
-
-            launch_over(&format!("fc_bias_add_{}", T::SUFFIX), n, &[&by, &bb, &(cols as u32), &(n as u32)]);
-            let added: Vec<f64> = (0..n).map(|i| y[i] + bias[i % cols]).collect();
-            assert_close(&by.wide(), &added, T::EPSILON, 1.0);
-        }
-    }
-    for_each_type!(check());
-}
 
 #[test]
 fn softmax_cross_entropy() {

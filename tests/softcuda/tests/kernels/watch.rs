@@ -10,7 +10,7 @@ fn fault(name: &str, grid: u32, arguments: &[&dyn Argument]) -> ptx::Fault {
 #[test]
 fn one_element_too_many_is_out_of_bounds() {
     let (x, y) = (Buffer::of(&[1f32; 300]), Buffer::<f32>::fresh(300));
-    let fault = fault("relu_forward_f32", 2, &[&x, &y, &301u32]);
+    let fault = fault("add_f32", 2, &[&x, &x, &y, &301u32]);
     assert!(fault.what.contains("out of bounds"), "{fault}");
     assert_eq!((fault.block, fault.thread), ([1, 0, 0], Some(44)), "{fault}");
 }
@@ -18,26 +18,26 @@ fn one_element_too_many_is_out_of_bounds() {
 #[test]
 fn an_uninitialised_read_names_line_and_thread() {
     let (x, y) = (Buffer::<f32>::fresh(32), Buffer::<f32>::fresh(32));
-    let fault = fault("relu_forward_f32", 1, &[&x, &y, &32u32]);
+    let fault = fault("add_f32", 1, &[&x, &x, &y, &32u32]);
     assert!(fault.what.contains("uninitialised") && fault.line > 0 && fault.thread == Some(0), "{fault}");
 }
 
 #[test]
 fn swapped_arguments_read_what_was_never_written() {
     let (x, y) = (Buffer::of(&[1f32; 32]), Buffer::<f32>::fresh(32));
-    assert!(fault("relu_forward_f32", 1, &[&y, &x, &32u32]).what.contains("uninitialised"));
+    assert!(fault("add_f32", 1, &[&y, &y, &x, &32u32]).what.contains("uninitialised"));
 }
 
 #[test]
 fn a_freed_buffer_is_recognised() {
     let (x, y) = (Buffer::of(&[1f32; 32]).address, Buffer::<f32>::fresh(32));
-    assert!(fault("relu_forward_f32", 1, &[&x, &y, &32u32]).what.contains("freed before"));
+    assert!(fault("add_f32", 1, &[&x, &x, &y, &32u32]).what.contains("freed before"));
 }
 
 #[test]
 fn a_misaligned_access_is_refused() {
     let (x, y) = (Buffer::of(&[1f32; 33]), Buffer::<f32>::fresh(32));
-    assert!(fault("relu_forward_f32", 1, &[&(x.address + 2), &y, &32u32]).what.contains("misaligned"));
+    assert!(fault("add_f32", 1, &[&x, &(x.address + 2), &y, &32u32]).what.contains("misaligned"));
 }
 
 /// Every kernel that uses shared memory, with its barriers taken out, races.
@@ -56,7 +56,7 @@ fn kernels_without_their_barriers_race() {
             [256, 1, 1],
             &[&x, &labels, &y, &losses, &512u32],
         ),
-        launch_of(&named("fc"), "fc_bias_gradient_f32", [2, 1, 1], [32, 8, 1], &[&x, &losses, &64u32, &64u32]),
+        launch_of(&named("bias"), "bias_gradient_f32", [2, 1, 1], [32, 8, 1], &[&x, &0u64, &losses, &[64u32, 64, 1]]),
         launch_of(&named("layout"), "transpose_f32", [2, 2, 1], [32, 8, 1], &[&x, &y, &64u32, &64u32]),
     ];
     for result in results {
