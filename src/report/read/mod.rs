@@ -184,6 +184,22 @@ impl Run {
         self.points.iter().any(|point| point.status == Status::Predicted)
     }
 
+    /// Whose figures these are.
+    pub fn who(&self) -> String {
+        let Labels { model, device, .. } = &self.labels;
+        match device.strip_prefix("predicted: ") {
+            Some(gpu) => format!("{model}, predicted for {gpu}"),
+            None => format!("{model} on {device}"),
+        }
+    }
+
+    /// The same with precision and layout; a prediction has no layout.
+    pub fn heading(&self) -> String {
+        let Labels { precision, layout, .. } = &self.labels;
+        let parts = [self.who(), precision.clone(), layout.clone()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
     /// The totals as rows, for the verdict.
     pub fn summaries(&self) -> Vec<SummaryRow> {
         self.points.iter().flat_map(|point| point.summaries(&self.labels)).collect()
