@@ -1,5 +1,6 @@
 //! The command line: parsed and validated here, acted on elsewhere.
 
+pub mod resume;
 mod values;
 
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub samples: bool,
     /// Where the run's folder is made.
-    #[arg(long, default_value = "results", value_name = "DIR")]
+    #[arg(long, default_value = "results", value_name = "DIR", conflicts_with = "resume")]
     pub out: PathBuf,
     /// Go on with an interrupted run's folder, with the options it was started with.
     #[arg(long, value_name = "DIR")]

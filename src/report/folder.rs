@@ -65,7 +65,11 @@ impl Folder {
         folder.repair()?;
         folder.run.state = State::Running;
         folder.run.ended = None;
-        folder.run.resumed.push(Resumed { at: json::now(), argv: json::argv() });
+        let (begun, program) = (&folder.run.program, &run.program);
+        if begun != program {
+            folder.run.note([format!("resumed with {program}, begun with {begun}: what they measure may differ")]);
+        }
+        folder.run.resumed.push(Resumed { at: json::now(), argv: json::argv(), program: Some(program.clone()) });
         folder.save_run()?;
         Ok(folder)
     }
