@@ -195,7 +195,7 @@ pub struct PredictArgs {
     /// Also count the gradient of the image, which training does not need.
     #[arg(long)]
     pub input_gradient: bool,
-    /// Count these phases only: forward, backward_data, backward_weights, weight_update [default: all].
+    /// Count these phases only: forward, backward_data, backward_weights, weight_update, at f16 loss_scale [default: all].
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::phase)]
     pub phases: Vec<Phase>,
     /// Also save phases.csv, summary.csv and run.json, one folder per GPU, under this folder.

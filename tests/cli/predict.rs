@@ -154,6 +154,10 @@ fn phases_that_count() {
     assert!(rows.iter().all(|row| row["phase"] != "weight_update"));
     let first = rows.iter().filter(|row| row["layer"] == "conv1").map(|row| row["phase"].as_str());
     assert_eq!(first.collect::<Vec<_>>(), ["forward", "backward_data", "backward_weights"]);
+    let once = stdout(&program.output("predict --gpu t4 --phases forward,forward"));
+    assert!(once.contains("search, forward only;"), "{once}");
+    let scale = program.output("predict --gpu t4 --precision f16 --phases loss-scale");
+    assert!(stdout(&scale).contains("neither conv nor fc"), "{scale:?}");
 }
 
 #[test]
@@ -182,6 +186,10 @@ fn bad_input() {
     refuse("predict --model resnet50", &["resnet50", "alexnet"]);
     refuse("predict --image 32", &["too small", "the least that fits is 63"]);
     refuse("predict --phases update", &["--phases", "weight_update"]);
+    refuse(
+        "predict --gpu t4 --phases forward,loss_scale",
+        &["no layer has the phase loss_scale at f32", "forward, backward_data, backward_weights, weight_update"],
+    );
     refuse("predict --gpu-file nowhere.toml", &["nowhere.toml"]);
     program.model("mine.toml", &format!("{MINE}cores = 5\n"));
     refuse("predict --gpu-file mine.toml", &["mine.toml:8", "unknown key `cores`"]);
