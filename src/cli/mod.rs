@@ -143,8 +143,8 @@ pub struct InspectArgs {
     /// Image size, as a side or HxW [default: the model's own].
     #[arg(long)]
     pub image: Option<ImageSize>,
-    /// Write CSV, to standard output or to a file.
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    /// Write CSV to standard output, or with --csv=FILE to a file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
 }
 
@@ -242,8 +242,8 @@ pub struct CompareArgs {
     /// Exit with 1 where a row is SLOWER by more than this: slower:5%.
     #[arg(long, value_name = "slower:PERCENT", value_parser = values::slower)]
     pub fail_on: Option<f64>,
-    /// Write CSV: to standard output in place of the table, or to a file beside it.
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    /// Write CSV to standard output in place of the table, or with --csv=FILE to a file beside it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
 }
 

@@ -26,12 +26,16 @@ fn real_runs() {
     let text = stdout(&two);
     assert!(text.contains("no comparison of times") && text.contains("One run each"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    let four = program.output(&format!("compare {a} {b} --with {c} {d} --clocks-fixed --csv out.csv"));
+    let four = program.output(&format!("compare {a} {b} --with {c} {d} --clocks-fixed --csv=out.csv"));
     assert!(!stdout(&four).contains("One run") && stdout(&four).contains("FASTER or SLOWER"), "{four:?}");
     let csv = std::fs::read_to_string(program.folder.path().join("out.csv")).unwrap();
     assert!(csv.lines().skip(1).all(|line| line.contains(",times,")), "{csv}");
     let piped = program.output(&format!("compare {a} {b} --batch 4 --csv"));
     assert!(stdout(&piped).starts_with("batch,image,layer") && stdout(&piped).contains("\n4,16x16,all,conv,all,"));
+
+    // A run is never taken for the file to write.
+    let piped = program.output(&format!("compare --csv {a} {b}"));
+    assert!(stdout(&piped).starts_with("batch,image,layer"), "{piped:?}");
 
     // Copies with headers repeated, and without.
     let texts = [&a, &b].map(|run| std::fs::read_to_string(PathBuf::from(run).join("phases.csv")).unwrap());

@@ -59,9 +59,11 @@ fn differences(a: &Side, b: &Side) -> Vec<String> {
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differing = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
     let texts = differing.map(|name| (name, value(a.get(name)), value(b.get(name))));
-    let line = |(name, a, b): (&String, String, String)| match a.contains('\n') {
-        true => format!("{name} (another text)"),
-        false => format!("{name} {a} | {b}"),
+    let line = |(name, a, b): (&String, String, String)| match (a.contains('\n'), b.contains('\n')) {
+        (true, true) => format!("{name} (another text)"),
+        (true, false) => format!("{name} (a text) | {b}"),
+        (false, true) => format!("{name} {a} | (a text)"),
+        (false, false) => format!("{name} {a} | {b}"),
     };
     texts.map(line).collect()
 }
