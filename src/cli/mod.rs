@@ -48,7 +48,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
     /// Batch sizes [default: 1,2,4,8,16,32; on a GPU also 64,128,256,512].
-    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// Image sizes, as a side or HxW [default: the model's own].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -182,7 +182,7 @@ pub struct PredictArgs {
     /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
     #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
     pub model: String,
-    #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// Image sizes, as a side or HxW [default: the model's own].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -228,7 +228,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub with: Vec<PathBuf>,
     /// Batch sizes to compare [default: totals of all, layers at the largest that is ok]; fewer rows, sharper verdicts.
-    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// The largest difference that is SAME: of a time [default: 2%], or of the step for shares [default: 0.5%].
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]

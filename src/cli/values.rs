@@ -3,18 +3,20 @@
 use std::str::FromStr;
 
 use crate::device::monitor::Clock;
-use crate::plan::Phase;
+use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase};
 
-/// The largest batch that can be asked for.
-pub const LARGEST_BATCH: usize = 1 << 20;
-/// The largest image side that can be asked for.
-const LARGEST_IMAGE: usize = 1 << 16;
+const LARGEST_CONSTANT: f32 = 1e6;
+const MOST_THREADS: usize = 4096;
 
 /// One batch size.
 pub fn batch(text: &str) -> Result<usize, String> {
-    let fault = || format!("a batch size is a whole number from 1 to {LARGEST_BATCH}, such as 32 or a list 1,2,4");
-    let batch = text.parse().map_err(|_| fault())?;
-    if (1..=LARGEST_BATCH).contains(&batch) { Ok(batch) } else { Err(fault()) }
+    let batch = text.parse().ok().filter(|batch| (1..=LARGEST_BATCH).contains(batch));
+    batch.ok_or_else(|| format!("a batch size is a whole number from 1 to {LARGEST_BATCH}, such as 32"))
+}
+
+/// One of a list of batch sizes.
+pub fn batches(text: &str) -> Result<usize, String> {
+    batch(text).map_err(|fault| fault + " or a list 1,2,4")
 }
 
 /// An image's height and width, written as one side or HxW.
@@ -101,8 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches() {
+    fn batch_sizes() {
         assert_eq!(batch("32"), Ok(32));
+        assert!(batches("x").unwrap_err().ends_with("such as 32 or a list 1,2,4"));
         for bad in ["0", "1099511627776", "x", "-1", "", "1.5", "99999999999999999999999"] {
             assert!(batch(bad).is_err(), "{bad}");
         }

@@ -167,7 +167,7 @@ fn setup(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Setup {
 fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let mut note = |key: &str, value: Option<String>| facts.extend(value.map(|value| (key.to_owned(), value)));
-    for precision in [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16] {
+    for precision in Precision::ALL {
         note(&format!("peak {precision}, TFLOP/s"), gpu.peak(precision).map(|peak| peak.to_string()));
     }
     note("bandwidth, GB/s", Some(gpu.bandwidth.to_string()));

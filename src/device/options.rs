@@ -55,6 +55,8 @@ pub enum Precision {
 }
 
 impl Precision {
+    pub const ALL: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
+
     /// Size of an activation.
     pub fn element_bytes(self) -> u64 {
         match self {

@@ -94,6 +94,11 @@ pub struct Options {
     pub input_gradient: bool,
 }
 
+/// The largest batch that can be asked for.
+pub const LARGEST_BATCH: usize = 1 << 20;
+/// The largest image side that can be asked for.
+pub const LARGEST_IMAGE: usize = 1 << 16;
+
 /// Height and width as they are written everywhere: 224x224.
 pub fn image_name([height, width]: [usize; 2]) -> String {
     format!("{height}x{width}")

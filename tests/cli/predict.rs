@@ -194,7 +194,16 @@ fn bad_input() {
     program.model("mine.toml", &format!("{MINE}cores = 5\n"));
     refuse("predict --gpu-file mine.toml", &["mine.toml:8", "unknown key `cores`"]);
     program.model("mine.toml", &MINE.replace("500.0", "0.0"));
-    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "bandwidth of `mine`", "above 0"]);
+    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "bandwidth of `mine`", "from 0.1 to 1000000"]);
+    for (key, good) in [("f32", "10.0"), ("bandwidth", "500.0"), ("memory", "8.0"), ("sms", "20")] {
+        for bad in ["1e-300", "1e300", "nan", "inf", "-1", "0"] {
+            program.model("mine.toml", &MINE.replace(&format!("{key} = {good}"), &format!("{key} = {bad}")));
+            let word = if key == "sms" { "number from" } else { key };
+            refuse("predict --gpu-file mine.toml", &["mine.toml:", word]);
+        }
+    }
+    program.model("mine.toml", &format!("{MINE}l2_mb = -1.0\n"));
+    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "l2_mb of `mine`"]);
     program.model("mine.toml", &MINE.replace("sms = 20\n", ""));
     refuse("predict --gpu-file mine.toml", &["mine.toml:1", "missing `sms`"]);
     program.model("mine.toml", MINE);

@@ -102,7 +102,8 @@ pub fn open(path: &Path) -> Result<Reading> {
     let mut reading = builder.finish().with_context(|| phases.display().to_string())?;
     let mut points = reading.runs.iter().flat_map(|run| &run.points).peekable();
     let why = match (points.peek(), reading.notes.first()) {
-        (Some(point), _) => format!("all are {}", point.status.name()),
+        // Only what does not fit has no figures.
+        (Some(_), _) => "no batch fits in memory".into(),
         (None, Some(note)) => note.clone(),
         (None, None) => "it has a header and no rows".into(),
     };
