@@ -78,8 +78,8 @@ pub struct LayerPlan {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    #[error("layer `{layer}` (line {line}): {message}")]
-    Layer { layer: String, line: usize, message: String },
+    #[error("{file}:{line}: layer `{layer}`: {message}")]
+    Layer { file: String, layer: String, line: usize, message: String },
     #[error("image {h}x{w} is too small for {model}: {least}")]
     ImageTooSmall { model: String, h: usize, w: usize, least: String },
 }
