@@ -68,7 +68,7 @@ pub struct RunArgs {
     /// Where the run's folder is made.
     #[arg(long, default_value = "results", value_name = "DIR", conflicts_with = "resume")]
     pub out: PathBuf,
-    /// Go on with an interrupted run's folder, with the options it was started with.
+    /// Go on with an interrupted run's folder, with the options it was started with; those given beside it take their place.
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     #[command(flatten)]

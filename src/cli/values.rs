@@ -65,10 +65,10 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|_| "a duration is a number with a unit, such as 15s, 500ms or 2m".into())
 }
 
-/// A training constant: any finite number from 0 up.
+/// A training constant.
 pub fn constant(text: &str) -> Result<f32, String> {
-    let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    number.ok_or_else(|| "a number from 0 up, such as 0.01".into())
+    let number = text.parse::<f32>().ok().filter(|number| (0.0..=LARGEST_CONSTANT).contains(number));
+    number.ok_or_else(|| format!("a number from 0 to {LARGEST_CONSTANT}, such as 0.01"))
 }
 
 /// A phase by its name.
@@ -94,8 +94,8 @@ pub fn mhz(text: &str) -> Result<u32, String> {
 
 /// How many threads.
 pub fn threads(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=4096).contains(number));
-    number.ok_or_else(|| "a number of threads from 1 up".into())
+    let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
+    number.ok_or_else(|| format!("a number of threads from 1 to {MOST_THREADS}"))
 }
 
 #[cfg(test)]
@@ -118,6 +118,15 @@ mod tests {
         for bad in ["0", "224x", "x224", "224x192x3", "-5"] {
             assert!(bad.parse::<ImageSize>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn limits_are_told() {
+        assert_eq!((constant("0.9"), constant("0"), threads("2")), (Ok(0.9), Ok(0.0), Ok(2)));
+        for bad in ["1e300", "1e7", "NaN", "inf", "-1"] {
+            assert!(constant(bad).unwrap_err().contains("to 1000000"), "{bad}");
+        }
+        assert!(threads("1000000").unwrap_err().contains("to 4096"));
     }
 
     #[test]

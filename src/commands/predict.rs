@@ -127,7 +127,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The phases that count.
+/// The phases that count, each once.
 fn counted(args: &PredictArgs) -> Vec<Phase> {
     let all = args.phases.is_empty();
     Phase::ALL.into_iter().filter(|phase| all || args.phases.contains(phase)).collect()

@@ -27,11 +27,12 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     // A mistake in the description shows before any device is opened.
     plans(&model, &args, &[1])?;
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
-    let device = device::open(args.device.device, &args.device.options())?;
+    let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
     let device = device.as_ref();
     let wanted = plans(&model, &args, device.default_batches())?;
     let machine = machine(device);
-    settings::lock(device, &args.clocks.wanted())?;
+    settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
+    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);

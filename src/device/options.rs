@@ -118,6 +118,18 @@ pub struct Options {
     pub threads: Option<usize>,
 }
 
+impl Options {
+    /// Those given that choose among a GPU's convolution algorithms.
+    pub fn of_algorithms(&self) -> Vec<&'static str> {
+        let given = [
+            (self.workspace_limit.is_some(), "--workspace-limit"),
+            (self.algorithms != Search::default(), "--algorithms"),
+            (self.deterministic, "--deterministic"),
+        ];
+        given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
+    }
+}
+
 macro_rules! word {
     ($($kind:ty),*) => {$(
         /// The word on the command line.

@@ -1,10 +1,11 @@
 //! What `predict` prints: one GPU as `run` prints a run, or several side by side. Fits in 100 columns.
 
-use super::grid::{grid, size};
+use super::grid::grid;
 use super::rows::{PhaseRow, SummaryRow};
 use super::table::{self, NONE, measured, number, step_ms, steps, total};
 use super::verdict::{self, Crossover, images, largest};
 use crate::model::kind::Group;
+use crate::units::size;
 
 /// The rows of one GPU.
 pub struct Sheet<'a> {
