@@ -81,7 +81,9 @@ fn facts(side: &Side) -> BTreeMap<String, BTreeSet<String>> {
             ("launch".into(), labels.launch.clone()),
         ];
         if let Some(json) = &run.run {
-            let value = serde_json::to_value(json).unwrap_or_default();
+            // By way of text, for numbers as they were written: as a value 0.01f32 is 0.009999999776.
+            let text = serde_json::to_string(json).unwrap_or_default();
+            let value: Value = serde_json::from_str(&text).unwrap_or_default();
             COMPARED.iter().for_each(|part| leaves(part, &value[part], &mut found));
         }
         for (name, value) in found {

@@ -56,6 +56,8 @@ fn texts_are_not_shown() {
     assert!(differs(whole(), bare()).contains("model_file (a text) | -;"), "{}", differs(whole(), bare()));
     assert!(differs(bare(), whole()).contains("model_file - | (a text);"), "{}", differs(bare(), whole()));
     assert_eq!(differs(whole(), other()), "Differs (A | B): model_file (another text).");
+    let faster = folder(out.path(), 10.0, |run| run.setup.training.as_mut().unwrap().learning_rate = 0.1);
+    assert_eq!(differs(whole(), faster), "Differs (A | B): training.learning_rate 0.01 | 0.1.");
 }
 
 #[test]

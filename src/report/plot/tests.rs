@@ -168,8 +168,10 @@ fn predictions_say_so() {
     assert!(!words(&roofline).contains("easured") && !roofline.description.contains("easured"));
     let measured = run("alexnet", &[1, 8]);
     let times = |runs: &[Run]| words(&times(runs, Layout::WIDE).unwrap());
-    assert!(times(&[predicted.clone()]).contains("predicted, not measured\nalexnet, predicted for T4, f32\n"));
-    assert!(times(&[measured.clone()]).contains("with 95 % intervals"));
+    assert!(
+        times(std::slice::from_ref(&predicted)).contains("predicted, not measured\nalexnet, predicted for T4, f32\n")
+    );
+    assert!(times(std::slice::from_ref(&measured)).contains("with 95 % intervals"));
     assert!(times(&[measured, predicted]).contains("some measured, some predicted"));
 }
 
