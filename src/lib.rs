@@ -18,4 +18,5 @@ pub mod profile;
 pub mod report;
 pub mod stats;
 pub mod step;
+pub mod units;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! The command line: parsed and validated here, acted on elsewhere.
 
+pub mod resume;
 mod values;
 
 use std::path::PathBuf;
@@ -47,7 +48,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub device: DeviceArgs,
     /// Batch sizes [default: 1,2,4,8,16,32; on a GPU also 64,128,256,512].
-    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// Image sizes, as a side or HxW [default: the model's own].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -65,9 +66,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub samples: bool,
     /// Where the run's folder is made.
-    #[arg(long, default_value = "results", value_name = "DIR")]
+    #[arg(long, default_value = "results", value_name = "DIR", conflicts_with = "resume")]
     pub out: PathBuf,
-    /// Go on with an interrupted run's folder, with the options it was started with.
+    /// Go on with an interrupted run's folder, with the options it was started with; those given beside it take their place.
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
@@ -142,8 +143,8 @@ pub struct InspectArgs {
     /// Image size, as a side or HxW [default: the model's own].
     #[arg(long)]
     pub image: Option<ImageSize>,
-    /// Write CSV, to standard output or to a file.
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    /// Write CSV to standard output, or with --csv=FILE to a file.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
 }
 
@@ -181,7 +182,7 @@ pub struct PredictArgs {
     /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
     #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
     pub model: String,
-    #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// Image sizes, as a side or HxW [default: the model's own].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -194,7 +195,7 @@ pub struct PredictArgs {
     /// Also count the gradient of the image, which training does not need.
     #[arg(long)]
     pub input_gradient: bool,
-    /// Count these phases only: forward, backward_data, backward_weights, weight_update [default: all].
+    /// Count these phases only: forward, backward_data, backward_weights, weight_update, at f16 loss_scale [default: all].
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::phase)]
     pub phases: Vec<Phase>,
     /// Also save phases.csv, summary.csv and run.json, one folder per GPU, under this folder.
@@ -227,7 +228,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub with: Vec<PathBuf>,
     /// Batch sizes to compare [default: totals of all, layers at the largest that is ok]; fewer rows, sharper verdicts.
-    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batch)]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,
     /// The largest difference that is SAME: of a time [default: 2%], or of the step for shares [default: 0.5%].
     #[arg(long, value_name = "PERCENT", value_parser = values::percent)]
@@ -241,8 +242,8 @@ pub struct CompareArgs {
     /// Exit with 1 where a row is SLOWER by more than this: slower:5%.
     #[arg(long, value_name = "slower:PERCENT", value_parser = values::slower)]
     pub fail_on: Option<f64>,
-    /// Write CSV: to standard output in place of the table, or to a file beside it.
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    /// Write CSV to standard output in place of the table, or with --csv=FILE to a file beside it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
 }
 

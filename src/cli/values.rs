@@ -3,18 +3,20 @@
 use std::str::FromStr;
 
 use crate::device::monitor::Clock;
-use crate::plan::Phase;
+use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase};
 
-/// The largest batch that can be asked for.
-pub const LARGEST_BATCH: usize = 1 << 20;
-/// The largest image side that can be asked for.
-const LARGEST_IMAGE: usize = 1 << 16;
+const LARGEST_CONSTANT: f32 = 1e6;
+const MOST_THREADS: usize = 4096;
 
 /// One batch size.
 pub fn batch(text: &str) -> Result<usize, String> {
-    let fault = || format!("a batch size is a whole number from 1 to {LARGEST_BATCH}, such as 32 or a list 1,2,4");
-    let batch = text.parse().map_err(|_| fault())?;
-    if (1..=LARGEST_BATCH).contains(&batch) { Ok(batch) } else { Err(fault()) }
+    let batch = text.parse().ok().filter(|batch| (1..=LARGEST_BATCH).contains(batch));
+    batch.ok_or_else(|| format!("a batch size is a whole number from 1 to {LARGEST_BATCH}, such as 32"))
+}
+
+/// One of a list of batch sizes.
+pub fn batches(text: &str) -> Result<usize, String> {
+    batch(text).map_err(|fault| fault + " or a list 1,2,4")
 }
 
 /// An image's height and width, written as one side or HxW.
@@ -63,10 +65,10 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(text).map_err(|_| "a duration is a number with a unit, such as 15s, 500ms or 2m".into())
 }
 
-/// A training constant: any finite number from 0 up.
+/// A training constant.
 pub fn constant(text: &str) -> Result<f32, String> {
-    let number = text.parse::<f32>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    number.ok_or_else(|| "a number from 0 up, such as 0.01".into())
+    let number = text.parse::<f32>().ok().filter(|number| (0.0..=LARGEST_CONSTANT).contains(number));
+    number.ok_or_else(|| format!("a number from 0 to {LARGEST_CONSTANT}, such as 0.01"))
 }
 
 /// A phase by its name.
@@ -92,8 +94,8 @@ pub fn mhz(text: &str) -> Result<u32, String> {
 
 /// How many threads.
 pub fn threads(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=4096).contains(number));
-    number.ok_or_else(|| "a number of threads from 1 up".into())
+    let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
+    number.ok_or_else(|| format!("a number of threads from 1 to {MOST_THREADS}"))
 }
 
 #[cfg(test)]
@@ -101,8 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches() {
+    fn batch_sizes() {
         assert_eq!(batch("32"), Ok(32));
+        assert!(batches("x").unwrap_err().ends_with("such as 32 or a list 1,2,4"));
         for bad in ["0", "1099511627776", "x", "-1", "", "1.5", "99999999999999999999999"] {
             assert!(batch(bad).is_err(), "{bad}");
         }
@@ -115,6 +118,15 @@ mod tests {
         for bad in ["0", "224x", "x224", "224x192x3", "-5"] {
             assert!(bad.parse::<ImageSize>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn limits_are_told() {
+        assert_eq!((constant("0.9"), constant("0"), threads("2")), (Ok(0.9), Ok(0.0), Ok(2)));
+        for bad in ["1e300", "1e7", "NaN", "inf", "-1"] {
+            assert!(constant(bad).unwrap_err().contains("to 1000000"), "{bad}");
+        }
+        assert!(threads("1000000").unwrap_err().contains("to 4096"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn run(args: CompareArgs) -> Result<ExitCode> {
         Some(None) => out.write_all(&compare::csv(&comparison)?)?,
         Some(Some(file)) => {
             std::fs::write(file, compare::csv(&comparison)?)
-                .with_context(|| format!("cannot write {}: name another file with --csv", file.display()))?;
+                .with_context(|| format!("cannot write {}: name another file with --csv=FILE", file.display()))?;
             out.write_all(compare::table(&comparison).as_bytes())?;
         }
         None => out.write_all(compare::table(&comparison).as_bytes())?,

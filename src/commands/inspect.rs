@@ -19,7 +19,7 @@ pub fn run(args: InspectArgs) -> Result<ExitCode> {
         None => out.write_all(inspect::table(&Step::new(plan)).as_bytes())?,
         Some(None) => out.write_all(&inspect::csv(&plan)?)?,
         Some(Some(file)) => std::fs::write(&file, inspect::csv(&plan)?)
-            .with_context(|| format!("cannot write {}: name another file with --csv", file.display()))?,
+            .with_context(|| format!("cannot write {}: name another file with --csv=FILE", file.display()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,11 @@ pub fn run(args: PlotArgs) -> Result<ExitCode> {
         reading.notes.iter().for_each(|note| eprintln!("note: {note}"));
         runs.extend(reading.runs);
     }
-    plot::check(&runs, args.batch).map_err(|error| UsageError(error.to_string()))?;
+    if runs.len() > plot::MOST_RUNS {
+        let (count, most) = (runs.len(), plot::MOST_RUNS);
+        return Err(UsageError(format!("{count} runs are too many for one chart: give up to {most}")).into());
+    }
+    plot::check(&runs, args.batch)?;
     let folder = args.out.unwrap_or_else(|| beside(&args.runs));
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}: name another folder with --out", folder.display()))?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use super::sweep;
+use super::{UsageError, sweep};
 use crate::cli::PredictArgs;
 use crate::device::options::Precision;
 use crate::model::Model;
@@ -32,6 +32,7 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
     let (gpus, left_out) = known.choose(&args.gpu, args.precision)?;
     let model = Model::open(&args.model)?;
     let plans = sweep::plans(&model, &args.batch, &args.image, args.input_gradient, args.precision)?;
+    check_phases(&args.phases, &plans, args.precision)?;
     let answers: Vec<Answer> =
         gpus.into_iter().map(|gpu| Answer::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;
     print(&answers, &left_out, &args, &model)?;
@@ -126,9 +127,23 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The phases that count.
+/// The phases that count, each once.
 fn counted(args: &PredictArgs) -> Vec<Phase> {
-    if args.phases.is_empty() { Phase::ALL.to_vec() } else { args.phases.clone() }
+    let all = args.phases.is_empty();
+    Phase::ALL.into_iter().filter(|phase| all || args.phases.contains(phase)).collect()
+}
+
+/// Refuses a phase that no layer has, which would count as nothing.
+fn check_phases(wanted: &[Phase], plans: &[Plan], precision: Precision) -> Result<(), UsageError> {
+    let exists =
+        |phase: &Phase| plans.iter().flat_map(|plan| &plan.layers).any(|layer| layer.phases().any(|of| of == *phase));
+    let Some(missing) = wanted.iter().find(|phase| !exists(phase)) else { return Ok(()) };
+    let existing: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
+    Err(UsageError(format!(
+        "no layer has the phase {} at {precision}: give some of {}",
+        missing.name(),
+        names(&existing)
+    )))
 }
 
 fn setup(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Setup {
@@ -152,7 +167,7 @@ fn setup(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Setup {
 fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let mut note = |key: &str, value: Option<String>| facts.extend(value.map(|value| (key.to_owned(), value)));
-    for precision in [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16] {
+    for precision in Precision::ALL {
         note(&format!("peak {precision}, TFLOP/s"), gpu.peak(precision).map(|peak| peak.to_string()));
     }
     note("bandwidth, GB/s", Some(gpu.bandwidth.to_string()));

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 
 use super::settings;
 use super::sweep;
-use crate::cli::{Cli, Command, RunArgs};
-use crate::device::{self, Device};
+use crate::cli::{RunArgs, resume};
+use crate::device::{self, Device, Opened};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::plan::{Plan, PlanError};
@@ -28,11 +27,12 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     // A mistake in the description shows before any device is opened.
     plans(&model, &args, &[1])?;
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
-    let device = device::open(args.device.device, &args.device.options())?;
+    let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
     let device = device.as_ref();
     let wanted = plans(&model, &args, device.default_batches())?;
     let machine = machine(device);
-    settings::lock(device, &args.clocks.wanted())?;
+    settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
+    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
@@ -53,21 +53,13 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `--resume DIR` by itself means the options that the run was started with.
+/// With `--resume`, the options that the run was started with, but for those given now.
 fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
-    let Some(resumed) = args.resume.clone() else { return Ok(args) };
-    let alone = Cli::try_parse_from(["layertime".as_ref(), "run".as_ref(), "--resume".as_ref(), resumed.as_os_str()])?;
-    if !matches!(alone.command, Command::Run(alone) if alone == args) {
-        return Ok(args);
-    }
-    let stored = folder::read_run(&resumed)?;
-    match Cli::try_parse_from(&stored.argv).map(|cli| cli.command) {
-        Ok(Command::Run(stored)) => Ok(RunArgs { resume: Some(resumed), ..stored }),
-        _ => bail!(
-            "cannot resume {}: its run.json holds no command line of run, give the options again",
-            resumed.display()
-        ),
-    }
+    let Some(resumed) = &args.resume else { return Ok(args) };
+    let stored = folder::read_run(resumed)?;
+    resume::options(&stored.argv, std::env::args_os()).with_context(|| {
+        format!("cannot resume {}: its run.json holds no command line of run; begin a new run", resumed.display())
+    })
 }
 
 /// What is to be measured.

@@ -18,14 +18,17 @@ pub fn now(device: &dyn Device) -> Option<BTreeMap<String, String>> {
     Some(now)
 }
 
-/// Locks the clocks that the user wants locked; what cannot be is said and goes on.
-pub fn lock(device: &dyn Device, wanted: &Clocks) -> Result<()> {
+/// Locks the clocks that the user wants locked; what cannot be is said and goes on. `no_gpu` is why the device is none.
+pub fn lock(device: &dyn Device, no_gpu: Option<&str>, wanted: &Clocks) -> Result<()> {
     if *wanted == Clocks::default() {
         return Ok(());
     }
     let Some(monitor) = device.monitor() else {
-        let why = "has no clocks to lock: leave --lock-clocks and --lock-memory-clock out";
-        return Err(UsageError(format!("{} {why}", device.name())).into());
+        let why = match no_gpu {
+            Some(why) => format!("no GPU can be used whose clocks could be locked: {why}"),
+            None => format!("{} has no clocks to lock: leave --lock-clocks and --lock-memory-clock out", device.name()),
+        };
+        return Err(UsageError(why).into());
     };
     Ok(monitor.lock(wanted, &mut |line| eprintln!("{line}"))?)
 }

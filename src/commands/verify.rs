@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::VerifyArgs;
-use crate::device;
+use crate::device::{self, Opened};
 use crate::report::verify;
 use crate::verify::{Request, run as check};
 
@@ -24,7 +24,8 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     if request.reference.is_none() {
         request.plan()?;
     }
-    let device = device::open(args.device.device, &args.device.options())?;
+    let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
+    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let report = check(device.as_ref(), &request)?;
     std::io::stdout().lock().write_all(verify::table(&report).as_bytes())?;
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,33 +9,49 @@ mod order;
 use std::collections::BTreeMap;
 
 use monitor::Monitor;
-use options::{Choice, Launch, Layout, Options};
+use options::{Choice, Launch, Layout, Options, Search};
 
 use crate::plan::Phase;
 use crate::step::{Op, Runner, Step};
+use crate::units::size;
 
-/// Opens the chosen device.
-pub fn open(choice: Choice, options: &Options) -> Result<Box<dyn Device>, DeviceError> {
-    match choice {
-        Choice::Auto => auto(options),
-        Choice::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-        Choice::Cuda(index) => Ok(Box::new(cuda::Cuda::open(index, options)?)),
-    }
+/// A device, and what its user did not choose.
+pub struct Opened {
+    pub device: Box<dyn Device>,
+    /// Why it is the CPU, where a GPU was looked for.
+    pub no_gpu: Option<String>,
 }
 
-/// A GPU where one can be used, else the CPU, saying why.
-fn auto(options: &Options) -> Result<Box<dyn Device>, DeviceError> {
-    // Threads are the CPU's alone.
-    if options.threads.is_some() {
-        return Ok(Box::new(cpu::Cpu::open(options)?));
-    }
+/// Opens the chosen device.
+pub fn open(choice: Choice, options: &Options) -> Result<Opened, DeviceError> {
+    let device: Box<dyn Device> = match choice {
+        // Threads are the CPU's alone.
+        Choice::Auto if options.threads.is_none() => return auto(options),
+        Choice::Auto | Choice::Cpu => Box::new(cpu::Cpu::open(options)?),
+        Choice::Cuda(index) => Box::new(cuda::Cuda::open(index, options)?),
+    };
+    Ok(Opened { device, no_gpu: None })
+}
+
+/// A GPU where one can be used, else the CPU and why.
+fn auto(options: &Options) -> Result<Opened, DeviceError> {
     match cuda::Cuda::open(0, options) {
-        Ok(device) => Ok(Box::new(device)),
+        Ok(device) => Ok(Opened { device: Box::new(device), no_gpu: None }),
         Err(DeviceError::Usage(mistake)) => Err(DeviceError::Usage(mistake)),
         Err(why) => {
-            let cpu = cpu::Cpu::open(options)?;
-            eprintln!("on the CPU: {why}");
-            Ok(Box::new(cpu))
+            let without_effect = match options.of_algorithms() {
+                names if names.is_empty() => String::new(),
+                names => format!(" ({} without effect)", names.join(", ")),
+            };
+            // The CPU refuses them from those who ask for it.
+            let left = Options {
+                algorithms: Search::default(),
+                deterministic: false,
+                workspace_limit: None,
+                ..options.clone()
+            };
+            let device = Box::new(cpu::Cpu::open(&left)?);
+            Ok(Opened { device, no_gpu: Some(format!("{why}{without_effect}")) })
         }
     }
 }
@@ -176,7 +192,7 @@ pub struct Ceilings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    #[error("needs {needed} bytes of memory, but {available} are free: choose a smaller batch")]
+    #[error("needs {} of memory, but {} are free: choose a smaller batch", size(*.needed), size(*.available))]
     OutOfMemory { needed: u64, available: u64 },
     #[error("{call} failed in layer `{layer}`, {phase}: {status}", phase = phase.name())]
     Call { layer: String, phase: Phase, call: &'static str, status: String },

@@ -55,6 +55,8 @@ pub enum Precision {
 }
 
 impl Precision {
+    pub const ALL: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
+
     /// Size of an activation.
     pub fn element_bytes(self) -> u64 {
         match self {
@@ -114,6 +116,18 @@ pub struct Options {
     pub workspace_limit: Option<u64>,
     /// CPU threads; `None` means all.
     pub threads: Option<usize>,
+}
+
+impl Options {
+    /// Those given that choose among a GPU's convolution algorithms.
+    pub fn of_algorithms(&self) -> Vec<&'static str> {
+        let given = [
+            (self.workspace_limit.is_some(), "--workspace-limit"),
+            (self.algorithms != Search::default(), "--algorithms"),
+            (self.deterministic, "--deterministic"),
+        ];
+        given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
+    }
 }
 
 macro_rules! word {

@@ -21,6 +21,8 @@ pub struct Model {
     /// Channels, height and width of one image.
     pub input: [usize; 3],
     pub layers: Vec<Layer>,
+    /// What errors call the description.
+    pub file: String,
     /// The description's own text, kept for `run.json`.
     pub source: String,
 }
@@ -48,7 +50,7 @@ pub enum ModelError {
     Description { file: String, line: usize, message: String },
     #[error("no model is named `{name}`: give one of {known}, or the path of a .toml description")]
     Unknown { name: String, known: String },
-    #[error("cannot read the model file {file}: {source}")]
+    #[error("cannot read the model file {file}")]
     Unreadable { file: String, source: std::io::Error },
 }
 
@@ -82,7 +84,7 @@ impl Model {
 
     /// Reads a description; `file` is what errors call it.
     pub fn parse(text: &str, file: &str) -> Result<Model, ModelError> {
-        parse::model(text).map_err(|error| ModelError::Description {
+        parse::model(text, file).map_err(|error| ModelError::Description {
             file: file.into(),
             line: error.line,
             message: error.message,

@@ -13,6 +13,8 @@ use super::{IMAGE, Layer, Model, Source};
 /// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
 const LARGEST: usize = 1 << 20;
 
+const LONGEST_NAME: usize = 64;
+const DOUBLE_BRACKETS: &str = "write each layer as a table with two brackets: [[layer]]";
 const KINDS: &str = "conv, fc, relu, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 pub struct ParseError {
@@ -28,8 +30,8 @@ struct Fault {
 
 type Parsed<T> = Result<T, Fault>;
 
-pub fn model(text: &str) -> Result<Model, ParseError> {
-    read(text).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
+pub fn model(text: &str, file: &str) -> Result<Model, ParseError> {
+    read(text, file).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
 }
 
 pub(crate) fn line_of(text: &str, byte: usize) -> usize {
@@ -40,10 +42,11 @@ fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
     Err(Fault { at, message: message.into() })
 }
 
-fn read(text: &str) -> Parsed<Model> {
-    let document = DeTable::parse(text).map_err(|error| from_toml(error, &(0..0)))?;
+fn read(text: &str, file: &str) -> Parsed<Model> {
+    let document = DeTable::parse(text).map_err(|error| single_brackets(text, from_toml(error, &(0..0))))?;
     let mut top = Table { at: document.span(), keys: document.into_inner() };
-    let name: String = top.required("name")?;
+    let name: Spanned<String> = top.required("name")?;
+    check_letters(&name)?;
     let input: Spanned<[usize; 3]> = top.required("input")?;
     if input.get_ref().iter().any(|&size| size == 0 || size > LARGEST) {
         return fault(input.span(), format!("input must be [channels, height, width], each from 1 to {LARGEST}"));
@@ -51,7 +54,8 @@ fn read(text: &str) -> Parsed<Model> {
     let tables = layer_tables(&mut top)?;
     top.refuse_rest("name, input, layer")?;
     let layers = layers(text, tables)?;
-    Ok(Model { name, input: input.into_inner(), layers, source: text.into() })
+    let (name, input) = (name.into_inner(), input.into_inner());
+    Ok(Model { name, input, layers, file: file.into(), source: text.into() })
 }
 
 fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
@@ -61,7 +65,7 @@ fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
     };
     let at = list.span();
     let DeValue::Array(items) = list.into_inner() else {
-        return fault(at, "write each layer as a [[layer]] table");
+        return fault(at, DOUBLE_BRACKETS);
     };
     items
         .into_iter()
@@ -69,7 +73,7 @@ fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
             let at = item.span();
             match item.into_inner() {
                 DeValue::Table(keys) => Ok(Table { at, keys }),
-                _ => fault(at, "write each layer as a [[layer]] table"),
+                _ => fault(at, DOUBLE_BRACKETS),
             }
         })
         .collect()
@@ -122,11 +126,32 @@ fn check_name(name: &Spanned<String>, known: &HashMap<String, usize>) -> Parsed<
     if text == IMAGE || text == "all" {
         return fault(name.span(), format!("`{text}` is a reserved name: choose another"));
     }
+    check_letters(name)
+}
+
+/// What the name of a model or layer may be made of: it stands in CSV fields, charts and names of folders.
+fn check_letters(name: &Spanned<String>) -> Parsed<()> {
+    let text = name.get_ref();
     let printable = |c: char| c.is_ascii_alphanumeric() || "_-/+".contains(c);
-    if text.is_empty() || !text.chars().all(printable) {
+    if text.is_empty() {
+        return fault(name.span(), "a name must not be empty");
+    }
+    if !text.chars().all(printable) {
+        let text = text.escape_debug();
         return fault(name.span(), format!("the name `{text}` may hold letters, digits, _ - / and + only"));
     }
+    if text.len() > LONGEST_NAME {
+        let (start, length) = (&text[..20], text.len());
+        return fault(name.span(), format!("the name `{start}…` has {length} letters: {LONGEST_NAME} are the most"));
+    }
     Ok(())
+}
+
+/// A second `[layer]` is a doubled key to TOML, which does not say what to do.
+fn single_brackets(text: &str, error: Fault) -> Fault {
+    let line = text.lines().nth(line_of(text, error.at.start) - 1).unwrap_or_default();
+    let message = if line.trim() == "[layer]" { DOUBLE_BRACKETS.into() } else { error.message };
+    Fault { message, ..error }
 }
 
 fn sources(
@@ -291,12 +316,29 @@ fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> Fault {
     Fault { at: error.span().unwrap_or(whole.clone()), message: one_line(error.message()) }
 }
 
-/// Messages stay on one line, and say key where serde says field.
+/// serde's words, and ours for those who know TOML and not Rust.
+const PLAIN: [(&str, &str); 12] = [
+    ("unknown field", "unknown key"),
+    ("missing field", "missing"),
+    ("invalid type: ", "found "),
+    ("invalid value: ", "found "),
+    ("integer `", "the number `"),
+    ("floating point `", "the number `"),
+    (" as i128, expected any value", ", which is too large"),
+    (" as i128", ""),
+    ("expected usize", "expected a whole number from 0 to 18446744073709551615"),
+    ("expected u32", "expected a whole number from 0 to 4294967295"),
+    ("expected f64", "expected a number"),
+    ("expected f32", "expected a number"),
+];
+
+/// Messages stay on one line and in plain words; numbers of hundreds of digits are cut.
 pub(crate) fn one_line(message: &str) -> String {
-    message
-        .lines()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace("unknown field", "unknown key")
-        .replace("missing field", "missing")
+    let line = message.lines().collect::<Vec<_>>().join(" ");
+    let line = PLAIN.iter().fold(line, |line, (from, to)| line.replace(from, to));
+    let short = |part: &str| match part.char_indices().nth(40) {
+        Some((end, _)) if part.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("{}…", &part[..end]),
+        _ => part.to_owned(),
+    };
+    line.split('`').map(short).collect::<Vec<_>>().join("`")
 }

@@ -36,7 +36,7 @@ impl Fault {
             },
         };
         let Layer { name, line, .. } = &model.layers[index];
-        PlanError::Layer { layer: name.clone(), line: *line, message }
+        PlanError::Layer { file: model.file.clone(), layer: name.clone(), line: *line, message }
     }
 }
 

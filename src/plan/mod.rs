@@ -78,8 +78,8 @@ pub struct LayerPlan {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    #[error("layer `{layer}` (line {line}): {message}")]
-    Layer { layer: String, line: usize, message: String },
+    #[error("{file}:{line}: layer `{layer}`: {message}")]
+    Layer { file: String, layer: String, line: usize, message: String },
     #[error("image {h}x{w} is too small for {model}: {least}")]
     ImageTooSmall { model: String, h: usize, w: usize, least: String },
 }
@@ -93,6 +93,11 @@ pub struct Options {
     /// Compute the gradient of the image too.
     pub input_gradient: bool,
 }
+
+/// The largest batch that can be asked for.
+pub const LARGEST_BATCH: usize = 1 << 20;
+/// The largest image side that can be asked for.
+pub const LARGEST_IMAGE: usize = 1 << 16;
 
 /// Height and width as they are written everywhere: 224x224.
 pub fn image_name([height, width]: [usize; 2]) -> String {

@@ -48,7 +48,7 @@ struct File {
 pub enum GpuError {
     #[error("{file}:{line}: {message}")]
     Description { file: String, line: usize, message: String },
-    #[error("cannot read the GPU file {file}: {source}")]
+    #[error("cannot read the GPU file {file}")]
     Unreadable { file: String, source: std::io::Error },
     #[error("no GPU is named `{name}`{near}: give one of {known}, all, or your own with --gpu-file")]
     Unknown { name: String, near: String, known: String },
@@ -111,8 +111,7 @@ impl Gpu {
     /// The datasheet's peaks in a precision.
     pub fn ceilings(&self, precision: Precision) -> Result<Ceilings, GpuError> {
         let Some(peak) = self.peak(precision) else {
-            let all = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
-            let has = all.into_iter().filter(|&precision| self.peak(precision).is_some());
+            let has = Precision::ALL.into_iter().filter(|&precision| self.peak(precision).is_some());
             let has = has.map(|precision| precision.to_string()).collect::<Vec<_>>().join(", ");
             return Err(GpuError::NoPrecision { title: self.title.clone(), precision, has });
         };
@@ -157,18 +156,21 @@ impl Gpu {
         if self.title.trim().is_empty() {
             return Some("title must not be empty".into());
         }
+        let peak = 0.001..=1e6;
         let figures = [
-            ("f32", Some(self.f32)),
-            ("tf32", self.tf32),
-            ("f16", self.f16),
-            ("bf16", self.bf16),
-            ("bandwidth", Some(self.bandwidth)),
-            ("memory", Some(self.memory)),
-            ("sms", Some(f64::from(self.sms))),
+            ("f32", Some(self.f32), peak.clone()),
+            ("tf32", self.tf32, peak.clone()),
+            ("f16", self.f16, peak.clone()),
+            ("bf16", self.bf16, peak),
+            ("bandwidth", Some(self.bandwidth), 0.1..=1e6),
+            ("memory", Some(self.memory), 0.1..=1e6),
+            ("sms", Some(f64::from(self.sms)), 1.0..=1e5),
+            ("l2_mb", self.l2_mb, 0.001..=1e6),
         ];
-        let sound = |value: f64| value > 0.0 && value < 1e6;
-        let bad = figures.into_iter().find(|(_, value)| value.is_some_and(|value| !sound(value)));
-        bad.map(|(key, _)| format!("{key} of `{}` must be above 0 and below a million", self.name))
+        let bad = figures.into_iter().find(|(_, value, range)| value.is_some_and(|value| !range.contains(&value)));
+        bad.map(|(key, _, range)| {
+            format!("{key} of `{}` must be a number from {} to {}", self.name, range.start(), range.end())
+        })
     }
 
     fn is_doubled(&self, others: &[Gpu]) -> Option<String> {

@@ -65,7 +65,8 @@ impl Predicted {
 
     /// Σ phases.
     pub fn total_us(&self) -> f64 {
-        self.phases.iter().map(|phase| phase.us).sum()
+        // Not by `sum`, which makes -0.0 of nothing.
+        self.phases.iter().fold(0.0, |total, phase| total + phase.us)
     }
 }
 

@@ -14,11 +14,15 @@ use csv::StringRecord;
 
 use super::json::{self, Point, Resumed, Run, State};
 use super::rows::{self, PhaseRow, Row, SampleRow, SummaryRow};
+use super::table::step_ms;
 use super::{csv as text, verdict};
 use crate::plan::image_name;
 use crate::predict::Predicted;
 use crate::profile::summary::Summary;
 use crate::profile::{Measured, Status};
+
+/// Times the median, a mean that single steps have made.
+const MUCH_SLOWER: f64 = 1.1;
 
 /// Of each part of a folder's name.
 const LONGEST: usize = 40;
@@ -65,7 +69,11 @@ impl Folder {
         folder.repair()?;
         folder.run.state = State::Running;
         folder.run.ended = None;
-        folder.run.resumed.push(Resumed { at: json::now(), argv: json::argv() });
+        let (begun, program) = (&folder.run.program, &run.program);
+        if begun != program {
+            folder.run.note([format!("resumed with {program}, begun with {begun}: what they measure may differ")]);
+        }
+        folder.run.resumed.push(Resumed { at: json::now(), argv: json::argv(), program: Some(program.clone()) });
         folder.save_run()?;
         Ok(folder)
     }
@@ -122,7 +130,7 @@ impl Folder {
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
             stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
-            notes: measured.seen.notes.clone(),
+            notes: measured.seen.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect(),
         };
         self.append_point(&files, phases, totals, point)
     }
@@ -220,8 +228,13 @@ impl Folder {
     fn cannot_write(&self, name: &str, error: io::Error) -> anyhow::Error {
         let path = &self.path;
         let file = path.join(name);
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there and ",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "make it writable and ",
+            _ => "",
+        };
         anyhow!(
-            "cannot write {}: {error}; batches saved before are whole: make room there and go on with --resume {}",
+            "cannot write {}: {error}; batches saved before are whole: {remedy}go on with --resume {}",
             file.display(),
             path.display()
         )
@@ -269,6 +282,15 @@ impl Folder {
         self.replace(R::FILE, &bytes)?;
         Ok(kept)
     }
+}
+
+/// The table shows means, while images per second and the status go by medians: says so where that makes a difference.
+fn slow_steps(summary: &Summary) -> Option<String> {
+    let step = summary.totals.iter().find(|(scope, _)| scope.is_step()).map(|(_, part)| &part.duration)?;
+    let (mean, median) = (step.mean, step.median);
+    let [mean_ms, median_ms] = [mean, median].map(|us| step_ms(Some(us)));
+    (mean > MUCH_SLOWER * median)
+        .then(|| format!("single steps were much slower than the median (mean {mean_ms} ms, median {median_ms} ms)"))
 }
 
 fn belongs(row: &StringRecord, point: &Point) -> bool {

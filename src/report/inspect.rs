@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::csv;
-use super::grid::{grid, grouped, size};
+use super::grid::{grid, grouped};
 use super::rows::Row;
 use crate::model::Kind;
 use crate::model::kind::Group;
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::Step;
+use crate::units::size;
 
 const F32_BYTES: u64 = 4;
 

@@ -59,6 +59,9 @@ pub enum State {
 pub struct Resumed {
     pub at: String,
     pub argv: Vec<String>,
+    /// By which the batches from here on were measured.
+    #[serde(default)]
+    pub program: Option<Program>,
 }
 
 /// What must be equal for two batches' figures to stand in one run.
@@ -129,6 +132,16 @@ pub struct Point {
     /// What a reader of this batch's figures should know.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "layertime {}", self.version)?;
+        match &self.git_commit {
+            Some(commit) => write!(f, " (commit {})", commit.get(..10).unwrap_or(commit)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Setup {

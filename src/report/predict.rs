@@ -1,10 +1,11 @@
 //! What `predict` prints: one GPU as `run` prints a run, or several side by side. Fits in 100 columns.
 
-use super::grid::{grid, size};
+use super::grid::grid;
 use super::rows::{PhaseRow, SummaryRow};
-use super::table::{self, NONE, measured, number, steps, total};
+use super::table::{self, NONE, measured, number, step_ms, steps, total};
 use super::verdict::{self, Crossover, images, largest};
 use crate::model::kind::Group;
+use crate::units::size;
 
 /// The rows of one GPU.
 pub struct Sheet<'a> {
@@ -50,7 +51,7 @@ fn line(sheet: &Sheet, image: &str) -> Vec<String> {
         let nothing = ["no batch fits"].into_iter().chain([NONE; 7]).map(String::from);
         return [sheet.title.to_owned()].into_iter().chain(nothing).collect();
     };
-    let mut cells = vec![sheet.title.to_owned(), step.batch.to_string(), number(step.mean_us.map(|us| us / 1e3), 2)];
+    let mut cells = vec![sheet.title.to_owned(), step.batch.to_string(), step_ms(step.mean_us)];
     cells.extend(shares(&rows, step));
     cells.push(number(step.step.images_per_s, 1));
     cells.push(turn(&rows, &verdict::crossovers(sheet.summaries), image));
@@ -74,7 +75,7 @@ fn turn(rows: &[&SummaryRow], crossovers: &[Crossover], image: &str) -> String {
 fn sweep(rows: &[&SummaryRow]) -> String {
     let header = ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "memory", "fits"];
     let line = |step: &SummaryRow| {
-        let mut cells = vec![step.batch.to_string(), number(step.mean_us.map(|us| us / 1e3), 2)];
+        let mut cells = vec![step.batch.to_string(), step_ms(step.mean_us)];
         cells.extend(shares(rows, step));
         cells.push(number(step.step.images_per_s, 1));
         cells.push(memory(step));
@@ -123,7 +124,7 @@ The training step by batch size, image 4x4: share of the step in %
 
 batch  step ms  conv %  fc %  other %  images/s    memory  fits
 ---------------------------------------------------------------
-    1     0.04    31.6  50.0     18.4   26315.8  1.50 GiB   yes
+    1   0.0380    31.6  50.0     18.4   26315.8  1.50 GiB   yes
     2     0.15    82.2  13.0      4.8   13698.6  1.50 GiB   yes
     8        -       -     -        -         -  1.50 GiB    no
 

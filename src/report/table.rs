@@ -81,7 +81,7 @@ fn sweep(rows: &[&SummaryRow]) -> String {
     let line = |step: &SummaryRow| {
         let share =
             |group| total(rows, step.batch, group, None).map_or(NONE.into(), |row| share_with_interval(&row.share));
-        let mut cells = vec![step.batch.to_string(), number(step.mean_us.map(|us| us / 1e3), 2)];
+        let mut cells = vec![step.batch.to_string(), step_ms(step.mean_us)];
         cells.extend([Group::Conv, Group::Fc].map(share));
         let other = total(rows, step.batch, Group::Other, None);
         cells.push(number(other.and_then(|row| row.share.share_pct), 1));
@@ -149,6 +149,16 @@ fn share_with_interval(share: &ShareColumns) -> String {
     number(share.share_pct, 1) + &interval
 }
 
+/// A step's time: hundredths, or three digits where these would be lost.
+pub(super) fn step_ms(us: Option<f64>) -> String {
+    let ms = us.map(|us| us / 1e3);
+    let decimals = match ms {
+        Some(ms) if ms > 0.0 && ms < 0.1 => (2 - ms.log10().floor() as i32).min(6) as usize,
+        _ => 2,
+    };
+    number(ms, decimals)
+}
+
 pub(super) fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or(NONE.into(), |value| format!("{value:.decimals$}"))
 }
@@ -165,8 +175,8 @@ The training step by batch size, image 4x4: share of the step in % (95 % CI)
 
 batch  step ms            conv %              fc %  other %  closure  images/s         status
 ---------------------------------------------------------------------------------------------
-    1     0.05  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   10000.0             ok
-    2     0.05  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   20000.0             ok
+    1   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   10000.0             ok
+    2   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   20000.0             ok
    64        -                 -                 -        -        -         -  out_of_memory
 
 By phase, in % of the step (data: backward_data, weights: backward_weights)

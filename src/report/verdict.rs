@@ -91,11 +91,14 @@ fn sentence(rows: &[SummaryRow], image: &str, several_images: bool) -> String {
     };
     let [conv, fc] = [Group::Conv, Group::Fc].map(|of| (of, share(rows, step, of)));
     let (first, second) = if conv.1 >= fc.1 { (conv, fc) } else { (fc, conv) };
+    let whole = if step.status == Status::Predicted { "predicted training step" } else { "training step" };
+    if [Group::Conv, Group::Fc].iter().all(|&of| group(rows, step, of).is_none()) {
+        return format!("neither conv nor fc has a part in the {whole} at batch {}{at_image}.", step.batch);
+    }
     let interval = group(rows, step, first.0).and_then(|row| {
         let (low, high) = (row.share.share_ci95_low_pct?, row.share.share_ci95_high_pct?);
         Some(format!(" (95 % CI {low:.1}–{high:.1})"))
     });
-    let whole = if step.status == Status::Predicted { "predicted training step" } else { "training step" };
     let reservation = match step.status {
         Status::Ok | Status::Predicted => String::new(),
         Status::Noisy | Status::Throttled | Status::OutOfMemory => {
@@ -217,6 +220,13 @@ mod tests {
         assert!(sentences(&rows)[0].ends_with("fc 20.0 %; conv leads at every batch from 1 to 8."));
         let single = batch(4, Status::Ok, 70.0, 20.0);
         assert!(sentences(&single)[0].ends_with("(95 % CI 69.7–70.3), fc 20.0 %."));
+    }
+
+    #[test]
+    fn a_net_of_other_layers_has_no_leader() {
+        let mut rows = [batch(1, Status::Ok, 0.0, 0.0), batch(8, Status::Ok, 0.0, 0.0)].concat();
+        rows.retain(|row| row.group.is_none_or(|group| group == Group::Other));
+        assert_eq!(sentences(&rows), ["neither conv nor fc has a part in the training step at batch 8."]);
     }
 
     #[test]

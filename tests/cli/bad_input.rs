@@ -25,12 +25,18 @@ fn refuse_model(layers: &str, words: &[&str]) {
 #[test]
 fn unknown_names() {
     refuse("run --model resnet50", 2, &["resnet50", "alexnet-2012", ".toml"]);
-    refuse("run --model nowhere.toml", 2, &["nowhere.toml"]);
+    refuse("run --model nowhere.toml", 2, &["nowhere.toml: No such file"]);
+    let twice = Program::new().output("run --model nowhere.toml");
+    assert_eq!(String::from_utf8_lossy(&twice.stderr).matches("No such file").count(), 1, "{twice:?}");
     refuse("inspect resnet50", 2, &["resnet50", "vgg16"]);
     refuse("run --device tpu", 2, &["tpu", "cuda:N"]);
     refuse("run --device cpu --precision bf16", 2, &["bf16", "f32 alone"]);
     refuse("run --device cpu --layout nchw", 2, &["nchw", "nhwc"]);
     refuse("run --precision f8", 2, &["f8", "tf32"]);
+    for option in ["--workspace-limit 1MiB", "--deterministic", "--algorithms heuristic"] {
+        let name = option.split(' ').next().unwrap();
+        refuse(&format!("run --device cpu {option}"), 2, &["the CPU has no convolution algorithms", name]);
+    }
 }
 
 #[test]
@@ -43,6 +49,13 @@ fn values_out_of_range() {
     refuse("run --threads 0", 2, &["--threads"]);
     refuse("run --image 0", 2, &["--image", "224"]);
     refuse("run --learning-rate=-1", 2, &["--learning-rate"]);
+    refuse("run --learning-rate 1e300", 2, &["--learning-rate", "from 0 to 1000000"]);
+    refuse("run --threads 1000000", 2, &["--threads", "from 1 to 4096"]);
+    for command in ["inspect alexnet --batch 1,2", "plot . --batch 1,2"] {
+        let output = Program::new().output(command);
+        assert_refused(&output, 2, &["--batch", "such as 32"]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("a list"), "{output:?}");
+    }
 }
 
 #[test]
@@ -78,7 +91,7 @@ fn descriptions_are_refused_with_file_and_line() {
     );
     refuse_model(
         "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 9\n",
-        &["`a`", "line 3", "9x9", "8x8"],
+        &["mine.toml:3: layer `a`", "9x9", "8x8"],
     );
     refuse_model(
         "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\ngroups = 3\n",
@@ -86,6 +99,33 @@ fn descriptions_are_refused_with_file_and_line() {
     );
     refuse_model("[[layer]]\nname = \"a\"\nkind = \"dropout\"\np = 1.0\n", &["mine.toml:3", "below 1"]);
     refuse_model("[[layer]\nname = 3", &["mine.toml:3"]);
+    let two = "[layer]\nname = \"a\"\nkind = \"relu\"\n[layer]\nname = \"b\"\nkind = \"relu\"\n";
+    refuse_model(two, &["mine.toml:", "two brackets: [[layer]]"]);
+    for bad in ["99999999999999999999", "-4", "1.5", "\"3\""] {
+        let layer = format!("[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = {bad}\nkernel = 3\n");
+        refuse_model(&layer, &["mine.toml:6", "whole number"]);
+    }
+}
+
+#[test]
+fn names_of_models_and_layers() {
+    let named = |model: &str, layer: &str| {
+        let program = Program::new();
+        let layer = format!("[[layer]]\nname = \"{layer}\"\nkind = \"relu\"\n");
+        program.model("mine.toml", &format!("name = \"{model}\"\ninput = [3, 8, 8]\n{layer}{TAIL}"));
+        program.output("inspect mine.toml")
+    };
+    let longest = "a".repeat(64);
+    assert!(named(&longest, &longest).status.success());
+    for (bad, word) in
+        [("", "empty"), ("a,b", "letters"), ("a\\nb", "letters"), ("a\\\"b", "letters"), ("a b", "letters")]
+    {
+        assert_refused(&named(bad, "a"), 2, &["mine.toml:1:", word]);
+        assert_refused(&named("a", bad), 2, &["mine.toml:4:", word]);
+    }
+    let long = "a".repeat(65);
+    assert_refused(&named(&long, "a"), 2, &["mine.toml:1:", "65 letters", "64 are the most"]);
+    assert_refused(&named("a", &long), 2, &["mine.toml:4:", "65 letters", "64 are the most"]);
 }
 
 /// With the default device, on a machine without a GPU, a mistake comes before the word that it will be the CPU.

@@ -26,12 +26,16 @@ fn real_runs() {
     let text = stdout(&two);
     assert!(text.contains("no comparison of times") && text.contains("One run each"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    let four = program.output(&format!("compare {a} {b} --with {c} {d} --clocks-fixed --csv out.csv"));
+    let four = program.output(&format!("compare {a} {b} --with {c} {d} --clocks-fixed --csv=out.csv"));
     assert!(!stdout(&four).contains("One run") && stdout(&four).contains("FASTER or SLOWER"), "{four:?}");
     let csv = std::fs::read_to_string(program.folder.path().join("out.csv")).unwrap();
     assert!(csv.lines().skip(1).all(|line| line.contains(",times,")), "{csv}");
     let piped = program.output(&format!("compare {a} {b} --batch 4 --csv"));
     assert!(stdout(&piped).starts_with("batch,image,layer") && stdout(&piped).contains("\n4,16x16,all,conv,all,"));
+
+    // A run is never taken for the file to write.
+    let piped = program.output(&format!("compare --csv {a} {b}"));
+    assert!(stdout(&piped).starts_with("batch,image,layer"), "{piped:?}");
 
     // Copies with headers repeated, and without.
     let texts = [&a, &b].map(|run| std::fs::read_to_string(PathBuf::from(run).join("phases.csv")).unwrap());
@@ -89,7 +93,7 @@ fn a_slower_layer_fails_where_asked_to() {
     let slower: Vec<String> =
         stdout(&output).lines().filter(|line| line.ends_with("SLOWER")).map(String::from).collect();
     assert!(slower.len() == 1 && slower[0].starts_with("l2 ") && slower[0].contains("1.200 ["), "{slower:?}");
-    assert_eq!(stderr(&output).trim(), "1 rows are slower than --fail-on allows");
+    assert_eq!(stderr(&output).trim(), "1 row is slower than --fail-on allows");
     let within = program.output("compare a.csv b.csv --clocks-fixed --fail-on slower:25%");
     assert_eq!(within.status.code(), Some(0), "{within:?}");
 

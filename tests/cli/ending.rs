@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::program::{Program, QUICK, number, records, stderr, stdout};
+use super::program::{Program, QUICK, assert_refused, number, records, stderr, stdout};
 
 /// A sweep whose batch 1 is saved and whose batch 2 goes on for an hour.
 fn in_the_middle_of_a_batch(program: &Program) -> (Child, PathBuf) {
@@ -105,7 +105,22 @@ fn another_run_is_not_resumed() {
     let folder = program.run_folder();
     let output = program.output(&format!("{QUICK} --batch 1 --seed 7 --resume {}", folder.display()));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("seed") || stderr(&output).contains("training"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("seed was 1, now 7;"), "{}", stderr(&output));
+    let output = program.output(&format!("run --out there --resume {}", folder.display()));
+    assert_refused(&output, 2, &["--out", "--resume"]);
+}
+
+/// Options beside --resume count one by one, also where they are the defaults.
+#[test]
+fn options_beside_resume() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1 --seed 7")).status.success());
+    let folder = program.run_folder();
+    let refused = program.output(&format!("run --seed 1 --resume {}", folder.display()));
+    assert_refused(&refused, 1, &["cannot resume", "seed was 7, now 1;"]);
+    let more = program.output(&format!("run --batch 1,2 --resume {}", folder.display()));
+    assert_eq!(more.status.code(), Some(0), "{more:?}");
+    assert_eq!(batches(&folder, "summary.csv"), ["1", "2"]);
 }
 
 #[test]

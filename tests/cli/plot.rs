@@ -45,7 +45,11 @@ fn charts_and_page_of_a_real_run() {
     assert_eq!(bare.status.code(), Some(0), "{bare:?}");
     assert_eq!(files(&program.folder.path().join("bare")).len(), 8);
     let bad = program.output(&format!("plot {} --batch 3 --out bare", csv.display()));
-    assert_refused(&bad, 2, &["batch 3 was not measured", "1, 4"]);
+    assert_refused(&bad, 1, &["batch 3 was not measured", "1, 4"]);
+    let twice = program.output(&format!("plot {0} {0} --out twice", csv.display()));
+    assert_refused(&twice, 1, &["the run", "is given twice"]);
+    let many = vec![csv.display().to_string(); 7].join(" ");
+    assert_refused(&program.output(&format!("plot {many}")), 2, &["7 runs are too many", "up to 6"]);
     std::fs::write(program.folder.path().join("file"), "").unwrap();
     let bad = program.output(&format!("plot {} --out file/plots", csv.display()));
     assert_refused(&bad, 1, &["file/plots", "--out"]);

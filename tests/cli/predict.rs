@@ -154,6 +154,10 @@ fn phases_that_count() {
     assert!(rows.iter().all(|row| row["phase"] != "weight_update"));
     let first = rows.iter().filter(|row| row["layer"] == "conv1").map(|row| row["phase"].as_str());
     assert_eq!(first.collect::<Vec<_>>(), ["forward", "backward_data", "backward_weights"]);
+    let once = stdout(&program.output("predict --gpu t4 --phases forward,forward"));
+    assert!(once.contains("search, forward only;"), "{once}");
+    let scale = program.output("predict --gpu t4 --precision f16 --phases loss-scale");
+    assert!(stdout(&scale).contains("neither conv nor fc"), "{scale:?}");
 }
 
 #[test]
@@ -182,11 +186,24 @@ fn bad_input() {
     refuse("predict --model resnet50", &["resnet50", "alexnet"]);
     refuse("predict --image 32", &["too small", "the least that fits is 63"]);
     refuse("predict --phases update", &["--phases", "weight_update"]);
+    refuse(
+        "predict --gpu t4 --phases forward,loss_scale",
+        &["no layer has the phase loss_scale at f32", "forward, backward_data, backward_weights, weight_update"],
+    );
     refuse("predict --gpu-file nowhere.toml", &["nowhere.toml"]);
     program.model("mine.toml", &format!("{MINE}cores = 5\n"));
     refuse("predict --gpu-file mine.toml", &["mine.toml:8", "unknown key `cores`"]);
     program.model("mine.toml", &MINE.replace("500.0", "0.0"));
-    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "bandwidth of `mine`", "above 0"]);
+    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "bandwidth of `mine`", "from 0.1 to 1000000"]);
+    for (key, good) in [("f32", "10.0"), ("bandwidth", "500.0"), ("memory", "8.0"), ("sms", "20")] {
+        for bad in ["1e-300", "1e300", "nan", "inf", "-1", "0"] {
+            program.model("mine.toml", &MINE.replace(&format!("{key} = {good}"), &format!("{key} = {bad}")));
+            let word = if key == "sms" { "number from" } else { key };
+            refuse("predict --gpu-file mine.toml", &["mine.toml:", word]);
+        }
+    }
+    program.model("mine.toml", &format!("{MINE}l2_mb = -1.0\n"));
+    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "l2_mb of `mine`"]);
     program.model("mine.toml", &MINE.replace("sms = 20\n", ""));
     refuse("predict --gpu-file mine.toml", &["mine.toml:1", "missing `sms`"]);
     program.model("mine.toml", MINE);

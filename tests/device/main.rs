@@ -17,7 +17,7 @@ fn devices() -> Vec<Box<dyn Device>> {
     let layouts = [Layout::Nchw, Layout::Nhwc];
     let gpu = layouts.map(|layout| (Choice::Cuda(0), Options { layout: Some(layout), ..Options::default() }));
     let here = threads.into_iter().chain(gpu.into_iter().filter(|_| std::env::var_os(WITH_CUDA).is_some()));
-    here.map(|(choice, options)| device::open(choice, &options).unwrap()).collect()
+    here.map(|(choice, options)| device::open(choice, &options).unwrap().device).collect()
 }
 
 #[test]

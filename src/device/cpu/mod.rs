@@ -70,6 +70,9 @@ fn refuse_what_only_gpus_have(options: &Options) -> Result<(), DeviceError> {
     if let Some(launch @ (Launch::Queued | Launch::Live)) = options.launch {
         return refuse(format!("{launch} launch"), "it runs steps directly, leave --launch out");
     }
+    if let [first, ..] = *options.of_algorithms() {
+        return refuse("convolution algorithms to choose from".into(), &format!("leave {first} out"));
+    }
     Ok(())
 }
 

@@ -59,9 +59,11 @@ fn differences(a: &Side, b: &Side) -> Vec<String> {
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differing = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
     let texts = differing.map(|name| (name, value(a.get(name)), value(b.get(name))));
-    let line = |(name, a, b): (&String, String, String)| match a.contains('\n') {
-        true => format!("{name} (another text)"),
-        false => format!("{name} {a} | {b}"),
+    let line = |(name, a, b): (&String, String, String)| match (a.contains('\n'), b.contains('\n')) {
+        (true, true) => format!("{name} (another text)"),
+        (true, false) => format!("{name} (a text) | {b}"),
+        (false, true) => format!("{name} {a} | (a text)"),
+        (false, false) => format!("{name} {a} | {b}"),
     };
     texts.map(line).collect()
 }
@@ -79,7 +81,9 @@ fn facts(side: &Side) -> BTreeMap<String, BTreeSet<String>> {
             ("launch".into(), labels.launch.clone()),
         ];
         if let Some(json) = &run.run {
-            let value = serde_json::to_value(json).unwrap_or_default();
+            // By way of text, for numbers as they were written: as a value 0.01f32 is 0.009999999776.
+            let text = serde_json::to_string(json).unwrap_or_default();
+            let value: Value = serde_json::from_str(&text).unwrap_or_default();
             COMPARED.iter().for_each(|part| leaves(part, &value[part], &mut found));
         }
         for (name, value) in found {

@@ -44,6 +44,22 @@ fn line<'a>(comparison: &'a Comparison, layer: &str) -> &'a Line {
         .unwrap()
 }
 
+/// A model's description is never spelled out, whichever side has it.
+#[test]
+fn texts_are_not_shown() {
+    let out = tempfile::tempdir().unwrap();
+    let whole = || folder(out.path(), 10.0, |_| {});
+    let bare = || Run { run: None, ..whole() };
+    let other = || folder(out.path(), 10.0, |run| run.setup.model_file.push('\n'));
+    let differs =
+        |a: Run, b: Run| Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap().preface.remove(0);
+    assert!(differs(whole(), bare()).contains("model_file (a text) | -;"), "{}", differs(whole(), bare()));
+    assert!(differs(bare(), whole()).contains("model_file - | (a text);"), "{}", differs(bare(), whole()));
+    assert_eq!(differs(whole(), other()), "Differs (A | B): model_file (another text).");
+    let faster = folder(out.path(), 10.0, |run| run.setup.training.as_mut().unwrap().learning_rate = 0.1);
+    assert_eq!(differs(whole(), faster), "Differs (A | B): training.learning_rate 0.01 | 0.1.");
+}
+
 #[test]
 fn times_with_fixed_clocks() {
     let out = tempfile::tempdir().unwrap();

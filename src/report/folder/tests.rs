@@ -119,6 +119,38 @@ fn an_output_folder_that_is_a_file() {
     assert!(error.contains("choose another with --out") && !error.contains('\n'), "{error}");
 }
 
+/// By hand: five steps of 50 µs and one of 250: mean 83.3.
+#[test]
+fn single_slow_steps_are_noted() {
+    let (_out, mut folder) = run_with(&[1], false);
+    let mut measured = fixture::measured(2);
+    let usual = measured.samples[0].clone();
+    let mut slow = usual.clone();
+    slow.phases_us.iter_mut().for_each(|us| *us *= 5.0);
+    measured.samples = vec![usual.clone(), usual.clone(), slow, usual.clone(), usual.clone(), usual];
+    folder.append(&measured).unwrap();
+    let notes = folder.run().points.iter().map(|point| point.notes.join("; ")).collect::<Vec<_>>();
+    assert_eq!(notes, ["", "single steps were much slower than the median (mean 0.0833 ms, median 0.0500 ms)"]);
+}
+
+#[test]
+fn another_program_that_resumes_is_noted() {
+    let (_out, whole) = run_with(&[1], false);
+    let mut later = fixture::run(false);
+    let same = Folder::resume(whole.path(), &later).unwrap();
+    assert_eq!(same.run().machine.notes, [""; 0]);
+    later.program = json::Program { version: "9.9.9".into(), git_commit: Some("0123456789abcdef".into()) };
+    let folder = Folder::resume(whole.path(), &later).unwrap();
+    let notes = &folder.run().machine.notes;
+    assert!(
+        notes[0].starts_with("resumed with layertime 9.9.9 (commit 0123456789), begun with layertime "),
+        "{notes:?}"
+    );
+    let saved = read_run(whole.path()).unwrap();
+    assert_eq!(saved.resumed[1].program, Some(later.program));
+    assert_eq!(saved.program, whole.run().program);
+}
+
 /// `/dev/full` answers every write as a full disk does.
 #[cfg(target_os = "linux")]
 #[test]
@@ -132,7 +164,7 @@ fn a_full_disk_loses_nothing() {
     std::os::unix::fs::symlink("/dev/full", &summary).unwrap();
     let error = format!("{:#}", folder.append(&fixture::measured(2)).unwrap_err());
     assert!(
-        error.contains("summary.csv: No space left") && error.contains("--resume") && !error.contains('\n'),
+        error.contains("summary.csv: No space left") && error.contains("make room there and go on with --resume"),
         "{error}"
     );
     assert_eq!(names.map(|name| read(folder.path(), name)), before);

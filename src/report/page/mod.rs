@@ -42,10 +42,7 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
 
 fn title(runs: &[Run]) -> String {
     match runs {
-        [run] => {
-            let labels = &run.labels;
-            format!("layertime: {} on {}, {}, {}", labels.model, labels.device, labels.precision, labels.layout)
-        }
+        [run] => format!("layertime: {}", run.heading()),
         several => format!("layertime: {} runs", several.len()),
     }
 }

@@ -7,6 +7,7 @@ use crate::plan::Phase;
 use crate::profile::summary::Scope;
 use crate::report::plot::escaped;
 use crate::report::read::{Figures, LayerPart, Point, Run};
+use crate::report::table::step_ms;
 
 /// The sweep, and the layers of one batch, by image size.
 pub fn measured(run: &Run, batch: Option<usize>) -> String {
@@ -25,8 +26,7 @@ pub fn measured(run: &Run, batch: Option<usize>) -> String {
 fn sweep(image: &str, points: &[&Point]) -> String {
     let header = ["batch", "step ms", "conv %", "fc %", "other %", "closure", "images/s", "status"];
     let row = |point: &&Point| {
-        let mut cells =
-            vec![point.batch.to_string(), number(point.total(Scope::STEP).map(|step| step.mean_us / 1e3), 2)];
+        let mut cells = vec![point.batch.to_string(), step_ms(point.total(Scope::STEP).map(|step| step.mean_us))];
         cells.extend(Group::ALL.map(|group| share(point.total(Scope { group: Some(group), phase: None }))));
         cells.extend([number(point.step.closure, 3), number(point.step.images_per_s, 1), point.status.name().into()]);
         cells

@@ -37,14 +37,16 @@ impl Axis {
         Axis { scale: Scale::Linear, values: [0.0, most], pixels, ticks, title: title.into() }
     }
 
-    /// Logarithmic, a little beyond the least and the most, with ticks at 1, 2, 5, 10 … or at powers of ten.
+    /// Logarithmic, a little beyond the least and the most, with ticks at 1, 2, 5, 10 … or at powers of ten; where these are
+    /// fewer than two, as for values close to one another, at even steps.
     pub fn log(least: f64, most: f64, pixels: [f64; 2], title: &str) -> Axis {
         let (least, most) = (least / 1.25, most * 1.25);
         let decades = (most / least).log10();
         let steps: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let powers = least.log10().floor() as i32..=most.log10().ceil() as i32;
         let all = powers.flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
-        let ticks = all.filter(|tick| (least..=most).contains(tick)).collect();
+        let ticks: Vec<f64> = all.filter(|tick| (least..=most).contains(tick)).collect();
+        let ticks = if ticks.len() < 2 { even_ticks(least, most) } else { ticks };
         Axis { scale: Scale::Log, values: [least, most], pixels, ticks, title: title.into() }
     }
 
@@ -142,15 +144,52 @@ impl Frame {
     }
 }
 
+/// At least three multiples of a round step.
+fn even_ticks(least: f64, most: f64) -> Vec<f64> {
+    let third = (most - least) / 3.0;
+    let power = 10f64.powf(third.log10().floor());
+    let step = [5.0, 2.0, 1.0].map(|step| step * power).into_iter().find(|&step| step <= third).unwrap_or(power);
+    let (first, last) = ((least / step).ceil() as u64, (most / step).floor() as u64);
+    (first..=last).map(|tick| tick as f64 * step).collect()
+}
+
 /// Left of the axis, what its labels and title need.
 pub fn room_left(size: f64) -> f64 {
     (text_width("100,000", 0.9 * size) + 1.5 * size + 16.0).ceil()
 }
 
-/// Without needless decimals, thousands set apart.
+/// Without needless decimals, thousands set apart; what is too long for that with a power of ten.
 pub fn number(value: f64) -> String {
     match value {
+        value if value >= 1e12 => {
+            let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
+            format!("{rounded:e}")
+        }
         value if value >= 1000.0 => crate::report::grid::grouped(value.round() as u64),
         value => ((value * 1e9).round() / 1e9).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_has_two_ticks() {
+        for least in [1e-7, 0.0123, 0.9, 1.0, 2.3, 5.6, 6.1, 23.0, 777.0, 6.2e7, 1e15] {
+            for ratio in [1.0, 1.001, 1.3, 2.0, 3.9, 100.0, 320.0, 1e5] {
+                let axis = Axis::log(least, least * ratio, [0.0, 100.0], "");
+                assert!(axis.ticks.len() >= 2, "{least} {ratio}: {:?}", axis.ticks);
+                assert!(axis.ticks.iter().all(|tick| (axis.values[0]..=axis.values[1]).contains(tick)), "{axis:?}");
+            }
+        }
+        let labels: Vec<String> = Axis::log(2.4, 2.4, [0.0, 100.0], "").ticks.into_iter().map(number).collect();
+        assert_eq!(labels, ["2", "2.2", "2.4", "2.6", "2.8", "3"]);
+    }
+
+    #[test]
+    fn numbers_are_as_long_as_they_must() {
+        let texts = [0.05, 0.1 + 0.2, 20.0, 2e6, 5e23, 3e300].map(number);
+        assert_eq!(texts, ["0.05", "0.3", "20", "2,000,000", "5e23", "3e300"]);
     }
 }

@@ -61,8 +61,10 @@ pub fn times(runs: &[Run], layout: Layout) -> Option<Scene> {
 
 /// Refuses what cannot be drawn.
 pub fn check(runs: &[Run], batch: Option<usize>) -> Result<()> {
-    if runs.len() > MOST_RUNS {
-        bail!("{} runs are too many for one chart: give up to {MOST_RUNS}", runs.len());
+    // Charts are named after their runs.
+    let named = |index: usize| runs[..index].iter().any(|run| run.labels.run_id == runs[index].labels.run_id);
+    if let Some(twice) = (1..runs.len()).find(|&index| named(index)) {
+        bail!("the run {} is given twice: leave one of the two out", runs[twice].labels.run_id);
     }
     let Some(batch) = batch else { return Ok(()) };
     if !runs.iter().flat_map(|run| &run.points).any(|point| point.batch == batch && point.is_measured()) {
@@ -116,8 +118,7 @@ fn at<'a>(run: &'a Run, image: &str, batch: Option<usize>) -> Option<&'a Point> 
 
 /// Who and where.
 fn subtitle(run: &Run, image: &str) -> String {
-    let labels = &run.labels;
-    format!("{} on {}, {}, {}, image {image}", labels.model, labels.device, labels.precision, labels.layout)
+    format!("{}, image {image}", run.heading())
 }
 
 /// Batches that were not measured well, in words.
@@ -141,7 +142,7 @@ fn names_of(runs: &[Run]) -> Vec<String> {
     let all: Vec<[String; 5]> = runs.iter().map(fields).collect();
     let differing: Vec<usize> = (0..5).filter(|&field| all.iter().any(|one| one[field] != all[0][field])).collect();
     let names: Vec<String> = match differing.is_empty() {
-        true => all.iter().map(|fields| format!("{} on {}, {}", fields[0], fields[1], fields[2])).collect(),
+        true => runs.iter().map(|run| format!("{}, {}", run.who(), run.labels.precision)).collect(),
         false => {
             all.iter().map(|one| differing.iter().map(|&field| &*one[field]).collect::<Vec<_>>().join(", ")).collect()
         }

@@ -1,11 +1,10 @@
 //! The roofline of Williams, Waterman and Patterson (2009): each phase's rate over its operations per byte, below the
-//! ceilings that were measured in the same run.
+//! ceilings that were measured in the same run, or below the datasheet's in a prediction.
 
 use super::axes::{Axis, Frame, number, room_left};
-use super::scene::{Across, Layout, Scene, Text, broken, overlap};
+use super::scene::{Across, Layout, Scene, Text, broken, crosses, overlap};
 use super::style::{self, BLACK, MARKERS, PALE};
 use super::{legend, subtitle};
-use crate::device::Ceilings;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::report::read::{LayerPart, Point, Run};
@@ -19,13 +18,21 @@ struct Dot<'a> {
     gflops_per_s: f64,
 }
 
+/// The ceilings, and where they are from.
+struct Roof {
+    source: &'static str,
+    /// GFLOP/s and GB/s.
+    peak: f64,
+    bandwidth: f64,
+}
+
 /// `None` where no phase has both operations and bytes.
 pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
     let dots = dots(point);
-    let ceilings = run.run.as_ref().map(|json| json.ceilings);
+    let roof = Roof::of(run);
     let title = format!("Roofline at batch {}", point.batch);
     let (mut scene, top) = Scene::begin(layout, &title, &subtitle(run, &point.image));
-    let top = legends(&mut scene, top, &dots, ceilings) + 6.0;
+    let top = legends(&mut scene, top, &dots, roof.as_ref()) + 6.0;
     let height = if layout.is_narrow() { 260.0 } else { 420.0 };
     let range = |value: &dyn Fn(&Dot) -> f64| {
         dots.iter().map(value).fold(None, |range: Option<(f64, f64)>, value| {
@@ -34,26 +41,26 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
         })
     };
     let ((left, right), (low, high)) = (range(&|dot| dot.intensity)?, range(&|dot| dot.gflops_per_s)?);
-    let peak = ceilings.map(|ceilings| ceilings.gemm_flops_per_s / 1e9);
-    let high = high.max(peak.unwrap_or(high));
+    let high = roof.as_ref().map_or(high, |roof| high.max(roof.peak));
     let pixels = [room_left(layout.font), layout.width - 14.0];
+    // Room for a mark at an end.
+    let room = dots.iter().map(|dot| dot.radius(layout)).fold(0.0, f64::max) + 2.0;
     let frame = Frame {
-        x: Axis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(10.0),
-        y: Axis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)"),
+        x: Axis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(room),
+        y: Axis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)").padded(room),
     };
     scene.height = top + height + Frame::room_below(layout.line());
     frame.draw_grid(&mut scene);
-    if let Some(ceilings) = ceilings {
-        roof(&mut scene, &frame, ceilings);
-    }
+    let lines = roof.as_ref().map_or(Vec::new(), |roof| roof.lines(&frame));
+    lines.iter().for_each(|line| scene.line(line.to_vec(), BLACK, 2.0));
     for dot in dots.iter().rev() {
         let color = style::mark_of_group(dot.part.group);
         scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(layout), color);
     }
     let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))).collect();
-    name(&mut scene, &frame, &dots, taken);
+    name(&mut scene, &frame, &dots, taken, &lines);
     frame.draw(&mut scene);
-    scene.description = describe(&dots, ceilings);
+    scene.description = describe(&dots, roof.as_ref());
     Some(scene)
 }
 
@@ -109,7 +116,7 @@ fn around([x, y]: [f64; 2], radius: f64) -> [f64; 4] {
 }
 
 /// What color and marker mean; the size says itself.
-fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>) -> f64 {
+fn legends(scene: &mut Scene, top: f64, dots: &[Dot], roof: Option<&Roof>) -> f64 {
     let groups: Vec<Group> =
         Group::ALL.into_iter().filter(|&group| dots.iter().any(|dot| dot.part.group == group)).collect();
     let phases: Vec<Phase> =
@@ -124,9 +131,9 @@ fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>
         let color = style::mark_of_group(groups[index]);
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
-    let lines = ceilings.map_or("no lines: without a run.json the ceilings are not known".into(), |ceilings| {
-        let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
-        format!("lines: measured ceilings, copy {bandwidth:.1} GB/s and GEMM {} GFLOP/s", number(peak.round()))
+    let lines = roof.map_or("no lines: without a run.json the ceilings are not known".into(), |roof| {
+        let Roof { source, peak, bandwidth } = roof;
+        format!("lines: {source}, copy {bandwidth:.1} GB/s and GEMM {} GFLOP/s", number(peak.round()))
     });
     let Layout { width, font } = scene.layout;
     let notes = broken(&format!("{lines}; larger marks take more of the step"), 0.9 * font, width - 16.0);
@@ -136,24 +143,28 @@ fn legends(scene: &mut Scene, top: f64, dots: &[Dot], ceilings: Option<Ceilings>
     top + notes.len() as f64 * scene.layout.line()
 }
 
-/// The measured ceilings.
-fn roof(scene: &mut Scene, frame: &Frame, ceilings: Ceilings) {
-    let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
-    let ([left, right], [low, _]) = (frame.x.values(), frame.y.values());
-    let ridge = peak / bandwidth;
-    let start = left.max(low / bandwidth);
-    if start < ridge {
-        let end = right.min(ridge);
-        scene.line(vec![frame.at(start, start * bandwidth), frame.at(end, end * bandwidth)], BLACK, 2.0);
+impl Roof {
+    /// `None` without a run.json.
+    fn of(run: &Run) -> Option<Roof> {
+        let ceilings = run.run.as_ref()?.ceilings;
+        let source = if run.is_predicted() { "ceilings from the datasheet" } else { "measured ceilings" };
+        Some(Roof { source, peak: ceilings.gemm_flops_per_s / 1e9, bandwidth: ceilings.copy_bytes_per_s / 1e9 })
     }
-    if ridge < right {
-        let from = ridge.max(left);
-        scene.line(vec![frame.at(from, peak), frame.at(right, peak)], BLACK, 2.0);
+
+    /// The bandwidth's slope and the peak's level, as far as they are inside.
+    fn lines(&self, frame: &Frame) -> Vec<[[f64; 2]; 2]> {
+        let &Roof { peak, bandwidth, .. } = self;
+        let ([left, right], [low, _]) = (frame.x.values(), frame.y.values());
+        let ridge = peak / bandwidth;
+        let (start, end, from) = (left.max(low / bandwidth), right.min(ridge), ridge.max(left));
+        let slope = [frame.at(start, start * bandwidth), frame.at(end, end * bandwidth)];
+        let level = [frame.at(from, peak), frame.at(right, peak)];
+        [(start < ridge).then_some(slope), (ridge < right).then_some(level)].into_iter().flatten().collect()
     }
 }
 
 /// Names the longest phases, each where it covers nothing.
-fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>) {
+fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>, lines: &[[[f64; 2]; 2]]) {
     let size = 0.8 * scene.layout.font;
     let wanted = if scene.layout.is_narrow() { NAMED / 2 } else { NAMED };
     let ([x_low, x_high], [y_low, y_high]) = (frame.x.values(), frame.y.values());
@@ -175,7 +186,8 @@ fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>
         let labels = places.map(|(at, across)| Text { at, text: dot.name(), size, across, turned: false });
         let free = |label: &&Text| {
             let bounds = label.bounds();
-            inside(bounds) && !taken.iter().any(|&other| overlap(bounds, other))
+            let struck = lines.iter().any(|&line| crosses(line, bounds));
+            inside(bounds) && !struck && !taken.iter().any(|&other| overlap(bounds, other))
         };
         if let Some(label) = labels.iter().find(free) {
             let [left, top, right, bottom] = label.bounds();
@@ -190,10 +202,10 @@ fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>
     }
 }
 
-fn describe(dots: &[Dot], ceilings: Option<Ceilings>) -> String {
-    let roof = ceilings.map_or("No ceilings were measured.".into(), |ceilings| {
-        let (peak, bandwidth) = (ceilings.gemm_flops_per_s / 1e9, ceilings.copy_bytes_per_s / 1e9);
-        format!("Measured ceilings: {peak:.0} GFLOP/s and {bandwidth:.1} GB/s.")
+fn describe(dots: &[Dot], roof: Option<&Roof>) -> String {
+    let roof = roof.map_or("The ceilings are not known.".into(), |roof| {
+        let Roof { source, peak, bandwidth } = roof;
+        format!("Lines are {source}: {peak:.0} GFLOP/s and {bandwidth:.1} GB/s.")
     });
     let of_dot = |dot: &Dot| format!("{} {:.1} FLOP/byte, {:.1} GFLOP/s", dot.name(), dot.intensity, dot.gflops_per_s);
     let longest: Vec<String> = dots.iter().take(5).map(of_dot).collect();

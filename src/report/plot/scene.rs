@@ -151,6 +151,22 @@ pub fn overlap(one: [f64; 4], other: [f64; 4]) -> bool {
     one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
 }
 
+/// Whether a line goes through a rectangle (Liang and Barsky 1984): the part of it within the sides is within top and bottom too.
+pub fn crosses([from, to]: [At; 2], bounds: [f64; 4]) -> bool {
+    let (mut enter, mut leave) = (0.0f64, 1.0f64);
+    for axis in [0, 1] {
+        let (start, length) = (from[axis], to[axis] - from[axis]);
+        let (low, high) = (bounds[axis] - start, bounds[axis + 2] - start);
+        if length == 0.0 {
+            leave = if low < 0.0 && high > 0.0 { leave } else { -1.0 };
+        } else {
+            let (one, other) = (low / length, high / length);
+            (enter, leave) = (enter.max(one.min(other)), leave.min(one.max(other)));
+        }
+    }
+    enter < leave
+}
+
 impl Across {
     pub fn anchor(self) -> (HPos, VPos) {
         let across = match self {

@@ -23,7 +23,7 @@ struct Line {
 pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
     let lines = lines(runs);
     let title = "Step time and throughput by batch size";
-    let (mut scene, mut top) = Scene::begin(layout, title, "with 95 % intervals");
+    let (mut scene, mut top) = Scene::begin(layout, title, subtitle(runs, &lines));
     let names: Vec<&str> = lines.iter().map(|line| &*line.name).collect();
     top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
         let series = Series::of(index);
@@ -64,6 +64,18 @@ pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
     }
     scene.description = describe(&lines);
     Some(scene)
+}
+
+/// What the figures are: a prediction has no intervals, and neither has a bare phases.csv.
+fn subtitle(runs: &[Run], lines: &[Line]) -> &'static str {
+    let intervals = lines.iter().flat_map(|line| &line.times).any(|(_, _, ends)| ends.is_some());
+    let predicted = runs.iter().filter(|run| run.is_predicted()).count();
+    match (predicted, intervals) {
+        (0, true) => "with 95 % intervals",
+        (0, false) => "",
+        (predicted, _) if predicted == runs.len() => "predicted, not measured",
+        _ => "some measured, some predicted",
+    }
 }
 
 /// One per run and image size.

@@ -8,6 +8,13 @@ use anyhow::{Result, bail};
 
 use super::table::Take;
 use super::*;
+use crate::device::options::Precision;
+use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE};
+
+/// More than eleven days.
+const LONGEST_US: f64 = 1e12;
+/// What a share may be, with what rounding adds.
+const MOST_PCT: f64 = 100.01;
 
 /// How far from 100 the shares of a whole batch's rows may add up to.
 const WHOLE: f64 = 0.5;
@@ -146,6 +153,7 @@ impl LayerPart {
 impl Figures {
     /// `None` where nothing was measured.
     fn of(
+        status: Status,
         samples: Option<usize>,
         mean_us: Option<f64>,
         stddev_us: Option<f64>,
@@ -154,7 +162,16 @@ impl Figures {
         share: ShareColumns,
     ) -> Result<Option<Figures>> {
         let interval = |low: Option<f64>, high: Option<f64>| Some(Interval { low: low?, high: high? });
-        let (Some(mean_us), Some(share_pct)) = (mean_us.or(median_us), share.share_pct) else { return Ok(None) };
+        let empty = matches!(status, Status::OutOfMemory | Status::Predicted);
+        let (mean_us, share_pct) = match (mean_us.or(median_us), share.share_pct) {
+            (None, None) if empty => return Ok(None),
+            (Some(_), _) | (_, Some(_)) if status == Status::OutOfMemory => {
+                bail!("a row that is out_of_memory has figures")
+            }
+            (Some(mean_us), Some(share_pct)) => (mean_us, share_pct),
+            (None, _) => bail!("mean_us is empty and the status is {}", status.name()),
+            (_, None) => bail!("share_pct is empty and the status is {}", status.name()),
+        };
         let figures = Figures {
             samples: samples.unwrap_or(0) as u32,
             mean_us,
@@ -177,15 +194,39 @@ impl Figures {
         if !all.into_iter().all(sound) || times.contains(&0.0) {
             bail!("a time, share or interval is not a number above 0");
         }
+        if let Some(time) = times.into_iter().find(|&time| time > LONGEST_US) {
+            bail!("{time} µs are longer than any step");
+        }
+        if self.share_pct > MOST_PCT {
+            bail!("a share_pct of {} is more than the whole", self.share_pct);
+        }
         Ok(())
     }
+}
+
+/// Refuses what cannot have been run.
+fn check_point(labels: &Labels, batch: usize, image: &str) -> Result<()> {
+    if !(1..=LARGEST_BATCH).contains(&batch) {
+        bail!("`{batch}` is no batch: a whole number from 1 to {LARGEST_BATCH}");
+    }
+    let is_side = |side: &str| side.parse().is_ok_and(|side: usize| (1..=LARGEST_IMAGE).contains(&side));
+    if !image.split_once('x').is_some_and(|(height, width)| is_side(height) && is_side(width)) {
+        bail!("`{image}` is no image: HEIGHTxWIDTH, each from 1 to {LARGEST_IMAGE}");
+    }
+    let precisions = Precision::ALL.map(|precision| precision.to_string());
+    if !precisions.contains(&labels.precision) {
+        bail!("`{}` is no precision: one of {}", labels.precision, precisions.join(", "));
+    }
+    Ok(())
 }
 
 impl Take<PhaseRow> for Builder {
     fn take(&mut self, row: PhaseRow) -> Result<()> {
         let time = row.duration;
         let ends = (time.ci95_low_us, time.ci95_high_us);
-        let figures = Figures::of(row.samples, time.mean_us, time.stddev_us, time.median_us, ends, row.share)?;
+        check_point(&row.labels, row.batch, &row.image)?;
+        let figures =
+            Figures::of(row.status, row.samples, time.mean_us, time.stddev_us, time.median_us, ends, row.share)?;
         let (layer, kind) = (self.name(&row.layer), self.name(&row.kind));
         let point = self.point(row.labels, row.batch, &row.image, row.status);
         point.parts.extend(figures.map(|figures| LayerPart {
@@ -210,7 +251,8 @@ impl Take<SummaryRow> for Builder {
     fn take(&mut self, row: SummaryRow) -> Result<()> {
         let scope = Scope { group: row.group, phase: row.phase };
         let ends = (row.ci95_low_us, row.ci95_high_us);
-        let figures = Figures::of(row.samples, row.mean_us, None, row.median_us, ends, row.share)?;
+        check_point(&row.labels, row.batch, &row.image)?;
+        let figures = Figures::of(row.status, row.samples, row.mean_us, None, row.median_us, ends, row.share)?;
         let run = self.by_labels.get(&row.labels).copied();
         let known = run
             .and_then(|run| Some((run, *self.by_batch.get(&(run, row.batch, self.names.get(&*row.image)?.clone()))?)));

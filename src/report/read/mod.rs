@@ -102,7 +102,8 @@ pub fn open(path: &Path) -> Result<Reading> {
     let mut reading = builder.finish().with_context(|| phases.display().to_string())?;
     let mut points = reading.runs.iter().flat_map(|run| &run.points).peekable();
     let why = match (points.peek(), reading.notes.first()) {
-        (Some(point), _) => format!("all are {}", point.status.name()),
+        // Only what does not fit has no figures.
+        (Some(_), _) => "no batch fits in memory".into(),
         (None, Some(note)) => note.clone(),
         (None, None) => "it has a header and no rows".into(),
     };
@@ -182,6 +183,22 @@ impl Run {
     /// Whether nothing of it was measured.
     pub fn is_predicted(&self) -> bool {
         self.points.iter().any(|point| point.status == Status::Predicted)
+    }
+
+    /// Whose figures these are.
+    pub fn who(&self) -> String {
+        let Labels { model, device, .. } = &self.labels;
+        match device.strip_prefix("predicted: ") {
+            Some(gpu) => format!("{model}, predicted for {gpu}"),
+            None => format!("{model} on {device}"),
+        }
+    }
+
+    /// The same with precision and layout; a prediction has no layout.
+    pub fn heading(&self) -> String {
+        let Labels { precision, layout, .. } = &self.labels;
+        let parts = [self.who(), precision.clone(), layout.clone()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
     /// The totals as rows, for the verdict.

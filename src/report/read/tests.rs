@@ -140,10 +140,39 @@ fn files_that_are_no_runs() {
         );
     }
     let full = lines(&labels("r", "f32"), &fixture::out_of_memory(8));
-    refused(&(header() + &full), &["all are out_of_memory"]);
+    refused(&(header() + &full), &["no batch fits in memory"]);
     let binary = tempfile::NamedTempFile::new().unwrap();
     fs::write(binary.path(), [0xff, 0xfe, 0, b'\n', 0xff]).unwrap();
     assert!(!format!("{:#}", open(binary.path()).unwrap_err()).contains('\n'));
+}
+
+#[test]
+fn values_that_no_run_has() {
+    let row = lines(&labels("r", "f32"), &fixture::measured(1));
+    let changed = |from: &str, to: &str| {
+        let changed = row.replacen(from, to, 1);
+        assert_ne!(changed, row, "{from}");
+        header() + &changed
+    };
+    refused(&changed(",1,4x4,", ",0,4x4,"), &[":2: `0` is no batch"]);
+    refused(&changed(",1,4x4,", ",1048577,4x4,"), &[":2: `1048577` is no batch", "1048576"]);
+    for bad in ["4", "4x", "x4", "4x4x4", "0x4", "4x65537", "-4x4"] {
+        refused(&changed(",1,4x4,", &format!(",1,{bad},")), &[":2:", bad, "is no image"]);
+    }
+    refused(&changed(",f32,", ",f8,"), &[":2: `f8` is no precision", "f32, tf32, f16, bf16"]);
+    refused(&changed("11.0,,,11.0", "11.0,,,1.1e12"), &[":2:", "1100000000000", "µs"]);
+    let first: Vec<&str> = row.lines().next().unwrap().split(",ok,").collect();
+    let fields: Vec<&str> = first[1].split(',').collect();
+    let with_share = |share: &str| {
+        let mut fields = fields.clone();
+        fields[10] = share;
+        let rest = row.split_once('\n').unwrap().1;
+        format!("{}{},ok,{}\n{rest}", header(), first[0], fields.join(","))
+    };
+    refused(&with_share("100.02"), &[":2:", "100.02", "share_pct"]);
+    refused(&with_share("-1.0"), &[":2:", "not a number above 0"]);
+    refused(&with_share(""), &[":2: share_pct is empty and the status is ok"]);
+    refused(&changed(",ok,", ",out_of_memory,"), &[":2:", "out_of_memory", "figures"]);
 }
 
 #[test]
