@@ -62,7 +62,7 @@ impl Status for CUresult {
     fn cause(self) -> Cause {
         match self {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Cause::OutOfMemory,
-            CUresult::CUDA_ERROR_NOT_SUPPORTED => Cause::NotSupported,
+            CUresult::CUDA_ERROR_NOT_SUPPORTED | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => Cause::NotSupported,
             _ => Cause::Other,
         }
     }

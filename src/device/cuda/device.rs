@@ -62,7 +62,7 @@ impl Cuda {
             ("compute capability", format!("{}.{}", capability.0, capability.1)),
             ("multiprocessors", gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string()),
             ("memory bytes", memory.to_string()),
-            ("kernels", kernels.origin.to_owned()),
+            ("kernels", gpu.kernels_origin().to_owned()),
         ];
         facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
         let launch = options.launch.unwrap_or(Launch::Queued);

@@ -60,6 +60,11 @@ impl Gpu {
         &self.context
     }
 
+    /// Who compiled the kernels.
+    pub fn kernels_origin(&self) -> &'static str {
+        self.modules.origin
+    }
+
     pub fn attribute(&self, which: CUdevice_attribute) -> Result<i32, Fault> {
         self.context.attribute(which)
     }
