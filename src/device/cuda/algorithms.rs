@@ -1,8 +1,6 @@
 //! Choosing convolution algorithms: cuDNN times all of them on the session's own buffers, or guesses; what breaks the user's limits
 //! is left out.
 
-use std::collections::HashMap;
-
 use super::call::{Cause, Fault};
 use super::conv::{Chosen, Conv, Operands};
 use super::dnn::{Direction, Found, Places, Problem};
@@ -14,7 +12,7 @@ use crate::device::DeviceError;
 use crate::device::options::{Precision, Search};
 use crate::plan::Phase;
 
-/// How often a search times everything; the mean decides.
+/// How often a search times everything; the best decides: an algorithm's first use loads its kernels.
 const TRIALS: usize = 3;
 
 /// What is left for the libraries when memory is taken for a search.
@@ -133,12 +131,12 @@ impl<'a> Chooser<'a> {
         ))
     }
 
-    /// All that work, the fastest first by the mean of several trials.
+    /// All that work, the fastest first by the best of several trials.
     fn search(&self, direction: Direction, problem: &Problem, at: Operands) -> Result<Vec<Found>, Fault> {
         let Operands { x, w, y } = at;
         let places = Places { x, w, y, workspace: self.space.address(), workspace_bytes: self.space.bytes() };
         let trials = (0..TRIALS).map(|_| self.queue.dnn.search(direction, problem, places));
-        Ok(by_mean_time(trials.collect::<Result<Vec<_>, _>>()?))
+        Ok(by_best_time(trials.collect::<Result<Vec<_>, _>>()?))
     }
 }
 
@@ -164,18 +162,18 @@ fn scratch(mut bytes: usize) -> Result<Buffer, Fault> {
     }
 }
 
-/// What every trial offered, by its mean time.
-fn by_mean_time(trials: Vec<Vec<Found>>) -> Vec<Found> {
-    let key = |found: &Found| (found.direction.name(), found.math as u32);
-    let count = trials.len();
-    let mut times: HashMap<(String, u32), Vec<f32>> = HashMap::new();
-    for found in trials.iter().flatten() {
-        times.entry(key(found)).or_default().push(found.ms);
+/// What every trial offered, by its best time. A trial may list an algorithm more than once.
+fn by_best_time(trials: Vec<Vec<Found>>) -> Vec<Found> {
+    let same = |a: &Found, b: &Found| a.direction == b.direction && a.math == b.math;
+    let in_all = |found: &Found| trials.iter().all(|trial| trial.iter().any(|other| same(other, found)));
+    let mut all: Vec<Found> = trials.iter().flatten().copied().filter(in_all).collect();
+    all.sort_by(|a, b| a.ms.total_cmp(&b.ms));
+    let mut offers: Vec<Found> = Vec::new();
+    for found in all {
+        if !offers.iter().any(|better| same(better, &found)) {
+            offers.push(found);
+        }
     }
-    let mean = |found: &Found| times[&key(found)].iter().sum::<f32>() / count as f32;
-    let mut offers: Vec<Found> = trials.into_iter().next().unwrap_or_default();
-    offers.retain(|found| times[&key(found)].len() == count);
-    offers.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
     offers
 }
 
@@ -190,19 +188,20 @@ mod tests {
         Found { direction, ms, workspace_bytes: 0, deterministic: true, math }
     }
 
-    /// A is the fastest once, B on the average; C did not always work.
+    /// A's first time is a cold one; B is listed twice in a trial; C did not always work.
     #[test]
-    fn the_mean_of_the_trials_decides() {
+    fn the_best_of_the_trials_decides() {
         use cudnnConvolutionFwdAlgo_t::{
             CUDNN_CONVOLUTION_FWD_ALGO_FFT as C, CUDNN_CONVOLUTION_FWD_ALGO_GEMM as A,
             CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD as B,
         };
         let trials = vec![
-            vec![offer(C, 0.1), offer(A, 1.0), offer(B, 2.0)],
-            vec![offer(B, 2.0), offer(A, 6.0)],
-            vec![offer(B, 2.0), offer(A, 3.0)],
+            vec![offer(C, 0.1), offer(B, 2.0), offer(A, 90.0)],
+            vec![offer(A, 1.0), offer(B, 2.0), offer(B, 3.0)],
+            vec![offer(A, 1.1), offer(B, 1.9)],
         ];
-        let order: Vec<Direction> = by_mean_time(trials).iter().map(|found| found.direction).collect();
-        assert_eq!(order, [Direction::Forward(B), Direction::Forward(A)]);
+        let order: Vec<(Direction, f32)> =
+            by_best_time(trials).iter().map(|found| (found.direction, found.ms)).collect();
+        assert_eq!(order, [(Direction::Forward(A), 1.0), (Direction::Forward(B), 1.9)]);
     }
 }
