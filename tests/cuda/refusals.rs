@@ -43,6 +43,18 @@ fn limits_that_no_algorithm_keeps() {
     assert_refused(&output, 1, &["backward_weights", "deterministic", "within 0 bytes", "--workspace-limit"]);
 }
 
+/// 0 switches TF32 off: f32 is f32 all the same, and tf32 is no longer what it says.
+#[test]
+fn tf32_that_would_be_f32() {
+    let program = Program::new();
+    let run = |precision: &str| {
+        let arguments = format!("{QUICK} --batch 1 --precision {precision}");
+        soft::command(&program, &arguments, &[]).env("NVIDIA_TF32_OVERRIDE", "0").output().unwrap()
+    };
+    assert!(run("f32").status.success());
+    assert_refused(&run("tf32"), 2, &["NVIDIA_TF32_OVERRIDE=0", "unset"]);
+}
+
 #[test]
 fn threads_are_the_cpus() {
     assert_refused(&soft::output(&Program::new(), &format!("{QUICK} --threads 2"), &[]), 2, &["--threads"]);

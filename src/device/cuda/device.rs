@@ -33,6 +33,8 @@ pub const OVERRIDES: [&str; 4] = [
     "CUBLAS_EMULATION_STRATEGY",
     "CUBLAS_FIXEDPOINT_EMULATION_MANTISSA_BIT_COUNT",
 ];
+/// 0 switches TF32 off, whoever asks for it.
+const TF32: &str = OVERRIDES[0];
 /// Another that may change how they compute, not what.
 const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
 
@@ -85,9 +87,14 @@ fn arithmetic(options: &Options) -> Arithmetic {
 }
 
 fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    match OVERRIDES.iter().find(|name| set(name)) {
-        Some(name) if precision == Precision::F32 => {
+    let no_tf32 = std::env::var_os(TF32).is_some_and(|value| value == "0");
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let harmful = OVERRIDES.into_iter().find(|&name| set(name) && !(no_tf32 && name == TF32));
+    match (precision, harmful) {
+        (Precision::Tf32, _) if no_tf32 => {
+            Err(DeviceError::Usage(format!("tf32 would be f32 with {TF32}=0: unset it, or choose f32")))
+        }
+        (Precision::F32, Some(name)) => {
             Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
         }
         _ => Ok(()),
