@@ -50,13 +50,14 @@ impl Cuda {
         refuse_overrides(options.precision)?;
         let (name, capability) = (context.name()?, context.capability()?);
         let arithmetic = arithmetic(options);
-        refuse_by_capability(&name, capability, arithmetic.precision)?;
         let kernels = Kernels::choose(capability).ok_or_else(|| {
             let (major, minor) = capability;
             DeviceError::Unusable(format!(
                 "{name} has compute capability {major}.{minor}: a P100 (6.0) is the oldest that serves"
             ))
         })?;
+        libraries.serve(&name, capability).map_err(DeviceError::Unusable)?;
+        refuse_by_capability(&name, capability, arithmetic.precision)?;
         let (_, memory) = context.memory()?;
         let nvml = nvml::Gpu::open(context.uuid()?);
         let gpu = Gpu::open(context, kernels, arithmetic)?;

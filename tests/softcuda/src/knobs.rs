@@ -40,6 +40,8 @@ pub struct Knobs {
     pub driver: (i32, i32),
     /// `SOFTCUDA_CUBLAS`: cuBLAS's version, the driver's unless told.
     pub cublas: (i32, i32),
+    /// `SOFTCUDA_CUDNN`: cuDNN's own version, `9.28` unless told.
+    pub cudnn: (i32, i32),
     /// `SOFTCUDA_POWER_LIMIT`: watts, and the query from which on they hold; 400 before.
     pub power_limit: (u32, u64),
 }
@@ -62,6 +64,7 @@ pub static KNOBS: LazyLock<Knobs> = LazyLock::new(|| Knobs {
     hang: Duration::from_secs(variable("HANG_SECONDS").map_or(30, |v| number(&v))),
     driver: driver(),
     cublas: variable("CUBLAS").map_or_else(driver, |v| pair(&v)),
+    cudnn: variable("CUDNN").map_or((9, 28), |v| pair(&v)),
     power_limit: variable("POWER_LIMIT").map_or((400, 1), |v| {
         let (watts, query) = v.split_once('@').unwrap_or((&v, "1"));
         (number(watts), number(query))
