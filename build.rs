@@ -74,7 +74,10 @@ fn release(text: &str) -> String {
 fn lowest_architecture(text: &str) -> u32 {
     const OLDEST: u32 = 60;
     let numbers = text.lines().filter_map(|line| line.trim().strip_prefix("compute_")?.parse().ok());
-    numbers.filter(|&number| number >= OLDEST).min().unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
+    numbers
+        .filter(|&number| number >= OLDEST)
+        .min()
+        .unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
 }
 
 /// What the header is to say; `None` for an architecture that is not in the list: nvcc's own.

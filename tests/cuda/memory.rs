@@ -47,6 +47,48 @@ fn it_may_run_out_anywhere() {
     }
 }
 
+/// Where memory is all but used up, failures that name no cause are taken for it; elsewhere they end the run.
+#[test]
+fn unclear_failures_are_of_memory_where_there_is_none() {
+    for fault in [
+        "cudnnConvolutionForward@7=CUDNN_STATUS_EXECUTION_FAILED",
+        "cudnnConvolutionBackwardData@7=CUDNN_STATUS_INTERNAL_ERROR",
+    ] {
+        let run = |memory: &str| {
+            let program = Program::new();
+            let knobs = [("SOFTCUDA_FAULTS", fault), ("SOFTCUDA_MEMORY", memory)];
+            let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &knobs);
+            (program, output)
+        };
+        let (program, output) = run("200M");
+        assert_eq!(output.status.code(), Some(0), "{fault}: {output:?}");
+        assert_eq!(statuses(&program)[0].1, "out_of_memory", "{fault}");
+        assert_eq!(run("8G").1.status.code(), Some(1), "{fault}");
+    }
+}
+
+/// The batch fits without its largest workspace: another algorithm is taken.
+#[test]
+fn workspaces_are_no_larger_than_the_memory() {
+    for how in ["search", "heuristic"] {
+        let arguments = format!("{QUICK} --batch 16 --algorithms {how}");
+        let largest = |program: &Program| {
+            let rows = records(&program.run_folder().join("phases.csv"));
+            rows.iter().filter_map(|row| row["workspace_bytes"].parse::<u64>().ok()).max().unwrap()
+        };
+        let program = Program::new();
+        assert!(soft::output(&program, &arguments, &[]).status.success());
+        let rows = records(&program.run_folder().join("summary.csv"));
+        let planned: u64 = rows.iter().find_map(|row| row["planned_bytes"].parse().ok()).unwrap();
+        let small = Program::new();
+        let memory = (planned + 1024).to_string();
+        let output = soft::output(&small, &arguments, &[("SOFTCUDA_MEMORY", &memory)]);
+        assert!(output.status.success(), "{how}: {output:?}");
+        assert_ne!(statuses(&small)[0].1, "out_of_memory", "{how}");
+        assert!(largest(&small) < largest(&program), "{how}");
+    }
+}
+
 #[test]
 fn nothing_that_fits_is_an_error() {
     let program = Program::new();
