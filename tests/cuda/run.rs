@@ -85,6 +85,34 @@ fn steps_are_held_until_they_are_enqueued() {
     assert_eq!(kernel.lines().filter(|line| line.starts_with("# hold ")).count(), 12);
 }
 
+/// Under a profiler a held step waits for the watchdog: one does, and is noted. A held launch that blocks must not keep the watchdog
+/// out.
+#[test]
+fn launches_that_block_are_held_once() {
+    for ops in ["1", "0"] {
+        let program = Program::new();
+        let knobs = [("SOFTCUDA_SERIAL", "1"), ("SOFTCUDA_STREAM_MEMORY_OPS", ops)];
+        let trace = trace(&program, &format!("{QUICK} --batch 1"), &knobs);
+        let waits = trace.lines().filter(|line| line.starts_with("# hold ")).count();
+        assert_eq!(calls(&trace, "cuStreamWaitValue32_v2") + waits, 1, "{ops}");
+        let run = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
+        assert!(run.contains("a held step was let go before everything was enqueued"), "{run}");
+    }
+}
+
+#[test]
+fn blocking_launches_make_steps_live() {
+    let program = Program::new();
+    let run = |value: &str| {
+        let mut command = soft::command(&program, &format!("{QUICK} --batch 1 --out {value}"), &[]);
+        let output = command.env("CUDA_LAUNCH_BLOCKING", value).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    assert!(run("1").contains("note: CUDA_LAUNCH_BLOCKING is set"));
+    assert!(!run("0").contains("CUDA_LAUNCH_BLOCKING"));
+}
+
 /// Every event has timing and every operation its place: none is recorded or waited for that this program did not ask for.
 #[test]
 fn nothing_is_enqueued_behind_our_back() {

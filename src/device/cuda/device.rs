@@ -37,6 +37,8 @@ pub const OVERRIDES: [&str; 4] = [
 const TF32: &str = OVERRIDES[0];
 /// Another that may change how they compute, not what.
 const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
+/// Makes every launch wait for its kernel: a held one would wait for ever.
+const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
 
 impl Cuda {
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
@@ -68,9 +70,19 @@ impl Cuda {
             ("kernels", gpu.kernels_origin().to_owned()),
         ];
         facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
-        let launch = options.launch.unwrap_or(Launch::Queued);
+        let launch = launch(options, &gpu);
         Ok(Cuda { gpu: Arc::new(gpu), name, launch, nvml, facts })
     }
+}
+
+fn launch(options: &Options, gpu: &Gpu) -> Launch {
+    let wanted = options.launch.unwrap_or(Launch::Queued);
+    let blocks = std::env::var_os(BLOCKING).is_some_and(|value| !value.is_empty() && value != "0");
+    if blocks && wanted == Launch::Queued {
+        gpu.note(format!("{BLOCKING} is set: steps were launched live, and hold the gaps between launches"));
+        return Launch::Live;
+    }
+    wanted
 }
 
 fn arithmetic(options: &Options) -> Arithmetic {
@@ -162,7 +174,7 @@ impl Device for Cuda {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let names = OVERRIDES.into_iter().chain([WORKSPACE]);
+        let names = OVERRIDES.into_iter().chain([WORKSPACE, BLOCKING]);
         let set = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         set.filter(|(_, value)| !value.is_empty()).collect()
     }
@@ -176,14 +188,12 @@ impl Device for Cuda {
     }
 
     fn notes(&self) -> Vec<String> {
-        match self.gpu.rescues.load(Ordering::Relaxed) {
-            0 => Vec::new(),
-            count => {
-                let steps = if count == 1 { "step was" } else { "steps were" };
-                let doubt = "its phases may hold launch gaps";
-                vec![format!("{count} held {steps} let go before everything was enqueued: {doubt}")]
-            }
+        let mut notes = self.gpu.notes();
+        if self.gpu.rescues.load(Ordering::Relaxed) > 0 {
+            let then = "its phases may hold launch gaps, and all steps after it were launched live";
+            notes.push(format!("a held step was let go before everything was enqueued: {then}"));
         }
+        notes
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {

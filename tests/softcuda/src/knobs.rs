@@ -34,6 +34,8 @@ pub struct Knobs {
     pub throttle: String,
     /// `SOFTCUDA_OTHERS`: processes of others on the device.
     pub others: u32,
+    /// `SOFTCUDA_SERIAL=1`: every launch waits for its work.
+    pub serial: bool,
     /// `SOFTCUDA_HANG_SECONDS`: how long a stream may wait for the host.
     pub hang: Duration,
     /// `SOFTCUDA_DRIVER`: CUDA version of the driver and the libraries, `13.0` unless told.
@@ -61,6 +63,7 @@ pub static KNOBS: LazyLock<Knobs> = LazyLock::new(|| Knobs {
     no_permission: flag("NO_PERMISSION", false),
     throttle: variable("THROTTLE").unwrap_or_default(),
     others: variable("OTHERS").map_or(0, |v| number(&v)),
+    serial: flag("SERIAL", false),
     hang: Duration::from_secs(variable("HANG_SECONDS").map_or(30, |v| number(&v))),
     driver: driver(),
     cublas: variable("CUBLAS").map_or_else(driver, |v| pair(&v)),
