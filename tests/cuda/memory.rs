@@ -90,6 +90,19 @@ fn workspaces_are_no_larger_than_the_memory() {
     }
 }
 
+/// A batch that cuDNN cannot count is no reason to lose the others.
+#[test]
+fn what_cannot_be_counted_is_a_row_and_the_rest_goes_on() {
+    let program = Program::new();
+    let output =
+        soft::output(&program, &format!("{QUICK} --batch 1,1048576 --image 64"), &[("SOFTCUDA_MEMORY", "9000G")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(statuses(&program)[1], ("1048576".into(), "out_of_memory".into()));
+    assert_ne!(statuses(&program)[0].1, "out_of_memory");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("note: batch 1048576, image 64x64: `conv1` has more elements than cuDNN"), "{text}");
+}
+
 #[test]
 fn nothing_that_fits_is_an_error() {
     let program = Program::new();

@@ -10,7 +10,7 @@ use super::call::Fault;
 use super::conv::Operands;
 use super::gpu::Gpu;
 use super::hold::Hold;
-use super::layer::Layer;
+use super::layer::{Layer, is_beyond_counting};
 use super::loss_scale::LossScale;
 use super::memory::Buffer;
 use super::parameters::{Parameters, Part};
@@ -20,7 +20,7 @@ use super::stream::Event;
 use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
-use crate::plan::{LayerPlan, Phase};
+use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::{Op, Step};
 
 pub struct CudaSession {
@@ -61,7 +61,11 @@ impl CudaSession {
     pub fn open(step: &Step, training: Training, gpu: &Arc<Gpu>) -> Result<CudaSession, DeviceError> {
         let (available, _) = gpu.context().memory()?;
         let needed = least_bytes(step, gpu);
-        if needed > available {
+        let uncountable = step.plan.layers.iter().find(|layer| is_beyond_counting(layer));
+        if let Some(LayerPlan { name, .. }) = uncountable {
+            note(gpu, &step.plan, &format!("`{name}` has more elements than cuDNN can address (2^31)"));
+        }
+        if needed > available || uncountable.is_some() {
             return Err(DeviceError::OutOfMemory { needed, available });
         }
         let mut session =
@@ -322,6 +326,11 @@ impl CudaSession {
     pub(super) fn sized(&self, error: DeviceError) -> DeviceError {
         sized(error, self.bytes(), 0)
     }
+}
+
+/// A sentence on one batch.
+fn note(gpu: &Gpu, plan: &Plan, text: &str) {
+    gpu.note(format!("batch {}, image {}: {text}", plan.batch, image_name(plan.image())));
 }
 
 /// Fills in what a call that ran out of memory does not tell.
