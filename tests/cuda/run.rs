@@ -113,6 +113,20 @@ fn blocking_launches_make_steps_live() {
     assert!(!run("0").contains("CUDA_LAUNCH_BLOCKING"));
 }
 
+/// At this learning rate the first step leaves weights beyond f16, and every later one is skipped.
+#[test]
+fn skipped_steps_are_noted() {
+    for (rate, skips) in [("1e9", true), ("0.01", false)] {
+        let program = Program::new();
+        let arguments = format!("{QUICK} --batch 1 --precision f16 --learning-rate {rate}");
+        let output = soft::output(&program, &arguments, &[]);
+        assert!(output.status.success(), "{output:?}");
+        let note =
+            "note: batch 1, image 16x16: loss scaling skipped 18 measured steps: their weight_update took no time";
+        assert_eq!(stdout(&output).contains(note), skips, "{}", stdout(&output));
+    }
+}
+
 /// Every event has timing and every operation its place: none is recorded or waited for that this program did not ask for.
 #[test]
 fn nothing_is_enqueued_behind_our_back() {

@@ -321,5 +321,6 @@ impl Session for CudaSession {
 
     fn set_launch(&mut self, launch: Launch) {
         self.queued = launch == Launch::Queued;
+        self.begin_sampling();
     }
 }
