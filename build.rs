@@ -70,10 +70,14 @@ fn release(text: &str) -> String {
     format!("nvcc {}", number.unwrap_or("of unknown version"))
 }
 
-/// 75 from the lines `compute_75`, `compute_80`, …
+/// 75 from the lines `compute_75`, `compute_80`, …; never older than the kernels can be (nvcc 12 begins with `compute_50`).
 fn lowest_architecture(text: &str) -> u32 {
+    const OLDEST: u32 = 60;
     let numbers = text.lines().filter_map(|line| line.trim().strip_prefix("compute_")?.parse().ok());
-    numbers.min().unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
+    numbers
+        .filter(|&number| number >= OLDEST)
+        .min()
+        .unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
 }
 
 /// What the header is to say; `None` for an architecture that is not in the list: nvcc's own.

@@ -71,6 +71,15 @@ fn libraries_that_do_not_fit_are_said_to_be() {
     assert!(old.len() == 1 && old[0].contains("pip install nvidia-cudnn-cu13"), "{old:?}");
 }
 
+/// What is to be installed depends on the GPU that is there.
+#[test]
+fn old_gpus_want_old_libraries() {
+    let knobs = [("SOFTCUDA_CAPABILITY", "6.0"), ("SOFTCUDA_CUBLAS", "12.4")];
+    let mixed = section(&devices(&knobs), "missing");
+    let fix = "pip install nvidia-cublas-cu12 \"nvidia-cudnn-cu12<9.11\"";
+    assert!(mixed.len() == 1 && mixed[0].contains(fix), "{mixed:?}");
+}
+
 #[test]
 fn a_driver_without_a_gpu_is_said_to_be() {
     let text = devices(&[("SOFTCUDA_NO_DEVICE", "1"), ("CUDA_VISIBLE_DEVICES", "7")]);

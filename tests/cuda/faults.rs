@@ -199,3 +199,14 @@ fn nvml_calls() {
     println!("{tried} faults of NVML tried");
     assert!(tried >= 20, "{tried}");
 }
+
+/// Kernels that a newer compiler made are refused by an older driver; the committed ones then serve.
+#[test]
+fn a_driver_older_than_the_compiler() {
+    let program = Program::new();
+    let fault = [("SOFTCUDA_FAULTS", "cuModuleLoadData@2=CUDA_ERROR_UNSUPPORTED_PTX_VERSION")];
+    let output = soft::output(&program, &format!("{QUICK} --batch 1"), &fault);
+    assert!(output.status.success(), "{output:?}");
+    let run = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
+    assert!(run.contains("committed (NVRTC 12.9)"), "{run}");
+}

@@ -5,7 +5,7 @@ use super::soft::{self, QUICK, assert_refused};
 
 #[test]
 fn arithmetic_that_the_device_lacks() {
-    let old = [("SOFTCUDA_CAPABILITY", "7.0")];
+    let old = [("SOFTCUDA_CAPABILITY", "7.0"), ("SOFTCUDA_DRIVER", "12.9"), ("SOFTCUDA_CUDNN", "9.10")];
     for (precision, instead) in [("tf32", "f16"), ("bf16", "f16")] {
         let output = soft::output(&Program::new(), &format!("{QUICK} --batch 1 --precision {precision}"), &old);
         assert_refused(&output, 2, &["softcuda", precision, "7.0", instead]);
@@ -13,6 +13,17 @@ fn arithmetic_that_the_device_lacks() {
     assert!(soft::output(&Program::new(), &format!("{QUICK} --batch 1 --precision f16"), &old).status.success());
     let output = soft::output(&Program::new(), &format!("{QUICK} --batch 1"), &[("SOFTCUDA_CAPABILITY", "5.2")]);
     assert_refused(&output, 1, &["5.2", "P100"]);
+}
+
+/// CUDA 13 and cuDNN 9.11 begin with Turing.
+#[test]
+fn libraries_too_new_for_the_gpu() {
+    for knobs in [("SOFTCUDA_DRIVER", "13.0"), ("SOFTCUDA_DRIVER", "12.9")] {
+        let output =
+            soft::output(&Program::new(), &format!("{QUICK} --batch 1"), &[("SOFTCUDA_CAPABILITY", "6.1"), knobs]);
+        let fix = "pip install nvidia-cublas-cu12 \"nvidia-cudnn-cu12<9.11\"";
+        assert_refused(&output, 1, &["softcuda", "6.1", fix]);
+    }
 }
 
 #[test]
@@ -26,6 +37,18 @@ fn f32_that_would_not_be_f32() {
         assert_refused(&run("f32"), 2, &[variable, "unset"]);
         assert!(run("tf32").status.success());
     }
+}
+
+/// 0 switches TF32 off: f32 is f32 all the same, and tf32 is no longer what it says.
+#[test]
+fn tf32_that_would_be_f32() {
+    let program = Program::new();
+    let run = |precision: &str| {
+        let arguments = format!("{QUICK} --batch 1 --precision {precision}");
+        soft::command(&program, &arguments, &[]).env("NVIDIA_TF32_OVERRIDE", "0").output().unwrap()
+    };
+    assert!(run("f32").status.success());
+    assert_refused(&run("tf32"), 2, &["NVIDIA_TF32_OVERRIDE=0", "unset"]);
 }
 
 #[test]

@@ -85,15 +85,57 @@ fn steps_are_held_until_they_are_enqueued() {
     assert_eq!(kernel.lines().filter(|line| line.starts_with("# hold ")).count(), 12);
 }
 
+/// Under a profiler a held step waits for the watchdog: one does, and is noted. A held launch that blocks must not keep the watchdog
+/// out.
+#[test]
+fn launches_that_block_are_held_once() {
+    for ops in ["1", "0"] {
+        let program = Program::new();
+        let knobs = [("SOFTCUDA_SERIAL", "1"), ("SOFTCUDA_STREAM_MEMORY_OPS", ops)];
+        let trace = trace(&program, &format!("{QUICK} --batch 1"), &knobs);
+        let waits = trace.lines().filter(|line| line.starts_with("# hold ")).count();
+        assert_eq!(calls(&trace, "cuStreamWaitValue32_v2") + waits, 1, "{ops}");
+        let run = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
+        assert!(run.contains("a held step was let go before everything was enqueued"), "{run}");
+    }
+}
+
+#[test]
+fn blocking_launches_make_steps_live() {
+    let program = Program::new();
+    let run = |value: &str| {
+        let mut command = soft::command(&program, &format!("{QUICK} --batch 1 --out {value}"), &[]);
+        let output = command.env("CUDA_LAUNCH_BLOCKING", value).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    assert!(run("1").contains("note: CUDA_LAUNCH_BLOCKING is set"));
+    assert!(!run("0").contains("CUDA_LAUNCH_BLOCKING"));
+}
+
+/// At this learning rate the first step leaves weights beyond f16, and every later one is skipped.
+#[test]
+fn skipped_steps_are_noted() {
+    for (rate, skips) in [("1e9", true), ("0.01", false)] {
+        let program = Program::new();
+        let arguments = format!("{QUICK} --batch 1 --precision f16 --learning-rate {rate}");
+        let output = soft::output(&program, &arguments, &[]);
+        assert!(output.status.success(), "{output:?}");
+        let note =
+            "note: batch 1, image 16x16: loss scaling skipped 18 measured steps: their weight_update took no time";
+        assert_eq!(stdout(&output).contains(note), skips, "{}", stdout(&output));
+    }
+}
+
 /// Every event has timing and every operation its place: none is recorded or waited for that this program did not ask for.
 #[test]
 fn nothing_is_enqueued_behind_our_back() {
     let program = Program::new();
-    let trace = trace(&program, &format!("{QUICK} --batch 1"), &[]);
+    let trace = trace(&program, &format!("{QUICK} --batch 1"), &[("SOFTCUDA_CLOCK", "virtual")]);
     let ops = phases(&program).len();
     // Three warm-up steps, six plain and six live ones with two marks each; six timed ones with a mark per boundary and one more;
-    // the ceilings' eight products and eight copies with two each.
-    assert_eq!(calls(&trace, "cuEventRecord"), 2 * 15 + 6 * (ops + 2) + 2 * 16);
+    // the ceilings with two around each of seven rounds of warm-up, the products and the copies.
+    assert_eq!(calls(&trace, "cuEventRecord"), 2 * 15 + 6 * (ops + 2) + 2 * (7 + 2));
     assert_eq!(calls(&trace, "cuStreamWaitEvent"), 0);
     // The step's one stream, and one each time that the SM clock is measured, before and after the samples.
     assert_eq!(calls(&trace, "cuStreamCreate"), 1 + 2);

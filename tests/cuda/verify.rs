@@ -57,6 +57,24 @@ fn nhwc_that_cudnn_lacks_goes_by_way_of_nchw() {
     }
 }
 
+/// The way around NHWC is searched with scratch of its own size, also where cuDNN's guesses say nothing of NHWC.
+#[test]
+fn the_way_around_nhwc_has_workspace() {
+    let refuse = |call: String| move |nth: usize| format!("{call}@{nth}=CUDNN_STATUS_NOT_SUPPORTED");
+    // A convolution's guesses are for NHWC and NCHW in turn; a refused search is one call, an accepted one three.
+    let faults = ["Forward", "BackwardFilter", "BackwardData"].map(|direction| {
+        let guesses = (1..9).step_by(2).map(refuse(format!("cudnnGetConvolution{direction}Algorithm_v7")));
+        let searches = (1..17).step_by(4).map(refuse(format!("cudnnFindConvolution{direction}AlgorithmEx")));
+        guesses.chain(searches).collect::<Vec<_>>().join(",")
+    });
+    let program = Program::new();
+    let run = format!("{} --batch 1 --layout nhwc", soft::QUICK);
+    assert!(soft::output(&program, &run, &[("SOFTCUDA_FAULTS", &faults.join(","))]).status.success());
+    let rows = records(&program.run_folder().join("phases.csv"));
+    let winograd = |name: &str| name.contains("WINOGRAD") && name.ends_with(" by way of NCHW");
+    assert!(rows.iter().any(|row| winograd(&row["algorithm"])), "{rows:?}");
+}
+
 /// What the built-ins have none of: uneven windows and strides, ceil and adaptive pooling, an LRN that is not cuDNN's, three
 /// summands, a branch that is read twice, layers behind a flatten.
 const ODD: &str = r#"

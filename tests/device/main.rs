@@ -146,7 +146,7 @@ fn a_hold_that_lasts_is_ended_and_noted() {
             while device.notes().is_empty() && begin.elapsed().as_secs() < 60 {
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
-            assert!(device.notes().join("\n").contains("1 held step"), "{:?}", device.notes());
+            assert!(device.notes().join("\n").contains("a held step was let go"), "{:?}", device.notes());
             session.end().unwrap();
         }
     }

@@ -1,8 +1,6 @@
 //! Choosing convolution algorithms: cuDNN times all of them on the session's own buffers, or guesses; what breaks the user's limits
 //! is left out.
 
-use std::collections::HashMap;
-
 use super::call::{Cause, Fault};
 use super::conv::{Chosen, Conv, Operands};
 use super::dnn::{Direction, Found, Places, Problem};
@@ -14,11 +12,8 @@ use crate::device::DeviceError;
 use crate::device::options::{Precision, Search};
 use crate::plan::Phase;
 
-/// How often a search times everything; the mean decides.
+/// How often a search times everything; the best decides: an algorithm's first use loads its kernels.
 const TRIALS: usize = 3;
-
-/// What is left for the libraries when memory is taken for a search.
-const RESERVE: u64 = 64 << 20;
 
 /// A phase of a convolution layer for which an algorithm is wanted.
 pub struct Wish<'a> {
@@ -31,32 +26,44 @@ pub struct Wish<'a> {
 pub struct Chooser<'a> {
     queue: &'a Queue,
     arithmetic: &'a Arithmetic,
+    /// The most bytes that an algorithm may take, with what goes around it.
+    room: u64,
     /// Scratch for the algorithms that are timed.
     space: Buffer,
 }
 
 impl<'a> Chooser<'a> {
-    /// Takes scratch for the most that any algorithm of these convolutions asks for, within the limit and what is free.
+    /// Takes scratch for the most that any algorithm of these convolutions asks for, of those that are within the limits.
     pub fn new<'c>(
         gpu: &'a Gpu,
         queue: &'a Queue,
         convolutions: impl Iterator<Item = (&'c Conv, Wish<'c>)>,
     ) -> Result<Chooser<'a>, DeviceError> {
-        let arithmetic = &gpu.arithmetic;
-        let mut most = 0;
-        if arithmetic.algorithms == Search::Search {
+        let (free, total) = gpu.context().memory()?;
+        let room = room(free, total);
+        let mut chooser = Chooser { queue, arithmetic: &gpu.arithmetic, room, space: Buffer::new(0)? };
+        if gpu.arithmetic.algorithms == Search::Search {
+            let mut most = 0;
             for (conv, wish) in convolutions {
-                let (direction, problem) = conv.problem(wish.phase, false);
-                // Only a size is asked for; whoever has no form of this is tried again when it comes to choosing.
-                let offers = supported(queue.dnn.guess(direction, &problem))
-                    .map_err(|fault| fault.within(wish.layer, wish.phase))?;
-                let fitting = offers.iter().filter(|offer| fits(arithmetic, offer.workspace_bytes));
-                most = fitting.map(|offer| offer.workspace_bytes).fold(most, usize::max);
+                let sizes = chooser.sizes(conv, &wish).map_err(|fault| fault.within(wish.layer, wish.phase))?;
+                most = sizes.into_iter().filter(|&bytes| bytes as u64 <= room).fold(most, usize::max);
             }
+            chooser.space = scratch(most)?;
         }
-        let (free, _) = gpu.context().memory()?;
-        let space = scratch(most.min(free.saturating_sub(RESERVE) as usize))?;
-        Ok(Chooser { queue, arithmetic, space })
+        Ok(chooser)
+    }
+
+    /// What the algorithms for a phase would take, in the session's layout and around it. Nothing is chosen yet: a form that cuDNN
+    /// lacks is no error.
+    fn sizes(&self, conv: &Conv, wish: &Wish) -> Result<Vec<usize>, Fault> {
+        let mut sizes = Vec::new();
+        for planar in [false, true].into_iter().filter(|&planar| !planar || conv.planar().is_some()) {
+            let (direction, problem) = conv.problem(wish.phase, planar);
+            let offers = supported(self.queue.dnn.guess(direction, &problem))?;
+            let fitting = offers.iter().filter(|offer| self.may_be(offer) && self.permits(offer.workspace_bytes));
+            sizes.extend(fitting.map(|offer| offer.workspace_bytes + conv.around_bytes(planar)));
+        }
+        Ok(sizes)
     }
 
     /// Chooses for one phase: in the session's layout, or where cuDNN has nothing for that, around it.
@@ -74,6 +81,7 @@ impl<'a> Chooser<'a> {
                 conv.choose(wish.phase, chosen);
                 Ok(())
             }
+            None if self.memory_is_short(conv, wish) => Err(DeviceError::OutOfMemory { needed: 0, available: 0 }),
             None => Err(self.nothing_fits(wish)),
         }
     }
@@ -83,11 +91,11 @@ impl<'a> Chooser<'a> {
         let (direction, problem) = conv.problem(wish.phase, planar);
         match (self.arithmetic.algorithms, conv.planar().filter(|_| planar)) {
             (Search::Heuristic, _) => self.queue.dnn.guess(direction, &problem),
-            (Search::Search, None) => self.search(direction, &problem, wish.at),
-            (Search::Search, Some(around)) => {
-                let scratch = Buffer::new(around.bytes())?;
-                self.search(direction, &problem, around.operands(scratch.address()))
+            (Search::Search, None) => self.search(direction, &problem, wish.at, 0),
+            (Search::Search, Some(around)) if around.bytes() <= self.space.bytes() => {
+                self.search(direction, &problem, around.operands(self.space.address()), around.bytes())
             }
+            (Search::Search, Some(_)) => Ok(Vec::new()),
         }
     }
 
@@ -99,10 +107,7 @@ impl<'a> Chooser<'a> {
         planar: bool,
     ) -> Result<Option<Chosen>, Fault> {
         let (_, problem) = conv.problem(wish.phase, planar);
-        for Found { direction, deterministic, math, .. } in offers {
-            if self.arithmetic.deterministic && (!deterministic || direction.is_documented_as_nondeterministic()) {
-                continue;
-            }
+        for Found { direction, math, .. } in offers.into_iter().filter(|offer| self.may_be(offer)) {
             let math = match self.arithmetic.precision {
                 // cuDNN may offer its default math for a descriptor that asked for FMA; with f32 that would permit TF32.
                 Precision::F32 => dnn_math(Precision::F32),
@@ -110,7 +115,7 @@ impl<'a> Chooser<'a> {
             };
             problem.convolution.set_math(math)?;
             let Ok(workspace_bytes) = self.queue.dnn.workspace_bytes(direction, &problem) else { continue };
-            if fits(self.arithmetic, workspace_bytes) {
+            if self.permits(workspace_bytes) && (workspace_bytes + conv.around_bytes(planar)) as u64 <= self.room {
                 let math = format!("{math:?}");
                 let around = if planar { " by way of NCHW" } else { "" };
                 let name = format!("{} {}{around}", direction.name(), math.trim_start_matches("CUDNN_"));
@@ -118,6 +123,23 @@ impl<'a> Chooser<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether an offer is as deterministic as the user wants it.
+    fn may_be(&self, Found { direction, deterministic, .. }: &Found) -> bool {
+        !self.arithmetic.deterministic || (*deterministic && !direction.is_documented_as_nondeterministic())
+    }
+
+    /// Whether the user's limit allows a workspace.
+    fn permits(&self, bytes: usize) -> bool {
+        self.arithmetic.workspace_limit.is_none_or(|limit| bytes as u64 <= limit)
+    }
+
+    /// Whether cuDNN has algorithms for a phase that only the GPU's memory is too small for.
+    fn memory_is_short(&self, conv: &Conv, wish: &Wish) -> bool {
+        let scratch = self.space.bytes() as u64;
+        let most = if self.arithmetic.algorithms == Search::Search { scratch } else { self.room };
+        self.sizes(conv, wish).is_ok_and(|sizes| sizes.iter().any(|&bytes| bytes as u64 > most))
     }
 
     fn nothing_fits(&self, wish: &Wish) -> DeviceError {
@@ -133,12 +155,14 @@ impl<'a> Chooser<'a> {
         ))
     }
 
-    /// All that work, the fastest first by the mean of several trials.
-    fn search(&self, direction: Direction, problem: &Problem, at: Operands) -> Result<Vec<Found>, Fault> {
+    /// All that work, the fastest first by the best of several trials.
+    /// The scratch's first bytes are taken.
+    fn search(&self, direction: Direction, problem: &Problem, at: Operands, taken: usize) -> Result<Vec<Found>, Fault> {
         let Operands { x, w, y } = at;
-        let places = Places { x, w, y, workspace: self.space.address(), workspace_bytes: self.space.bytes() };
+        let (workspace, workspace_bytes) = (self.space.at(taken), self.space.bytes() - taken);
+        let places = Places { x, w, y, workspace, workspace_bytes };
         let trials = (0..TRIALS).map(|_| self.queue.dnn.search(direction, problem, places));
-        Ok(by_mean_time(trials.collect::<Result<Vec<_>, _>>()?))
+        Ok(by_best_time(trials.collect::<Result<Vec<_>, _>>()?))
     }
 }
 
@@ -150,8 +174,11 @@ fn supported(offers: Result<Vec<Found>, Fault>) -> Result<Vec<Found>, Fault> {
     }
 }
 
-fn fits(arithmetic: &Arithmetic, bytes: usize) -> bool {
-    arithmetic.workspace_limit.is_none_or(|limit| bytes as u64 <= limit)
+/// What algorithms may take of the free memory: libraries load kernels when they first use them, and cuDNN has algorithms that
+/// take all they can get. A tenth of the GPU's memory stays, 512 MiB at least, but no more than a quarter of what is free.
+fn room(free: u64, total: u64) -> u64 {
+    const LEAST: u64 = 512 << 20;
+    free - (total / 10).max(LEAST).min(free / 4)
 }
 
 /// As much as can be had: half as often as need be.
@@ -164,18 +191,18 @@ fn scratch(mut bytes: usize) -> Result<Buffer, Fault> {
     }
 }
 
-/// What every trial offered, by its mean time.
-fn by_mean_time(trials: Vec<Vec<Found>>) -> Vec<Found> {
-    let key = |found: &Found| (found.direction.name(), found.math as u32);
-    let count = trials.len();
-    let mut times: HashMap<(String, u32), Vec<f32>> = HashMap::new();
-    for found in trials.iter().flatten() {
-        times.entry(key(found)).or_default().push(found.ms);
+/// What every trial offered, by its best time. A trial may list an algorithm more than once.
+fn by_best_time(trials: Vec<Vec<Found>>) -> Vec<Found> {
+    let same = |a: &Found, b: &Found| a.direction == b.direction && a.math == b.math;
+    let in_all = |found: &Found| trials.iter().all(|trial| trial.iter().any(|other| same(other, found)));
+    let mut all: Vec<Found> = trials.iter().flatten().copied().filter(in_all).collect();
+    all.sort_by(|a, b| a.ms.total_cmp(&b.ms));
+    let mut offers: Vec<Found> = Vec::new();
+    for found in all {
+        if !offers.iter().any(|better| same(better, &found)) {
+            offers.push(found);
+        }
     }
-    let mean = |found: &Found| times[&key(found)].iter().sum::<f32>() / count as f32;
-    let mut offers: Vec<Found> = trials.into_iter().next().unwrap_or_default();
-    offers.retain(|found| times[&key(found)].len() == count);
-    offers.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
     offers
 }
 
@@ -190,19 +217,28 @@ mod tests {
         Found { direction, ms, workspace_bytes: 0, deterministic: true, math }
     }
 
-    /// A is the fastest once, B on the average; C did not always work.
     #[test]
-    fn the_mean_of_the_trials_decides() {
+    fn memory_is_left_for_the_libraries() {
+        const MIB: u64 = 1 << 20;
+        let rooms =
+            [(80_000, 81_920), (3000, 4096), (40, 64), (0, 64)].map(|(free, total)| room(free * MIB, total * MIB));
+        assert_eq!(rooms, [71_808, 2488, 30, 0].map(|mib| mib * MIB));
+    }
+
+    /// A's first time is a cold one; B is listed twice in a trial; C did not always work.
+    #[test]
+    fn the_best_of_the_trials_decides() {
         use cudnnConvolutionFwdAlgo_t::{
             CUDNN_CONVOLUTION_FWD_ALGO_FFT as C, CUDNN_CONVOLUTION_FWD_ALGO_GEMM as A,
             CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD as B,
         };
         let trials = vec![
-            vec![offer(C, 0.1), offer(A, 1.0), offer(B, 2.0)],
-            vec![offer(B, 2.0), offer(A, 6.0)],
-            vec![offer(B, 2.0), offer(A, 3.0)],
+            vec![offer(C, 0.1), offer(B, 2.0), offer(A, 90.0)],
+            vec![offer(A, 1.0), offer(B, 2.0), offer(B, 3.0)],
+            vec![offer(A, 1.1), offer(B, 1.9)],
         ];
-        let order: Vec<Direction> = by_mean_time(trials).iter().map(|found| found.direction).collect();
-        assert_eq!(order, [Direction::Forward(B), Direction::Forward(A)]);
+        let order: Vec<(Direction, f32)> =
+            by_best_time(trials).iter().map(|found| (found.direction, found.ms)).collect();
+        assert_eq!(order, [(Direction::Forward(A), 1.0), (Direction::Forward(B), 1.9)]);
     }
 }

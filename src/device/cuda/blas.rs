@@ -1,6 +1,6 @@
 //! cuBLAS: matrix products, as fully connected layers need them.
 
-use cudarc::cublas::sys::{cublasGemmAlgo_t, cublasHandle_t, cublasOperation_t};
+use cudarc::cublas::sys::{cublasGemmAlgo_t, cublasHandle_t, cublasMath_t, cublasOperation_t};
 
 use super::call::{Fault, call};
 use super::element::{Element, blas_compute};
@@ -41,8 +41,13 @@ impl Blas {
         // SAFETY: an out-pointer to a local.
         unsafe { call!(cublas::cublasCreate_v2(&mut handle)) }?;
         let blas = Blas(handle);
+        // Without this, partial sums of f16 and bf16 products may be kept in those formats.
+        let f32_sums = cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
         // SAFETY: both are alive; the two libraries' stream types are one.
-        unsafe { call!(cublas::cublasSetStream_v2(handle, stream.handle().cast())) }?;
+        unsafe {
+            call!(cublas::cublasSetStream_v2(handle, stream.handle().cast()))?;
+            call!(cublas::cublasSetMathMode(handle, f32_sums))?;
+        }
         Ok(blas)
     }
 

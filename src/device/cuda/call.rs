@@ -52,6 +52,11 @@ impl From<Fault> for DeviceError {
 pub trait Status: Copy + std::fmt::Debug {
     fn succeeded(self) -> bool;
     fn cause(self) -> Cause;
+
+    /// Whether the library may say this of a lack of memory too: it loads kernels when it first uses them.
+    fn may_be_memory(self) -> bool {
+        false
+    }
 }
 
 impl Status for CUresult {
@@ -62,7 +67,7 @@ impl Status for CUresult {
     fn cause(self) -> Cause {
         match self {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Cause::OutOfMemory,
-            CUresult::CUDA_ERROR_NOT_SUPPORTED => Cause::NotSupported,
+            CUresult::CUDA_ERROR_NOT_SUPPORTED | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => Cause::NotSupported,
             _ => Cause::Other,
         }
     }
@@ -80,6 +85,11 @@ impl Status for cublasStatus_t {
             _ => Cause::Other,
         }
     }
+
+    fn may_be_memory(self) -> bool {
+        use cublasStatus_t::*;
+        matches!(self, CUBLAS_STATUS_NOT_INITIALIZED | CUBLAS_STATUS_EXECUTION_FAILED | CUBLAS_STATUS_INTERNAL_ERROR)
+    }
 }
 
 impl Status for cudnnStatus_t {
@@ -95,6 +105,11 @@ impl Status for cudnnStatus_t {
             _ => Cause::Other,
         }
     }
+
+    fn may_be_memory(self) -> bool {
+        // INTERNAL_ERROR is 4000 and EXECUTION_FAILED 5000, and the numbers above them say more.
+        self == cudnnStatus_t::CUDNN_STATUS_NOT_INITIALIZED || (4000..6000).contains(&(self as u32))
+    }
 }
 
 /// `Err` unless the status is success.
@@ -102,7 +117,18 @@ pub fn check(call: &'static str, status: impl Status) -> Result<(), Fault> {
     if status.succeeded() {
         return Ok(());
     }
-    Err(Fault { call, status: format!("{status:?}"), cause: status.cause() })
+    let short = status.may_be_memory() && memory_is_short();
+    let cause = if short { Cause::OutOfMemory } else { status.cause() };
+    Err(Fault { call, status: format!("{status:?}"), cause })
+}
+
+/// Whether next to nothing of the GPU's memory is free.
+fn memory_is_short() -> bool {
+    const LITTLE: usize = 256 << 20;
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: out-pointers to locals.
+    let told = unsafe { cudarc::driver::sys::cuMemGetInfo_v2(&mut free, &mut total) };
+    told.succeeded() && free < LITTLE.max(total / 50)
 }
 
 /// `call!(driver::cuMemFree_v2(address))`: calls a function of a library and checks its status. Must stand in an unsafe block.
@@ -119,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_failure_names_layer_phase_call_and_status() {
-        let fault = check("cudnnLRNCrossChannelForward", cudnnStatus_t::CUDNN_STATUS_EXECUTION_FAILED).unwrap_err();
+        let fault = check("cudnnLRNCrossChannelForward", cudnnStatus_t::CUDNN_STATUS_BAD_PARAM).unwrap_err();
         assert_eq!(
             fault.within("norm1", Phase::Forward).to_string(),
-            "cudnnLRNCrossChannelForward failed in layer `norm1`, forward: CUDNN_STATUS_EXECUTION_FAILED"
+            "cudnnLRNCrossChannelForward failed in layer `norm1`, forward: CUDNN_STATUS_BAD_PARAM"
         );
     }
 
@@ -132,6 +158,8 @@ mod tests {
         assert_eq!(CUDNN_STATUS_NOT_SUPPORTED.cause(), Cause::NotSupported);
         assert_eq!(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH.cause(), Cause::NotSupported);
         assert_eq!(CUDNN_STATUS_BAD_PARAM.cause(), Cause::Other);
+        assert!(CUDNN_STATUS_EXECUTION_FAILED.may_be_memory() && CUDNN_STATUS_INTERNAL_ERROR.may_be_memory());
+        assert!(!CUDNN_STATUS_BAD_PARAM.may_be_memory() && !CUDNN_STATUS_NOT_SUPPORTED.may_be_memory());
         assert_eq!(CUresult::CUDA_ERROR_OUT_OF_MEMORY.cause(), Cause::OutOfMemory);
     }
 }

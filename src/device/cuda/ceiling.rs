@@ -14,7 +14,13 @@ use super::stream::Event;
 use crate::device::{Ceilings, DeviceError};
 use crate::philox::{Philox, Stream};
 
-const REPETITIONS: usize = 7;
+const REPETITIONS: usize = 16;
+/// What keeps the stream busy while the host enqueues those.
+const LEAD: usize = 3;
+
+/// How long clocks take to rise, and the most products in one go towards that.
+const WARM_UP_US: f64 = 100_000.0;
+const MOST: usize = 64;
 
 /// Waves of tiles that a product keeps every multiprocessor busy with, and a tile's side.
 const WAVES: f64 = 32.0;
@@ -62,14 +68,16 @@ fn gemm_flops_per_s(gpu: &Gpu, queue: &Queue, side: usize) -> Result<f64, Fault>
     fill(queue, element, &[&a, &b], side * side)?;
     let matrix = |buffer: &Buffer| Matrix { address: buffer.address(), leading: side, transposed: false };
     let product = Product { m: side, n: side, k: side, a: matrix(&a), b: matrix(&b), c: matrix(&c), accumulate: false };
-    let us = best_us(queue, || queue.blas.multiply(&queue.stream, precision, &product))?;
+    let multiply = || queue.blas.multiply(&queue.stream, precision, &product);
+    warm_up(queue, multiply)?;
+    let us = us_each(queue, LEAD, REPETITIONS, multiply)?;
     Ok(2.0 * (side as f64).powi(3) / us * 1e6)
 }
 
 fn copy_bytes_per_s(queue: &Queue, bytes: usize) -> Result<f64, Fault> {
     let [from, to] = [Buffer::new(bytes)?, Buffer::new(bytes)?];
     memory::zero(&queue.stream, from.address(), bytes)?;
-    let us = best_us(queue, || queue.copy(from.address(), to.address(), bytes))?;
+    let us = us_each(queue, LEAD, REPETITIONS, || queue.copy(from.address(), to.address(), bytes))?;
     Ok(2.0 * bytes as f64 / us * 1e6)
 }
 
@@ -81,20 +89,25 @@ fn fill(queue: &Queue, element: Element, buffers: &[&Buffer], elements: usize) -
     buffers.iter().try_for_each(|buffer| memory::write(&queue.stream, buffer.address(), &bytes))
 }
 
-/// The shortest of several, after one that does not count.
-fn best_us(queue: &Queue, work: impl Fn() -> Result<(), Fault>) -> Result<f64, Fault> {
-    let [start, end] = [Event::new()?, Event::new()?];
-    let mut best = f64::INFINITY;
-    for repetition in 0..=REPETITIONS {
-        start.record(&queue.stream)?;
-        work()?;
-        end.record(&queue.stream)?;
-        queue.stream.synchronize()?;
-        if repetition > 0 {
-            best = best.min(start.us_until(&end)?);
-        }
+/// Works until the clocks have risen from where an idle GPU has them.
+fn warm_up(queue: &Queue, work: impl Fn() -> Result<(), Fault>) -> Result<(), Fault> {
+    let (mut us, mut repetitions) = (0.0, 1);
+    while us < WARM_UP_US && repetitions <= MOST {
+        us += us_each(queue, 0, repetitions, &work)? * repetitions as f64;
+        repetitions *= 2;
     }
-    Ok(best)
+    Ok(())
+}
+
+/// The mean of several in a row. Behind some that lead, the host's launching is no part of it.
+fn us_each(queue: &Queue, lead: usize, repetitions: usize, work: impl Fn() -> Result<(), Fault>) -> Result<f64, Fault> {
+    let [start, end] = [Event::new()?, Event::new()?];
+    (0..lead).try_for_each(|_| work())?;
+    start.record(&queue.stream)?;
+    (0..repetitions).try_for_each(|_| work())?;
+    end.record(&queue.stream)?;
+    queue.stream.synchronize()?;
+    Ok(start.us_until(&end)? / repetitions as f64)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use super::modules::Grid;
 use super::stream::Stream;
 use crate::device::DeviceError;
 
-/// How long the kernel counts: its timer may advance in steps of a microsecond.
-const NANOSECONDS: u64 = 2_000_000;
+/// How long the kernel counts: its timer may advance in steps of a microsecond, and a GPU that has so little to do soon raises a
+/// clock that its power limit held down.
+const NANOSECONDS: u64 = 300_000;
 
 /// On a stream of its own, between steps.
 pub fn sm_clock_mhz(gpu: &Gpu) -> Result<f64, DeviceError> {

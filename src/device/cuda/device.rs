@@ -33,8 +33,12 @@ pub const OVERRIDES: [&str; 4] = [
     "CUBLAS_EMULATION_STRATEGY",
     "CUBLAS_FIXEDPOINT_EMULATION_MANTISSA_BIT_COUNT",
 ];
+/// 0 switches TF32 off, whoever asks for it.
+const TF32: &str = OVERRIDES[0];
 /// Another that may change how they compute, not what.
 const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
+/// Makes every launch wait for its kernel: a held one would wait for ever.
+const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
 
 impl Cuda {
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
@@ -48,13 +52,14 @@ impl Cuda {
         refuse_overrides(options.precision)?;
         let (name, capability) = (context.name()?, context.capability()?);
         let arithmetic = arithmetic(options);
-        refuse_by_capability(&name, capability, arithmetic.precision)?;
         let kernels = Kernels::choose(capability).ok_or_else(|| {
             let (major, minor) = capability;
             DeviceError::Unusable(format!(
                 "{name} has compute capability {major}.{minor}: a P100 (6.0) is the oldest that serves"
             ))
         })?;
+        libraries.serve(&name, capability).map_err(DeviceError::Unusable)?;
+        refuse_by_capability(&name, capability, arithmetic.precision)?;
         let (_, memory) = context.memory()?;
         let nvml = nvml::Gpu::open(context.uuid()?);
         let gpu = Gpu::open(context, kernels, arithmetic)?;
@@ -62,12 +67,22 @@ impl Cuda {
             ("compute capability", format!("{}.{}", capability.0, capability.1)),
             ("multiprocessors", gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string()),
             ("memory bytes", memory.to_string()),
-            ("kernels", kernels.origin.to_owned()),
+            ("kernels", gpu.kernels_origin().to_owned()),
         ];
         facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
-        let launch = options.launch.unwrap_or(Launch::Queued);
+        let launch = launch(options, &gpu);
         Ok(Cuda { gpu: Arc::new(gpu), name, launch, nvml, facts })
     }
+}
+
+fn launch(options: &Options, gpu: &Gpu) -> Launch {
+    let wanted = options.launch.unwrap_or(Launch::Queued);
+    let blocks = std::env::var_os(BLOCKING).is_some_and(|value| !value.is_empty() && value != "0");
+    if blocks && wanted == Launch::Queued {
+        gpu.note(format!("{BLOCKING} is set: steps were launched live, and hold the gaps between launches"));
+        return Launch::Live;
+    }
+    wanted
 }
 
 fn arithmetic(options: &Options) -> Arithmetic {
@@ -85,9 +100,14 @@ fn arithmetic(options: &Options) -> Arithmetic {
 }
 
 fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    match OVERRIDES.iter().find(|name| set(name)) {
-        Some(name) if precision == Precision::F32 => {
+    let no_tf32 = std::env::var_os(TF32).is_some_and(|value| value == "0");
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let harmful = OVERRIDES.into_iter().find(|&name| set(name) && !(no_tf32 && name == TF32));
+    match (precision, harmful) {
+        (Precision::Tf32, _) if no_tf32 => {
+            Err(DeviceError::Usage(format!("tf32 would be f32 with {TF32}=0: unset it, or choose f32")))
+        }
+        (Precision::F32, Some(name)) => {
             Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
         }
         _ => Ok(()),
@@ -154,7 +174,7 @@ impl Device for Cuda {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let names = OVERRIDES.into_iter().chain([WORKSPACE]);
+        let names = OVERRIDES.into_iter().chain([WORKSPACE, BLOCKING]);
         let set = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         set.filter(|(_, value)| !value.is_empty()).collect()
     }
@@ -168,14 +188,12 @@ impl Device for Cuda {
     }
 
     fn notes(&self) -> Vec<String> {
-        match self.gpu.rescues.load(Ordering::Relaxed) {
-            0 => Vec::new(),
-            count => {
-                let steps = if count == 1 { "step was" } else { "steps were" };
-                let doubt = "its phases may hold launch gaps";
-                vec![format!("{count} held {steps} let go before everything was enqueued: {doubt}")]
-            }
+        let mut notes = self.gpu.notes();
+        if self.gpu.rescues.load(Ordering::Relaxed) > 0 {
+            let then = "its phases may hold launch gaps, and all steps after it were launched live";
+            notes.push(format!("a held step was let go before everything was enqueued: {then}"));
         }
+        notes
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {

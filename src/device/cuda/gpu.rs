@@ -41,6 +41,8 @@ pub struct Gpu {
     pub waits_for_words: bool,
     /// Held steps that the watchdog had to let go.
     pub rescues: Arc<AtomicUsize>,
+    /// What a reader of the figures should know, in sentences.
+    notes: Mutex<Vec<String>>,
     /// Those that no session uses now.
     queues: Mutex<Vec<Queue>>,
     modules: Modules,
@@ -53,15 +55,36 @@ impl Gpu {
             && symbols::driver_has("cuStreamWaitValue32_v2");
         let modules = Modules::load(kernels)?;
         let queues = Mutex::new(vec![Queue::new()?]);
-        Ok(Gpu { arithmetic, waits_for_words, rescues: Arc::default(), queues, modules, context })
+        Ok(Gpu {
+            arithmetic,
+            waits_for_words,
+            rescues: Arc::default(),
+            notes: Mutex::default(),
+            queues,
+            modules,
+            context,
+        })
     }
 
     pub fn context(&self) -> &Context {
         &self.context
     }
 
+    /// Who compiled the kernels.
+    pub fn kernels_origin(&self) -> &'static str {
+        self.modules.origin
+    }
+
     pub fn attribute(&self, which: CUdevice_attribute) -> Result<i32, Fault> {
         self.context.attribute(which)
+    }
+
+    pub fn note(&self, sentence: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(sentence);
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A kernel for the storage type of the run: `add` is `add_f16` under f16.

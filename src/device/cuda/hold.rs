@@ -56,20 +56,25 @@ impl Hold {
 
     /// What is enqueued from now on waits.
     pub fn hold(&self, stream: &Stream) -> Result<(), Fault> {
-        let mut state = self.state();
-        let Some(flag) = &state.flag else { return Ok(()) };
-        flag.set(0);
+        let Some(address) = self.close() else { return Ok(()) };
         stream.count(1);
         if self.gpu.waits_for_words {
             const GREATER_OR_EQUAL: u32 = 0;
-            let address = flag.device_address();
             // SAFETY: the flag's word outlives the stream's use of it: sessions wait for the stream before they go.
-            unsafe { call!(driver::cuStreamWaitValue32_v2(stream.handle(), address, 1, GREATER_OR_EQUAL)) }?;
+            unsafe { call!(driver::cuStreamWaitValue32_v2(stream.handle(), address, 1, GREATER_OR_EQUAL)) }
         } else {
-            self.kernel.launch(stream, Grid::ONE, &[&flag.device_address()])?;
+            self.kernel.launch(stream, Grid::ONE, &[&address])
         }
+    }
+
+    /// Where the flag is that is now zero. The watchdog looks from here on: where launches block, so does the next one.
+    fn close(&self) -> Option<u64> {
+        let mut state = self.state();
+        let flag = state.flag.as_ref()?;
+        flag.set(0);
+        let address = flag.device_address();
         (state.held, state.looks) = (true, 0);
-        Ok(())
+        Some(address)
     }
 
     /// The stream goes on, if it was held.

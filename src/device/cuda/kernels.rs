@@ -32,11 +32,14 @@ impl Kernels {
         let committed = std::env::var_os("LAYERTIME_KERNELS").is_some_and(|value| value == "committed");
         match COMPILED.filter(|compiled| !committed && capability >= compiled.capability) {
             Some(Compiled { by, modules, .. }) => Some(Kernels { origin: by, modules }),
-            None if capability >= COMMITTED_CAPABILITY => {
-                Some(Kernels { origin: "committed (NVRTC 12.9)", modules: COMMITTED })
-            }
+            None if capability >= COMMITTED_CAPABILITY => Some(Kernels::committed()),
             None => None,
         }
+    }
+
+    /// They state a PTX version that every driver takes which this program can use.
+    pub fn committed() -> Kernels {
+        Kernels { origin: "committed (NVRTC 12.9)", modules: COMMITTED }
     }
 }
 

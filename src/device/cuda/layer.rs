@@ -16,7 +16,7 @@ use super::softmax_loss::SoftmaxLoss;
 use crate::device::order::Order;
 use crate::device::{DeviceError, Training};
 use crate::model::Kind;
-use crate::plan::{ConvGeometry, LayerPlan, Shape};
+use crate::plan::{ConvGeometry, LayerPlan};
 
 pub enum Layer {
     Conv(Box<Conv>),
@@ -46,9 +46,6 @@ impl Layer {
         queue: &Queue,
     ) -> Result<Layer, DeviceError> {
         let (input, output) = (planned.input(), planned.output);
-        for shape in planned.input_shapes.iter().chain([&output]) {
-            check_size(&planned.name, *shape)?;
-        }
         let unplanned = |message| DeviceError::Unusable(format!("layer `{}`: {message}", planned.name));
         Ok(match &planned.kind {
             Kind::Conv(conv) => {
@@ -89,13 +86,8 @@ impl Layer {
     }
 }
 
-/// cuDNN's and the kernels' counts are 32 bits.
-fn check_size(layer: &str, shape: Shape) -> Result<(), DeviceError> {
-    match shape.elements() < 1 << 31 {
-        true => Ok(()),
-        false => Err(DeviceError::Unusable(format!(
-            "layer `{layer}`: a tensor of {} elements is beyond the 2^31 of cuDNN: choose a smaller batch",
-            shape.elements()
-        ))),
-    }
+/// Whether a layer has more elements than cuDNN and the kernels can count.
+pub fn is_beyond_counting(planned: &LayerPlan) -> bool {
+    let mut shapes = planned.input_shapes.iter().chain([&planned.output]);
+    shapes.any(|shape| shape.elements() >= 1 << 31)
 }

@@ -12,10 +12,16 @@ use std::sync::OnceLock;
 use cudarc::{cublas, cudnn, driver};
 use libloading::os::unix::{Library as Opened, RTLD_GLOBAL, RTLD_NOW};
 
+use super::devices;
 use crate::device::DeviceError;
 
 /// The oldest cuDNN whose functions this program calls.
 const OLDEST_CUDNN: usize = 9;
+
+/// The oldest compute capability that all libraries serve. CUDA 13 dropped what came before, and so did cuDNN 9.11.
+const TURING: (i32, i32) = (7, 5);
+const WITHOUT_VOLTA: (usize, usize) = (9, 11);
+const FOR_VOLTA: [&str; 2] = ["nvidia-cublas-cu12", "\"nvidia-cudnn-cu12<9.11\""];
 
 /// A library that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +29,8 @@ pub struct Library {
     pub name: &'static str,
     /// Its own, as text.
     pub version: String,
+    /// Major and minor number of that.
+    pub number: (usize, usize),
     /// Major and minor number of the CUDA that it belongs to; for the driver, the newest that it serves.
     pub cuda: (usize, usize),
     /// The file that was really loaded.
@@ -75,13 +83,25 @@ impl Libraries {
         if cublas.cuda.0 > driver.cuda.0 {
             let (major, minor) = driver.cuda;
             return Err(format!(
-                "{cublas} needs a driver for CUDA {}, but this one is for {major}.{minor}: update the driver, or pip install {} {}",
+                "{cublas} needs a driver for CUDA {}, but this one is for {major}.{minor}: update the driver, or pip install {}",
                 cublas.cuda.0,
-                package("cublas", major),
-                package("cudnn", major),
+                packages(&["cublas", "cudnn"], major),
             ));
         }
         Ok(())
+    }
+
+    /// Whether they serve a GPU of this compute capability, or what to do.
+    pub fn serve(&self, gpu: &str, capability: (i32, i32)) -> Result<(), String> {
+        let Libraries { cudnn, cublas, .. } = self;
+        let without_volta = [(cublas, cublas.cuda.0 >= 13), (cudnn, cudnn.number >= WITHOUT_VOLTA)];
+        match without_volta.into_iter().find(|&(_, without)| without && capability < TURING) {
+            Some((library, _)) => {
+                let ((major, minor), fix) = (capability, FOR_VOLTA.join(" "));
+                Err(format!("{library} does not serve {gpu} (compute capability {major}.{minor}): pip install {fix}"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -125,7 +145,7 @@ fn find_driver() -> Result<Library, String> {
     let cuda = (version / 1000, version % 1000 / 10);
     // SAFETY: the library is there.
     let file = file_of(unsafe { driver::sys::culib() }, b"cuDriverGetVersion\0");
-    Ok(Library { name: "CUDA driver", version: format!("{}.{}", cuda.0, cuda.1), cuda, file })
+    Ok(Library { name: "CUDA driver", version: format!("{}.{}", cuda.0, cuda.1), number: cuda, cuda, file })
 }
 
 fn find_cudnn(folders: &[PathBuf], newest: usize) -> Result<Library, String> {
@@ -140,7 +160,7 @@ fn find_cudnn(folders: &[PathBuf], newest: usize) -> Result<Library, String> {
     let version = cudnn_version(version);
     let cuda = (cuda / 1000, cuda % 1000 / 10);
     let text = format!("{}.{}.{} for CUDA {}.{}", version[0], version[1], version[2], cuda.0, cuda.1);
-    let found = Library { name: "cuDNN", version: text, cuda, file };
+    let found = Library { name: "cuDNN", version: text, number: (version[0], version[1]), cuda, file };
     match version[0] >= OLDEST_CUDNN {
         true => Ok(found),
         false => Err(format!("{found} is too old, {OLDEST_CUDNN} is needed: {}", install("cudnn", newest))),
@@ -170,7 +190,8 @@ fn find_cublas(folders: &[PathBuf], major: usize) -> Result<Library, String> {
     let [major, minor, patch] = numbers.map(|number| number as usize);
     // SAFETY: the library is there.
     let file = file_of(unsafe { cublas::sys::culib() }, b"cublasGetProperty\0");
-    Ok(Library { name: "cuBLAS", version: format!("{major}.{minor}.{patch}"), cuda: (major, minor), file })
+    let (version, number) = (format!("{major}.{minor}.{patch}"), (major, minor));
+    Ok(Library { name: "cuBLAS", version, number, cuda: number, file })
 }
 
 /// The wanted version's name first, older ones next: newer ones need a newer driver.
@@ -226,7 +247,21 @@ pub(super) fn file_at(address: *const c_void) -> Option<PathBuf> {
 
 /// How to get a library for a CUDA version.
 fn install(library: &str, major: usize) -> String {
-    format!("pip install {}, or name its folder in LD_LIBRARY_PATH", package(library, major))
+    format!("pip install {}, or name its folder in LD_LIBRARY_PATH", packages(&[library], major))
+}
+
+/// The packages of libraries for a CUDA version; for an old GPU both of the last that serve it, since they must fit together.
+fn packages(libraries: &[&str], major: usize) -> String {
+    match first_gpu_is_old() {
+        true => FOR_VOLTA.join(" "),
+        false => libraries.iter().map(|library| package(library, major)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn first_gpu_is_old() -> bool {
+    // SAFETY: as in `find_driver`.
+    let driver = unsafe { driver::sys::is_culib_present() };
+    driver && devices::offered().is_ok_and(|gpus| gpus.first().is_some_and(|gpu| gpu.capability < TURING))
 }
 
 /// The package's name on PyPI; since CUDA 13 cuBLAS's has no version in it.
@@ -242,7 +277,7 @@ mod tests {
     use super::*;
 
     fn libraries(driver: (usize, usize), cudnn: usize, cublas: usize) -> Libraries {
-        let library = |name, cuda| Library { name, version: "V".into(), cuda, file: "F".into() };
+        let library = |name, cuda| Library { name, version: "V".into(), number: cuda, cuda, file: "F".into() };
         Libraries {
             driver: library("CUDA driver", driver),
             cudnn: library("cuDNN", (cudnn, 0)),
@@ -264,6 +299,21 @@ mod tests {
         let old_driver = libraries((12, 2), 13, 13).fit().unwrap_err();
         let fix = "this one is for 12.2: update the driver, or pip install nvidia-cublas-cu12 nvidia-cudnn-cu12";
         assert!(old_driver.contains(fix), "{old_driver}");
+    }
+
+    #[test]
+    fn old_gpus_want_old_libraries() {
+        let with = |cuda: usize, number| {
+            let found = libraries((13, 0), cuda, cuda);
+            Libraries { cudnn: Library { number, ..found.cudnn }, ..found }
+        };
+        let fix = "pip install nvidia-cublas-cu12 \"nvidia-cudnn-cu12<9.11\"";
+        for (cuda, number, library) in [(13, (9, 10), "cuBLAS"), (12, (9, 11), "cuDNN"), (12, (10, 0), "cuDNN")] {
+            let refused = with(cuda, number).serve("V100", (7, 0)).unwrap_err();
+            assert!(refused.starts_with(library) && refused.contains("V100") && refused.ends_with(fix), "{refused}");
+            assert_eq!(with(cuda, number).serve("T4", (7, 5)), Ok(()));
+        }
+        assert_eq!(with(12, (9, 10)).serve("P100", (6, 0)), Ok(()));
     }
 
     #[test]

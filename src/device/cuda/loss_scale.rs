@@ -60,6 +60,12 @@ impl LossScale {
         self.decide.launch(&queue.stream, Grid::ONE, &[&self.address(), &GROWTH, &BACKOFF, &LIMIT, &INTERVAL])
     }
 
+    /// Steps that were skipped so far.
+    pub fn skipped(&self, queue: &Queue) -> Result<u32, Fault> {
+        let state = memory::read(&queue.stream, self.state.address(), STATE_BYTES)?;
+        Ok(u32::from_le_bytes([state[20], state[21], state[22], state[23]]))
+    }
+
     /// What this step's gradients are multiplied by: before and after the decision it stands in different words.
     pub fn scale(&self, queue: &Queue, decided: bool) -> Result<f32, Fault> {
         let words = Element::F32.decode(&memory::read(&queue.stream, self.state.address(), STATE_BYTES)?);

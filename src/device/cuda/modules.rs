@@ -6,7 +6,7 @@ use std::ffi::{CString, c_void};
 use cudarc::driver::sys::{CUfunction, CUmodule};
 use smallvec::SmallVec;
 
-use super::call::{Fault, call};
+use super::call::{Cause, Fault, call};
 use super::kernels::Kernels;
 use super::stream::Stream;
 use crate::device::DeviceError;
@@ -93,6 +93,8 @@ impl Kernel {
 
 /// All kernels of a device, loaded.
 pub struct Modules {
+    /// Who compiled them.
+    pub origin: &'static str,
     modules: Vec<CUmodule>,
     kernels: HashMap<String, Kernel>,
 }
@@ -103,9 +105,17 @@ unsafe impl Send for Modules {}
 unsafe impl Sync for Modules {}
 
 impl Modules {
-    /// Loads everything now: loading at first use would wait for a stream that may be held.
+    /// The kernels, or the committed ones where a compiler newer than the driver made them.
     pub fn load(kernels: Kernels) -> Result<Modules, Fault> {
-        let mut modules = Modules { modules: Vec::new(), kernels: HashMap::new() };
+        match Modules::load_all(kernels) {
+            Err(fault) if fault.cause == Cause::NotSupported => Modules::load_all(Kernels::committed()),
+            other => other,
+        }
+    }
+
+    /// Loads everything now: loading at first use would wait for a stream that may be held.
+    fn load_all(kernels: Kernels) -> Result<Modules, Fault> {
+        let mut modules = Modules { origin: kernels.origin, modules: Vec::new(), kernels: HashMap::new() };
         for (_, ptx) in kernels.modules {
             modules.add(ptx)?;
         }

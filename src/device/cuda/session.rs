@@ -10,7 +10,7 @@ use super::call::Fault;
 use super::conv::Operands;
 use super::gpu::Gpu;
 use super::hold::Hold;
-use super::layer::Layer;
+use super::layer::{Layer, is_beyond_counting};
 use super::loss_scale::LossScale;
 use super::memory::Buffer;
 use super::parameters::{Parameters, Part};
@@ -20,7 +20,7 @@ use super::stream::Event;
 use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
-use crate::plan::{LayerPlan, Phase};
+use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::{Op, Step};
 
 pub struct CudaSession {
@@ -37,6 +37,8 @@ pub struct CudaSession {
     pub(super) loss_scale: Option<LossScale>,
     /// Whether this step's gradients have been looked at.
     pub(super) decided: bool,
+    /// Steps without an update when sampling began.
+    skipped: Option<u32>,
     /// Scratch for whichever convolution is at work.
     workspace: Buffer,
     pub(super) events: Vec<Event>,
@@ -61,7 +63,11 @@ impl CudaSession {
     pub fn open(step: &Step, training: Training, gpu: &Arc<Gpu>) -> Result<CudaSession, DeviceError> {
         let (available, _) = gpu.context().memory()?;
         let needed = least_bytes(step, gpu);
-        if needed > available {
+        let uncountable = step.plan.layers.iter().find(|layer| is_beyond_counting(layer));
+        if let Some(LayerPlan { name, .. }) = uncountable {
+            note(gpu, &step.plan, &format!("`{name}` has more elements than cuDNN can address (2^31)"));
+        }
+        if needed > available || uncountable.is_some() {
             return Err(DeviceError::OutOfMemory { needed, available });
         }
         let mut session =
@@ -95,6 +101,7 @@ impl CudaSession {
                 .then(|| LossScale::new(gpu, &queue))
                 .transpose()?,
             decided: false,
+            skipped: None,
             workspace: Buffer::new(0)?,
             events: (0..step.ops.len() + 2).map(|_| Event::new()).collect::<Result<Vec<_>, _>>()?,
             marks: 0,
@@ -318,10 +325,37 @@ impl CudaSession {
         self.loss_scale.as_ref().map_or(0, LossScale::address)
     }
 
+    /// The first time; what warm-up skipped is nobody's concern.
+    pub(super) fn begin_sampling(&mut self) {
+        if self.skipped.is_none() {
+            self.skipped = self.queue.as_ref().and_then(|queue| self.skipped_so_far(queue));
+        }
+    }
+
+    /// `None` where no step can be skipped.
+    fn skipped_so_far(&self, queue: &Queue) -> Option<u32> {
+        self.loss_scale.as_ref()?.skipped(queue).ok()
+    }
+
+    /// An update that was skipped takes no time, which nothing else would show.
+    fn note_skipped(&self, queue: &Queue) {
+        let (Some(before), Some(now)) = (self.skipped, self.skipped_so_far(queue)) else { return };
+        if now > before {
+            let steps = now - before;
+            let text = format!("loss scaling skipped {steps} measured steps: their weight_update took no time");
+            note(&self.gpu, &self.step.plan, &text);
+        }
+    }
+
     /// Says of an error of this session's how much memory it is about.
     pub(super) fn sized(&self, error: DeviceError) -> DeviceError {
         sized(error, self.bytes(), 0)
     }
+}
+
+/// A sentence on one batch.
+fn note(gpu: &Gpu, plan: &Plan, text: &str) {
+    gpu.note(format!("batch {}, image {}: {text}", plan.batch, image_name(plan.image())));
 }
 
 /// Fills in what a call that ran out of memory does not tell.
@@ -339,6 +373,7 @@ impl Drop for CudaSession {
         self.hold.release();
         if let Some(queue) = self.queue.take() {
             let _ = queue.stream.synchronize();
+            self.note_skipped(&queue);
             self.gpu.give_back(queue);
         }
     }

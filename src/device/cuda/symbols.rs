@@ -41,7 +41,8 @@ const DRIVER: &[&str] = &[
 #[cfg(test)]
 const OPTIONAL: &[&str] = &["cuStreamWaitValue32_v2"];
 
-const CUBLAS: &[&str] = &["cublasCreate_v2", "cublasDestroy_v2", "cublasGemmEx", "cublasSetStream_v2"];
+const CUBLAS: &[&str] =
+    &["cublasCreate_v2", "cublasDestroy_v2", "cublasGemmEx", "cublasSetMathMode", "cublasSetStream_v2"];
 
 const CUDNN: &[&str] = &[
     "cudnnActivationBackward",

@@ -1,5 +1,7 @@
 //! The session as the outside sees it: steps, marks, and tensors in canonical order.
 
+use std::sync::atomic::Ordering;
+
 use rayon::prelude::*;
 
 use super::element::Element;
@@ -227,7 +229,8 @@ impl CudaSession {
         (self.marks, self.decided) = (0, false);
         let queue = self.queue()?;
         queue.stream.reset_count();
-        if self.queued {
+        // What needed the watchdog once, a profiler for one, will need it each time.
+        if self.queued && self.gpu.rescues.load(Ordering::Relaxed) == 0 {
             self.hold.hold(&queue.stream)?;
         }
         Ok(())
@@ -318,5 +321,6 @@ impl Session for CudaSession {
 
     fn set_launch(&mut self, launch: Launch) {
         self.queued = launch == Launch::Queued;
+        self.begin_sampling();
     }
 }

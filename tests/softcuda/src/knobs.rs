@@ -34,12 +34,16 @@ pub struct Knobs {
     pub throttle: String,
     /// `SOFTCUDA_OTHERS`: processes of others on the device.
     pub others: u32,
+    /// `SOFTCUDA_SERIAL=1`: every launch waits for its work.
+    pub serial: bool,
     /// `SOFTCUDA_HANG_SECONDS`: how long a stream may wait for the host.
     pub hang: Duration,
     /// `SOFTCUDA_DRIVER`: CUDA version of the driver and the libraries, `13.0` unless told.
     pub driver: (i32, i32),
     /// `SOFTCUDA_CUBLAS`: cuBLAS's version, the driver's unless told.
     pub cublas: (i32, i32),
+    /// `SOFTCUDA_CUDNN`: cuDNN's own version, `9.28` unless told.
+    pub cudnn: (i32, i32),
     /// `SOFTCUDA_POWER_LIMIT`: watts, and the query from which on they hold; 400 before.
     pub power_limit: (u32, u64),
 }
@@ -59,9 +63,11 @@ pub static KNOBS: LazyLock<Knobs> = LazyLock::new(|| Knobs {
     no_permission: flag("NO_PERMISSION", false),
     throttle: variable("THROTTLE").unwrap_or_default(),
     others: variable("OTHERS").map_or(0, |v| number(&v)),
+    serial: flag("SERIAL", false),
     hang: Duration::from_secs(variable("HANG_SECONDS").map_or(30, |v| number(&v))),
     driver: driver(),
     cublas: variable("CUBLAS").map_or_else(driver, |v| pair(&v)),
+    cudnn: variable("CUDNN").map_or((9, 28), |v| pair(&v)),
     power_limit: variable("POWER_LIMIT").map_or((400, 1), |v| {
         let (watts, query) = v.split_once('@').unwrap_or((&v, "1"));
         (number(watts), number(query))

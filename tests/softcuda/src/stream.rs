@@ -3,6 +3,7 @@
 //! sticks: every later call returns it, as after a fault on a GPU.
 
 use crate::export::{Status, current};
+use crate::knobs::KNOBS;
 use crate::{clock, fault, report};
 use cudarc::driver::sys::CUresult;
 use std::collections::{BTreeMap, VecDeque};
@@ -153,7 +154,8 @@ pub fn enqueue(stream: u64, name: &str, work: Work) -> Result<(), CUresult> {
         }
         None => work,
     };
-    push(stream, Task::Work { name: name.into(), work })
+    push(stream, Task::Work { name: name.into(), work })?;
+    if KNOBS.serial { synchronize(stream) } else { Ok(()) }
 }
 
 /// Queues a wait that ends when `ready` says so.

@@ -94,10 +94,15 @@ impl Conv {
     }
 
     fn scratch_bytes(&self, chosen: &Chosen) -> usize {
-        match &self.planar {
-            Some(planar) if chosen.planar => chosen.workspace_bytes.next_multiple_of(ALIGNMENT) + planar.bytes(),
-            Some(_) | None => chosen.workspace_bytes,
+        match self.around_bytes(chosen.planar) {
+            0 => chosen.workspace_bytes,
+            around => chosen.workspace_bytes.next_multiple_of(ALIGNMENT) + around,
         }
+    }
+
+    /// What a way takes besides its algorithm's workspace.
+    pub fn around_bytes(&self, planar: bool) -> usize {
+        self.planar.as_ref().filter(|_| planar).map_or(0, Planar::bytes)
     }
 
     /// The most scratch that a phase needs.

@@ -4,12 +4,15 @@ use super::Result;
 use crate::driver::forever;
 use crate::export::{export, export_plain, put, put_text};
 use crate::handle::Handles;
+use crate::knobs::KNOBS;
 use crate::{report, stream};
 use cudarc::cudnn::sys::{self, cudaStream_t, cudnnHandle_t, cudnnStatus_t, libraryPropertyType};
 use cudnnStatus_t::*;
 use std::ffi::{c_char, c_int};
 
-const VERSION: [c_int; 3] = [9, 28, 1];
+fn own_version() -> [c_int; 3] {
+    [KNOBS.cudnn.0, KNOBS.cudnn.1, 1]
+}
 
 static HANDLES: Handles<u64> = Handles::new("cuDNN handles");
 
@@ -34,7 +37,7 @@ fn cudnnGetStream(handle: cudnnHandle_t, to: *mut cudaStream_t) {
     put(to, stream_of(handle)? as cudaStream_t)
 }
 fn cudnnGetProperty(which: libraryPropertyType, to: *mut c_int) {
-    put(to, VERSION[which as usize])
+    put(to, own_version()[which as usize])
 }
 fn cudnnGraphVersionCheck() {
     Ok(())
@@ -52,7 +55,8 @@ fn cudnnAdvVersionCheck() {
 
 export_plain! { "cudnn", sys;
 fn cudnnGetVersion() -> usize {
-    (VERSION[0] * 10000 + VERSION[1] * 100 + VERSION[2]) as usize
+    let [major, minor, patch] = own_version();
+    (major * 10000 + minor * 100 + patch) as usize
 }
 fn cudnnGetCudartVersion() -> usize {
     crate::driver::version() as usize
