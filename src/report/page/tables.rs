@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::model::kind::Group;
 use crate::plan::Phase;
+use crate::profile::Status;
 use crate::profile::summary::Scope;
 use crate::report::plot::escaped;
 use crate::report::read::{Figures, LayerPart, Point, Run};
@@ -31,11 +32,9 @@ fn sweep(image: &str, points: &[&Point]) -> String {
         cells.extend([number(point.step.closure, 3), number(point.step.images_per_s, 1), point.status.name().into()]);
         cells
     };
-    table(
-        &format!("The step by batch size, image {image}: mean ms, share of the step with 95 % interval"),
-        &header,
-        points.iter().map(row),
-    )
+    let predicted = points.iter().any(|point| point.status == Status::Predicted);
+    let figures = if predicted { "ms, share of the step" } else { "mean ms, share of the step with 95 % interval" };
+    table(&format!("The step by batch size, image {image}: {figures}"), &header, points.iter().map(row))
 }
 
 fn by_phase(image: &str, points: &[&Point]) -> String {
