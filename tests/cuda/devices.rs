@@ -128,7 +128,7 @@ fn library(folder: &Path, name: &str, source: &str) {
 #[test]
 fn pips_libraries_are_found_and_opened_by_their_path() {
     let program = Program::new();
-    if success(&program.output("devices")).contains("cuDNN: ") {
+    if success(&program.output("devices")).lines().any(|line| line.trim_start().starts_with("cuDNN: ")) {
         assert!(std::env::var_os("CI").is_none(), "CI's loader finds a cuDNN by itself: this cannot be tested");
         return eprintln!("not tested: this machine's loader finds a cuDNN by itself");
     }
