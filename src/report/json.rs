@@ -194,11 +194,14 @@ impl Run {
         if self.schema_version != other.schema_version {
             return Some(format!("its run.json has schema {}, this program's {}", self.schema_version, SCHEMA_VERSION));
         }
-        // By way of text, for numbers as they were written: as a value 0.01f32 is 0.009999999776.
-        let value = |setup: &Setup| serde_json::to_string(setup).and_then(|text| serde_json::from_str(&text)).ok();
-        let differences = differences("", &value(&self.setup)?, &value(&other.setup)?);
+        let differences = differences("", &as_written(&self.setup), &as_written(&other.setup));
         (!differences.is_empty()).then(|| differences.join("; "))
     }
+}
+
+/// By way of text, for numbers as they are in the file: as a value 0.01f32 is 0.009999999776.
+pub fn as_written(part: &impl Serialize) -> Value {
+    serde_json::to_string(part).and_then(|text| serde_json::from_str(&text)).unwrap_or_default()
 }
 
 /// What is not equal, by the innermost name.

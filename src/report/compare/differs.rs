@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Key, Of, Side};
 use crate::profile::Status;
+use crate::report::json::as_written;
 use crate::report::read::Run;
 
 /// Parts of run.json that say how a run was made; what the machine reads out of its own sensors is not among them.
@@ -81,9 +82,7 @@ fn facts(side: &Side) -> BTreeMap<String, BTreeSet<String>> {
             ("launch".into(), labels.launch.clone()),
         ];
         if let Some(json) = &run.run {
-            // By way of text, for numbers as they were written: as a value 0.01f32 is 0.009999999776.
-            let text = serde_json::to_string(json).unwrap_or_default();
-            let value: Value = serde_json::from_str(&text).unwrap_or_default();
+            let value = as_written(json);
             COMPARED.iter().for_each(|part| leaves(part, &value[part], &mut found));
         }
         for (name, value) in found {
