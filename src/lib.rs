@@ -3,12 +3,11 @@
 //! Data flows one way:
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
 //! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (what they say) → [`report`] (rows, files, tables).
-//! [`predict`] takes a plan to the rows of a GPU that is not here, by arithmetic. [`verify`] checks a device's arithmetic; [`commands`] put the parts together for [`cli`].
+//! [`predict`] takes a plan to the rows of a GPU that is not here, by arithmetic.
+//! [`verify`] checks a device's arithmetic.
 
-pub mod cli;
-pub mod commands;
 pub mod device;
-pub mod fill;
+pub mod init;
 pub mod interrupt;
 pub mod model;
 pub mod philox;
@@ -20,3 +19,4 @@ pub mod stats;
 pub mod step;
 pub mod units;
 pub mod verify;
+mod words;

@@ -15,7 +15,7 @@ fn cudnn_computes_the_plans_shapes() {
     for library in libraries() {
         for model in ["alexnet", "alexnet-2012", "vgg11", "vgg16", "vgg19", "tiny"] {
             for batch in [1, 2, 7, 128] {
-                let options = Options { batch, image: None, input_gradient: false };
+                let options = Options::of_batch(batch);
                 let plan = Plan::new(&Model::named(model).unwrap(), options).unwrap();
                 let asked = plan.layers.iter().filter(|layer| agrees(&library, layer)).count();
                 assert!(asked >= 3, "{model}: {asked} layers have a shape of cuDNN's");

@@ -7,7 +7,7 @@ use layertime::step::Step;
 use proptest::prelude::*;
 
 fn plan(model: &str, batch: usize) -> Plan {
-    let options = Options { batch, image: None, input_gradient: false };
+    let options = Options::of_batch(batch);
     Plan::new(&Model::named(model).unwrap(), options).unwrap()
 }
 
@@ -93,7 +93,7 @@ fn costs_scale_with_the_batch_and_the_first_layer_has_no_backward_data() {
     }
     // 4096·9216 weights and 4096 biases: weight, gradient and momentum read, weight and momentum written.
     assert_eq!(layer(&eight, "fc6").cost(Phase::WeightUpdate).bytes, 5 * 4 * (37_748_736 + 4096));
-    let options = Options { batch: 1, image: None, input_gradient: true };
+    let options = Options { input_gradient: true, ..Options::of_batch(1) };
     let forced = Plan::new(&Model::named("alexnet").unwrap(), options).unwrap();
     assert!(layer(&forced, "conv1").has(Phase::BackwardData));
 }
@@ -101,7 +101,7 @@ fn costs_scale_with_the_batch_and_the_first_layer_has_no_backward_data() {
 fn described(layers: &str) -> Result<Plan, layertime::plan::PlanError> {
     let text = format!("name = \"t\"\ninput = [3, 16, 16]\n{layers}");
     let model = Model::parse(&text, "t.toml").unwrap_or_else(|error| panic!("{error}"));
-    Plan::new(&model, Options { batch: 2, image: None, input_gradient: false })
+    Plan::new(&model, Options::of_batch(2))
 }
 
 /// A three-way branch: whoever comes first in the backward order writes the gradient, the other two add.
@@ -146,7 +146,7 @@ kind = "softmax_loss"
 #[test]
 fn what_does_not_fit_says_what_would() {
     let vgg = Model::named("vgg16").unwrap();
-    let error = Plan::new(&vgg, Options { batch: 1, image: Some([16, 16]), input_gradient: false }).unwrap_err();
+    let error = Plan::new(&vgg, Options { image: Some([16, 16]), ..Options::of_batch(1) }).unwrap_err();
     assert!(error.to_string().contains("the least that fits is 32"), "{error}");
     let error = described(
         "[[layer]]\nname=\"c\"\nkind=\"conv\"\nchannels=4\nkernel=40\n[[layer]]\nname=\"l\"\nkind=\"softmax_loss\"\n",
@@ -164,9 +164,9 @@ fn the_arena_is_smaller_than_its_tensors_and_holds_the_largest_moment() {
     let plan = plan("alexnet", 4);
     let tensors: usize = plan.layers.iter().map(|layer| 2 * layer.output.elements()).sum();
     let step = Step::new(plan.clone());
-    assert!(step.layout.elements < tensors * 2 / 3, "{} of {tensors}", step.layout.elements);
+    assert!(step.arena.elements < tensors * 2 / 3, "{} of {tensors}", step.arena.elements);
     // conv1's output must outlive relu1's forward beside relu1's own: two tensors of 64·55·55 for four images.
-    assert!(step.layout.elements >= 2 * 4 * 64 * 55 * 55);
+    assert!(step.arena.elements >= 2 * 4 * 64 * 55 * 55);
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! What a device must offer. The step, the measuring and the checks know devices by these traits only.
+//! Devices. The step, the measuring and the checks know them by the traits of this module only.
 
 pub mod cpu;
 pub mod cuda;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use monitor::Monitor;
 use options::{Choice, Launch, Layout, Options, Search};
 
-use crate::plan::Phase;
+use crate::plan::{Phase, Plan, Precision};
 use crate::step::{Op, Runner, Step};
 use crate::units::size;
 
@@ -67,69 +67,85 @@ pub struct Training {
     pub dropout: bool,
 }
 
+/// What a device is, and what it was opened for: the same for all sessions.
+#[derive(Clone, Debug)]
+pub struct DeviceInfo {
+    /// The name that reports carry, such as the processor's own.
+    pub name: String,
+    /// Facts that reports list, by key.
+    pub facts: Vec<(&'static str, String)>,
+    /// Arithmetic of its sessions.
+    pub precision: Precision,
+    /// Memory order of activations.
+    pub layout: Layout,
+    /// How steps reach the device.
+    pub launch: Launch,
+    /// Threads that compute, where the user can choose.
+    pub threads: Option<usize>,
+    /// Batch sizes of a sweep when the user names none.
+    pub default_batches: &'static [usize],
+    /// Options that change what the device does, with the values that hold, such as the workspace limit: two runs that differ in
+    /// them are not one.
+    pub options: BTreeMap<String, String>,
+    /// Variables that change how the device's libraries compute, where they are set.
+    pub environment: BTreeMap<String, String>,
+    /// Tells if max pooling gives its gradient to the first of equal maxima, as PyTorch does. A library that chooses otherwise is
+    /// not wrong, but cannot be compared there.
+    pub first_maximum_wins: bool,
+}
+
 /// A machine part that can train: opened once per run.
 pub trait Device: Sync {
-    /// The name reports carry, such as the processor's own.
-    fn name(&self) -> &str;
+    /// Name, settings and choices.
+    fn info(&self) -> &DeviceInfo;
 
-    /// What else reports should say of the device, by key.
-    fn facts(&self) -> Vec<(&'static str, String)>;
-
-    /// The memory order of activations.
-    fn layout(&self) -> Layout;
-
-    /// How steps reach the device.
-    fn launch(&self) -> Launch;
-
-    /// Threads that compute, where the user can choose.
-    fn threads(&self) -> Option<usize>;
-
-    /// What a sweep covers when the user names no batch sizes.
-    fn default_batches(&self) -> &'static [usize];
-
-    /// Makes a step real: buffers, descriptors, chosen algorithms. Parameters, momentum and inputs are undefined until filled.
-    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError>;
-
-    /// Runs work in the surroundings that sessions need (the CPU's thread pool).
-    fn enter(&self, work: &mut (dyn FnMut() + Send));
+    /// Opens a session and works with it on the thread where sessions run. [`in_session`] does the same with a result.
+    ///
+    /// Buffers, descriptors and chosen algorithms are made here; parameters, momentum and inputs are undefined until filled.
+    /// Refuses a plan of another precision than the device's.
+    fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError>;
 
     /// Bytes in use on the device, where it tells: on the CPU by this program, on a GPU by all that run there.
     fn used_bytes(&self) -> Option<u64>;
 
-    /// Whether max pooling gives its gradient to the first of equal maxima, as PyTorch does. A library that chooses otherwise is
-    /// not wrong, but cannot be compared there.
-    fn first_maximum_wins(&self) -> bool {
-        true
-    }
+    /// The highest rates that this device reaches, measured now.
+    fn ceilings(&self) -> Result<Ceilings, DeviceError>;
 
-    /// Options that change what the device does, with the values that hold, such as the workspace limit: two runs that differ in
-    /// them are not one.
-    fn options(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
-    /// Variables that change how the device's libraries compute, where they are set.
-    fn environment(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
-    /// What watches and fixes the device's settings, where something can.
+    /// Watches and fixes the device's settings, where something can.
     fn monitor(&self) -> Option<&dyn Monitor> {
         None
     }
 
-    /// The clock that the device computes at, measured by a kernel between steps.
-    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
-        Ok(None)
-    }
-
-    /// What a reader of the figures should know of this run, in sentences; asked at its end.
+    /// Notes for a reader of the run's figures, in sentences; asked at its end.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+}
 
-    /// The measured roofs of this device.
-    fn ceilings(&self) -> Result<Ceilings, DeviceError>;
+/// Work with an open session.
+pub type Work<'a> = &'a mut (dyn FnMut(&mut dyn Session) + Send);
+
+/// Opens a session of `device`, works with it, and gives what the work gives.
+pub fn in_session<T: Send, E: From<DeviceError> + Send>(
+    device: &dyn Device,
+    step: &Step,
+    training: Training,
+    work: impl FnOnce(&mut dyn Session) -> Result<T, E> + Send,
+) -> Result<T, E> {
+    let (mut work, mut result) = (Some(work), None);
+    device.with_session(step, training, &mut |session| result = work.take().map(|work| work(session)))?;
+    result.unwrap_or_else(|| Err(DeviceError::Unusable("the device did no work at all".into()).into()))
+}
+
+/// Refuses a plan of another precision than the device was opened for.
+fn check_precision(info: &DeviceInfo, plan: &Plan) -> Result<(), DeviceError> {
+    if plan.precision == info.precision {
+        return Ok(());
+    }
+    let (planned, opened) = (plan.precision, info.precision);
+    Err(DeviceError::Usage(format!(
+        "the plan is for {planned}, but the device was opened for {opened}: plan for {opened}"
+    )))
 }
 
 /// A step made real on a device: it runs, and its tensors can be set and read between steps.
@@ -148,6 +164,11 @@ pub trait Session: Runner<Error = DeviceError> + Send {
 
     /// Bytes held for this session, scratch included.
     fn planned_bytes(&self) -> u64;
+
+    /// The clock that the device computes at, measured by a kernel between steps.
+    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
+        Ok(None)
+    }
 }
 
 /// A session's tensors. Canonical order is NCHW for activations and their gradients, \[K, C/groups, R, S\] for convolution

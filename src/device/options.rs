@@ -1,10 +1,12 @@
-//! What a user may choose about a device, in the words of the command line, `run.json` and the CSV.
+//! Choices about a device, in the words of the command line, `run.json` and the CSV.
 
 use std::fmt;
 use std::str::FromStr;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::plan::Precision;
+use crate::words::words;
 
 /// Which device to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,37 +44,8 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The arithmetic of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// IEEE single precision everywhere.
-    #[default]
-    F32,
-    Tf32,
-    F16,
-    Bf16,
-}
-
-impl Precision {
-    pub const ALL: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
-
-    /// Size of an activation.
-    pub fn element_bytes(self) -> u64 {
-        match self {
-            Precision::F32 | Precision::Tf32 => 4,
-            Precision::F16 | Precision::Bf16 => 2,
-        }
-    }
-
-    /// f16 has so few exponents that small gradients vanish unless the loss is scaled up.
-    pub fn needs_loss_scale(self) -> bool {
-        self == Precision::F16
-    }
-}
-
 /// The memory order of activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     Nchw,
@@ -80,7 +53,7 @@ pub enum Layout {
 }
 
 /// How a step reaches the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Launch {
     /// The stream is held until the step is enqueued: no launch gaps inside phases.
@@ -89,17 +62,17 @@ pub enum Launch {
     /// The device runs while the host enqueues.
     Live,
     /// The host is the device.
-    #[value(skip)]
     Direct,
 }
 
 /// How convolution algorithms are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Search {
     /// Time them all.
     #[default]
-    Search,
+    #[serde(rename = "search")]
+    Exhaustive,
     /// Ask the library.
     Heuristic,
 }
@@ -130,17 +103,9 @@ impl Options {
     }
 }
 
-macro_rules! word {
-    ($($kind:ty),*) => {$(
-        /// The word on the command line.
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str(&format!("{self:?}").to_lowercase())
-            }
-        }
-    )*};
-}
-word!(Precision, Layout, Launch, Search);
+words!(Layout { Nchw = "nchw", Nhwc = "nhwc" });
+words!(Launch { Queued = "queued", Live = "live", Direct = "direct" });
+words!(Search { Exhaustive = "search", Heuristic = "heuristic" });
 
 #[cfg(test)]
 mod tests {

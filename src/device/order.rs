@@ -7,8 +7,9 @@
 
 use crate::device::DeviceError;
 use crate::device::options::Layout;
-use crate::model::{Kind, Source};
-use crate::plan::{ConvGeometry, Plan, Shape};
+use crate::model::Source;
+use crate::plan::kinds::{AfterFlatten, rules};
+use crate::plan::{ConvGeometry, LayerPlan, Plan, Shape};
 
 /// Where an image's elements lie in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,49 +113,37 @@ impl Orders {
         for layer in &plan.layers {
             let inputs: Vec<&Order> = layer.inputs.iter().map(|&source| orders.of(source)).collect();
             let shuffled = inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != plain(shape));
-            let unsupported = match &layer.kind {
-                Kind::Conv(conv) => conv.groups > 1,
-                Kind::Lrn(_) => true,
-                Kind::Add => inputs.iter().any(|&order| order != inputs[0]),
-                Kind::Fc(_)
-                | Kind::Relu
-                | Kind::MaxPool(_)
-                | Kind::AvgPool(_)
-                | Kind::Dropout(_)
-                | Kind::Flatten
-                | Kind::BatchNorm(_)
-                | Kind::Concat
-                | Kind::SoftmaxLoss => false,
-            };
-            if shuffled && unsupported {
-                return Err(DeviceError::Unusable(format!(
-                    "layer `{}`: {} after a flatten is not possible in {layout}: put the flatten after it",
-                    layer.name,
-                    layer.kind.name()
-                )));
-            }
-            let order = match &layer.kind {
-                Kind::Concat if shuffled => Order::joined(&inputs),
-                Kind::Conv(_) | Kind::Fc(_) | Kind::Concat => plain(layer.output),
-                Kind::Relu
-                | Kind::Dropout(_)
-                | Kind::Flatten
-                | Kind::BatchNorm(_)
-                | Kind::Add
-                | Kind::Lrn(_)
-                | Kind::SoftmaxLoss => inputs[0].clone(),
-                Kind::MaxPool(_) | Kind::AvgPool(_) if shuffled => inputs[0].clone(),
-                Kind::MaxPool(_) | Kind::AvgPool(_) => plain(layer.output),
+            let rule = rules(&layer.kind).after_flatten();
+            let differ = layer.kind.joins() && inputs.iter().any(|&order| order != inputs[0]);
+            let order = match rule {
+                AfterFlatten::Refuses if shuffled => return Err(refused(layer, layout)),
+                AfterFlatten::Keeps if shuffled && differ => return Err(refused(layer, layout)),
+                AfterFlatten::Joins if shuffled => Order::joined(&inputs),
+                AfterFlatten::Keeps if shuffled => inputs[0].clone(),
+                // A view keeps its input's order, which its own shape does not tell.
+                AfterFlatten::Keeps if layer.kind.is_view() => inputs[0].clone(),
+                AfterFlatten::Keeps | AfterFlatten::Restores | AfterFlatten::Joins | AfterFlatten::Refuses => {
+                    plain(layer.output)
+                }
             };
             orders.layers.push(order);
         }
         Ok(orders)
     }
 
+    /// The order within an image of a source.
     pub fn of(&self, source: Source) -> &Order {
         match source {
             Source::Image => &self.image,
             Source::Layer(index) => &self.layers[index],
         }
     }
+}
+
+fn refused(layer: &LayerPlan, layout: Layout) -> DeviceError {
+    DeviceError::Unusable(format!(
+        "layer `{}`: {} after a flatten is not possible in {layout}: put the flatten after it",
+        layer.name,
+        layer.kind.name()
+    ))
 }

@@ -76,9 +76,24 @@ impl Kind {
         }
     }
 
-    /// Whether the kind takes any number of inputs (at least two) in place of exactly one.
+    /// Tells if the kind takes any number of inputs (at least two) in place of exactly one.
     pub fn joins(&self) -> bool {
         matches!(self, Kind::Add | Kind::Concat)
+    }
+
+    /// Tells if the layer only renames its input's memory: it has no phases and no output of its own.
+    pub fn is_view(&self) -> bool {
+        matches!(self, Kind::Flatten)
+    }
+
+    /// Tells if the layer compares its input with labels.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Kind::SoftmaxLoss)
+    }
+
+    /// Tells if the layer draws a mask in each step.
+    pub fn has_mask(&self) -> bool {
+        matches!(self, Kind::Dropout(_))
     }
 }
 

@@ -4,27 +4,32 @@
 //! (Winograd) shows as more than the roof. Elementwise kinds count one operation per addition, multiplication,
 //! comparison, exponential or power. Bytes count each operand once, in the size that the plan's elements have.
 
-use super::{LayerPlan, Phase, PoolGeometry, Shape};
-use crate::model::Kind;
+use super::kinds::rules;
+use super::{Geometry, LayerPlan, Phase, Shape};
 
 /// Size of an element of masters and momentum, and of everything under f32.
 pub const F32_BYTES: u64 = 4;
 
-/// What a phase's time is spent on: the longer of computing and moving, or neither.
+/// The limit of a phase's time: the longer of computing and moving, or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
+    /// The device's arithmetic.
     Compute,
+    /// The memory's bandwidth.
     Memory,
+    /// Neither: the phase takes much longer than both ask for.
     Latency,
 }
 
+/// The least that a phase computes and moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Multiply-adds of convolutions and fully connected layers.
     pub macs: u64,
     /// Two per multiply-add, one per other operation.
     pub flops: u64,
+    /// Bytes read and written, each operand once.
     pub bytes: u64,
 }
 
@@ -49,62 +54,22 @@ fn elements(shape: Shape) -> u64 {
 
 /// The same for forward, backward_data and backward_weights: each pairs every weight with every output position it meets.
 fn macs(layer: &LayerPlan) -> u64 {
-    match &layer.kind {
-        Kind::Conv(_) => elements(layer.output) / layer.output.c as u64 * layer.weights,
-        Kind::Fc(_) => layer.output.n as u64 * layer.weights,
-        Kind::Relu
-        | Kind::MaxPool(_)
-        | Kind::AvgPool(_)
-        | Kind::Lrn(_)
-        | Kind::Dropout(_)
-        | Kind::Flatten
-        | Kind::BatchNorm(_)
-        | Kind::Add
-        | Kind::Concat
-        | Kind::SoftmaxLoss => 0,
+    match &layer.geometry {
+        Geometry::Conv(conv) => conv.macs() as u64,
+        Geometry::Fc(fc) => fc.macs() as u64,
+        Geometry::Pool(_) | Geometry::Shapes => 0,
     }
 }
 
-/// Operations of what is not multiply-adds.
+/// Operations that are not multiply-adds.
 fn operations(layer: &LayerPlan, phase: Phase) -> u64 {
     // g + wd·w, momentum·v + g, w − lr·v: three multiplications and three additions.
     const SGD: u64 = 6;
     match phase {
-        Phase::WeightUpdate => return SGD * layer.parameters(),
+        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => rules(&layer.kind).operations(layer, phase),
         // One comparison each.
-        Phase::LossScale => return layer.checked_gradients,
-        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => {}
-    }
-    let forward = phase == Phase::Forward;
-    let (input, output) = (elements(layer.input()), elements(layer.output));
-    let visits = |pool: Result<PoolGeometry, String>| {
-        pool.map_or(0, |pool| pool.visits() * (layer.input().n * layer.input().c) as u64)
-    };
-    match &layer.kind {
-        Kind::Relu | Kind::Dropout(_) => output,
-        // One comparison per visit; backward, one addition per window.
-        Kind::MaxPool(pool) => {
-            if forward {
-                visits(PoolGeometry::max(pool, layer.input()))
-            } else {
-                output
-            }
-        }
-        // One addition per visit, and the scaling of each window.
-        Kind::AvgPool(pool) => visits(PoolGeometry::average(pool, layer.input())) + output,
-        // Square, window sum, affine, power, product; backward has a second windowed sum over products.
-        Kind::Lrn(lrn) => output * (lrn.size as u64 + if forward { 5 } else { 8 }),
-        // Mean and variance (4), normalise (2), scale and shift (2); the gradient of the input takes 7, of the parameters 3.
-        Kind::BatchNorm(_) => match phase {
-            Phase::Forward => 8 * output,
-            Phase::BackwardData => 7 * output,
-            Phase::BackwardWeights => 3 * output,
-            Phase::LossScale | Phase::WeightUpdate => 0,
-        },
-        Kind::Add => (layer.inputs.len() as u64 - 1) * output,
-        // Maximum, subtraction, exponential, sum, division; backward subtracts the label and scales.
-        Kind::SoftmaxLoss => input * if forward { 5 } else { 2 },
-        Kind::Concat | Kind::Flatten | Kind::Conv(_) | Kind::Fc(_) => 0,
+        Phase::LossScale => layer.checked_gradients,
+        Phase::WeightUpdate => SGD * layer.parameters(),
     }
 }
 
@@ -116,14 +81,9 @@ fn elements_moved(layer: &LayerPlan, phase: Phase) -> u64 {
     match phase {
         Phase::Forward => inputs + parameters + output,
         Phase::BackwardData => {
-            let gradients: u64 = layer
-                .input_shapes
-                .iter()
-                .zip(&layer.input_gradients)
-                .zip(&layer.accumulate)
-                .filter(|((_, wanted), _)| **wanted)
-                .map(|((&shape, _), &adds)| elements(shape) * if adds { 2 } else { 1 })
-                .sum();
+            let wanted = layer.input_shapes.iter().zip(&layer.input_gradients).zip(&layer.accumulate);
+            let gradients = wanted.filter(|((_, wanted), _)| **wanted);
+            let gradients: u64 = gradients.map(|((&shape, _), &adds)| elements(shape) * if adds { 2 } else { 1 }).sum();
             output + gradients + saved_for_backward_data(layer)
         }
         Phase::BackwardWeights => inputs + output + parameters,
@@ -136,19 +96,18 @@ fn elements_moved(layer: &LayerPlan, phase: Phase) -> u64 {
 /// to write. Batchnorm's parameters are f32 in every precision.
 fn update_bytes(layer: &LayerPlan) -> u64 {
     let (masters, element) = (4 * F32_BYTES, layer.element_bytes);
-    let mixed = element != F32_BYTES && !matches!(layer.kind, Kind::BatchNorm(_));
+    let mixed = element != F32_BYTES && layer.geometry != Geometry::Shapes;
     layer.parameters() * if mixed { masters + 2 * element } else { masters + F32_BYTES }
 }
 
-/// What the gradient of the input depends on beside the gradient of the output.
+/// Elements that the gradient of the input depends on, beside the gradient of the output.
 fn saved_for_backward_data(layer: &LayerPlan) -> u64 {
-    let (input, output) = (elements(layer.input()), elements(layer.output));
-    match &layer.kind {
-        Kind::Conv(_) | Kind::Fc(_) => layer.weights,
-        Kind::Relu | Kind::Dropout(_) => output,
-        Kind::MaxPool(_) | Kind::Lrn(_) => input + output,
-        Kind::BatchNorm(_) => input + layer.parameters(),
-        // The probabilities take the place of the output's gradient, which a loss does not have.
-        Kind::SoftmaxLoss | Kind::AvgPool(_) | Kind::Add | Kind::Concat | Kind::Flatten => 0,
-    }
+    let reads = layer.reads(Phase::BackwardData);
+    let read = |reads: bool, elements: u64| if reads { elements } else { 0 };
+    // A loss reads its probabilities in place of a gradient of its output, which is counted already.
+    let output = (reads.output && reads.output_gradient) || reads.mask;
+    read(reads.inputs, elements(layer.input()))
+        + read(output, elements(layer.output))
+        + read(reads.weights, layer.weights)
+        + read(reads.biases, layer.biases)
 }

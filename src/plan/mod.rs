@@ -1,25 +1,26 @@
 //! A model with everything inferred for one batch size and image size: shapes, parameter counts, costs, memory.
 //!
-//! Pure arithmetic. One file per layer kind that has arithmetic of its own.
+//! Pure arithmetic. [`kinds`] holds the rules of each layer kind.
 
-mod conv;
 mod cost;
-mod fc;
+pub mod kinds;
 mod layer;
-mod pool;
+mod precision;
 mod shape;
 
-pub use conv::ConvGeometry;
 pub use cost::{Bound, Cost, F32_BYTES};
-pub use pool::{PoolGeometry, Window};
+pub use kinds::{ConvGeometry, FcGeometry, Geometry, PoolGeometry, Reads, Window};
+pub use precision::Precision;
 pub use shape::Shape;
 
 use crate::model::{Kind, Model, Source, kind::Group};
+use kinds::rules;
 
 /// One part of what training does to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// The layer's output.
     Forward,
     /// The gradient of the layer's input.
     BackwardData,
@@ -27,13 +28,16 @@ pub enum Phase {
     BackwardWeights,
     /// Under f16: whether all gradients are finite, and the factor that keeps them in range. It belongs to the loss.
     LossScale,
+    /// Momentum SGD of weights and bias.
     WeightUpdate,
 }
 
 impl Phase {
+    /// All phases, in the order of tables.
     pub const ALL: [Phase; 5] =
         [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights, Phase::LossScale, Phase::WeightUpdate];
 
+    /// The phase's word in tables and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Forward => "forward",
@@ -48,23 +52,38 @@ impl Phase {
 /// The model at one batch size and image size.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The network.
     pub model: Model,
+    /// Images in the batch.
     pub batch: usize,
+    /// Arithmetic, and the type that activations are stored in.
+    pub precision: Precision,
+    /// Shape of the batch of images.
     pub input: Shape,
+    /// As in [`Model::layers`].
     pub layers: Vec<LayerPlan>,
 }
 
 /// One layer with its shapes.
 #[derive(Clone, Debug)]
 pub struct LayerPlan {
+    /// The layer's name in the model.
     pub name: String,
+    /// Kind and parameters.
     pub kind: Kind,
+    /// The sizes that the layer's operations work with.
+    pub geometry: Geometry,
     /// Where each input's values are: flatten layers are looked through, since they only rename memory.
     pub inputs: Vec<Source>,
+    /// Shapes of the inputs, as their layers give them.
     pub input_shapes: Vec<Shape>,
+    /// Shape of the output.
     pub output: Shape,
-    /// Number of weights and of biases; 0 where there are none.
+    /// Sizes of the weights; empty where there are none. \[K, C/groups, R, S\] of a convolution, \[out, in\] of a fully connected layer.
+    pub weight_shape: Vec<usize>,
+    /// Number of weights; 0 where there are none.
     pub weights: u64,
+    /// Number of biases; 0 where there are none.
     pub biases: u64,
     /// Inputs whose gradient is wanted, one entry per input.
     pub input_gradients: Vec<bool>,
@@ -76,22 +95,53 @@ pub struct LayerPlan {
     pub checked_gradients: u64,
 }
 
+/// Why a model cannot be planned as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
+    /// A layer does not fit its inputs.
     #[error("{file}:{line}: layer `{layer}`: {message}")]
-    Layer { file: String, layer: String, line: usize, message: String },
+    Layer {
+        /// The model's description.
+        file: String,
+        /// Name of the layer.
+        layer: String,
+        /// Line of the description on which it begins.
+        line: usize,
+        /// Why, in words.
+        message: String,
+    },
+    /// The image that was asked for is too small.
     #[error("image {h}x{w} is too small for {model}: {least}")]
-    ImageTooSmall { model: String, h: usize, w: usize, least: String },
+    ImageTooSmall {
+        /// Name of the model.
+        model: String,
+        /// Height that was asked for.
+        h: usize,
+        /// Width that was asked for.
+        w: usize,
+        /// The layer that does not fit, and the least image that does, in words.
+        least: String,
+    },
 }
 
-/// What a plan is made for, beside the model.
+/// The conditions that a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// Images in the batch.
     pub batch: usize,
     /// Height and width in place of the model's own.
     pub image: Option<[usize; 2]>,
+    /// Arithmetic.
+    pub precision: Precision,
     /// Compute the gradient of the image too.
     pub input_gradient: bool,
+}
+
+impl Options {
+    /// This many images of the model's own size, in f32, without the image's gradient.
+    pub fn of_batch(batch: usize) -> Options {
+        Options { batch, image: None, precision: Precision::F32, input_gradient: false }
+    }
 }
 
 /// The largest batch that can be asked for.
@@ -105,21 +155,20 @@ pub fn image_name([height, width]: [usize; 2]) -> String {
 }
 
 impl Plan {
+    /// Infers every shape. Fails where a layer does not fit its inputs.
     pub fn new(model: &Model, options: Options) -> Result<Plan, PlanError> {
+        let Options { batch, image, precision, input_gradient } = options;
         let [c, h, w] = model.input;
-        let [h, w] = options.image.unwrap_or([h, w]);
-        let input = Shape { n: options.batch, c, h, w };
-        let layers =
-            layer::plan_all(model, input, options.input_gradient).map_err(|fault| fault.explain(model, options))?;
-        Ok(Plan { model: model.clone(), batch: options.batch, input, layers })
-    }
-
-    /// The plan with elements of another size; `loss_scale` adds the check that f16 needs.
-    pub fn stored_in(mut self, element_bytes: u64, loss_scale: bool) -> Plan {
-        let (gradients, loss) = (self.parameters(), self.loss());
-        self.layers.iter_mut().for_each(|layer| layer.element_bytes = element_bytes);
-        self.layers[loss].checked_gradients = if loss_scale { gradients } else { 0 };
-        self
+        let [h, w] = image.unwrap_or([h, w]);
+        let input = Shape { n: batch, c, h, w };
+        let layers = layer::plan_all(model, input, input_gradient).map_err(|misfit| misfit.explain(model, options))?;
+        let mut plan = Plan { model: model.clone(), batch, precision, input, layers };
+        plan.layers.iter_mut().for_each(|layer| layer.element_bytes = precision.element_bytes());
+        if precision.needs_loss_scale() {
+            let loss = plan.loss();
+            plan.layers[loss].checked_gradients = plan.parameters();
+        }
+        Ok(plan)
     }
 
     /// Height and width of the image.
@@ -127,6 +176,7 @@ impl Plan {
         [self.input.h, self.input.w]
     }
 
+    /// Shape of a layer's output, or of the image.
     pub fn shape_of(&self, source: Source) -> Shape {
         match source {
             Source::Image => self.input,
@@ -134,6 +184,7 @@ impl Plan {
         }
     }
 
+    /// Weights and biases of all layers.
     pub fn parameters(&self) -> u64 {
         self.layers.iter().map(LayerPlan::parameters).sum()
     }
@@ -143,20 +194,24 @@ impl Plan {
         self.layers.len() - 1
     }
 
+    /// Classes that the loss chooses from.
     pub fn classes(&self) -> usize {
         self.layers[self.loss()].output.image_elements()
     }
 }
 
 impl LayerPlan {
+    /// Weights and biases.
     pub fn parameters(&self) -> u64 {
         self.weights + self.biases
     }
 
+    /// Channels of the output.
     pub fn output_channels(&self) -> u64 {
         self.output.c as u64
     }
 
+    /// The group that the verdict counts the layer in.
     pub fn group(&self) -> Group {
         self.kind.group()
     }
@@ -166,10 +221,43 @@ impl LayerPlan {
         self.input_shapes[0]
     }
 
-    /// Whether training does this to the layer at all. A phase that does not exist has no mark and no row.
+    /// The sizes of a convolution.
+    ///
+    /// # Panics
+    /// If the layer is of another kind.
+    pub fn conv(&self) -> &ConvGeometry {
+        match &self.geometry {
+            Geometry::Conv(conv) => conv,
+            other => unreachable!("{} is planned as {other:?}", self.kind.name()),
+        }
+    }
+
+    /// The sizes of a fully connected layer.
+    ///
+    /// # Panics
+    /// If the layer is of another kind.
+    pub fn fc(&self) -> &FcGeometry {
+        match &self.geometry {
+            Geometry::Fc(fc) => fc,
+            other => unreachable!("{} is planned as {other:?}", self.kind.name()),
+        }
+    }
+
+    /// The windows of max or average pooling.
+    ///
+    /// # Panics
+    /// If the layer is of another kind.
+    pub fn pool(&self) -> &PoolGeometry {
+        match &self.geometry {
+            Geometry::Pool(pool) => pool,
+            other => unreachable!("{} is planned as {other:?}", self.kind.name()),
+        }
+    }
+
+    /// Tells if training does this to the layer at all. A phase that does not exist has no mark and no row.
     pub fn has(&self, phase: Phase) -> bool {
         match phase {
-            _ if self.kind == Kind::Flatten => false,
+            _ if self.kind.is_view() => false,
             Phase::Forward => true,
             Phase::BackwardData => self.input_gradients.iter().any(|&wanted| wanted),
             Phase::BackwardWeights | Phase::WeightUpdate => self.weights > 0,
@@ -177,11 +265,34 @@ impl LayerPlan {
         }
     }
 
+    /// The phases that training has for the layer.
     pub fn phases(&self) -> impl Iterator<Item = Phase> + '_ {
         Phase::ALL.into_iter().filter(|&phase| self.has(phase))
     }
 
+    /// The tensors that a phase reads, on the device that needs most.
+    pub fn reads(&self, phase: Phase) -> Reads {
+        let (weights, biases) = (self.weights > 0, self.biases > 0);
+        match phase {
+            Phase::Forward => Reads { inputs: true, weights, biases, ..Reads::default() },
+            Phase::BackwardData => rules(&self.kind).backward_data_reads(),
+            Phase::BackwardWeights => Reads { inputs: true, ..Reads::OUTPUT_GRADIENT },
+            Phase::LossScale | Phase::WeightUpdate => Reads::default(),
+        }
+    }
+
+    /// Multiply-adds, operations and bytes of a phase.
     pub fn cost(&self, phase: Phase) -> Cost {
         cost::of(self, phase)
+    }
+
+    /// Centre and half-width of the uniform distribution that first weights are drawn from.
+    pub fn initial_weights(&self) -> (f32, f32) {
+        rules(&self.kind).initial_weights(self.fan_in())
+    }
+
+    /// Weights that one output sees.
+    pub fn fan_in(&self) -> f32 {
+        (self.weights / self.output_channels()) as f32
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::options::Search;
 use crate::model::Kind;
-use crate::plan::Phase;
+use crate::plan::{Geometry, LayerPlan, Phase};
 
 const TEXT: &str = include_str!("fractions.toml");
 
@@ -67,28 +67,19 @@ impl Fractions {
     }
 
     /// Of the peak FLOP/s. `tensor_cores` says whether the phase's multiply-adds run there.
-    pub fn compute(&self, kind: &Kind, phase: Phase, search: Search, tensor_cores: bool) -> f64 {
-        match kind {
-            Kind::Conv(_) => match (search, tensor_cores) {
-                (Search::Search, false) => self.conv.search.of(phase),
-                (Search::Search, true) | (Search::Heuristic, _) => self.conv.heuristic.of(phase),
+    pub fn compute(&self, layer: &LayerPlan, phase: Phase, search: Search, tensor_cores: bool) -> f64 {
+        match layer.geometry {
+            Geometry::Conv(_) => match (search, tensor_cores) {
+                (Search::Exhaustive, false) => self.conv.search.of(phase),
+                (Search::Exhaustive, true) | (Search::Heuristic, _) => self.conv.heuristic.of(phase),
             },
-            Kind::Fc(_) => match phase {
+            Geometry::Fc(_) => match phase {
                 Phase::Forward => self.gemm.forward,
                 Phase::BackwardData | Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => {
                     self.gemm.backward
                 }
             },
-            Kind::Relu
-            | Kind::MaxPool(_)
-            | Kind::AvgPool(_)
-            | Kind::Lrn(_)
-            | Kind::Dropout(_)
-            | Kind::Flatten
-            | Kind::BatchNorm(_)
-            | Kind::Add
-            | Kind::Concat
-            | Kind::SoftmaxLoss => self.memory.streaming,
+            Geometry::Pool(_) | Geometry::Shapes => self.memory.streaming,
         }
     }
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::device::Ceilings;
-use crate::device::options::Precision;
 use crate::model::parse::{line_of, one_line};
+use crate::plan::Precision;
 
 const BUILT_IN: &str = include_str!("gpus.toml");
 

@@ -13,7 +13,8 @@ pub use fractions::Fractions;
 pub use gpu::{Gpu, GpuError};
 
 use crate::device::Ceilings;
-use crate::device::options::{Precision, Search};
+use crate::device::options::Search;
+use crate::plan::Precision;
 use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan};
 use crate::step::{Op, Step};
 
@@ -51,7 +52,7 @@ pub struct Predicted {
 }
 
 impl Predicted {
-    /// `plan` is stored in the question's precision. `Err` when the GPU does not have it.
+    /// `Err` when the GPU does not have the plan's precision.
     pub fn new(plan: Plan, fractions: &Fractions, question: Question) -> Result<Predicted, GpuError> {
         let ceilings = question.gpu.ceilings(question.precision)?;
         let step = Step::new(plan);
@@ -75,7 +76,7 @@ fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, q
     let cost = layer.cost(op.phase);
     // Only multiply-adds run on tensor cores and in the precision's own rate.
     let peak = if cost.macs > 0 { ceilings.gemm_flops_per_s } else { gpu.f32_flops_per_s() };
-    let compute = fractions.compute(&layer.kind, op.phase, search, gpu.uses_tensor_cores(precision));
+    let compute = fractions.compute(layer, op.phase, search, gpu.uses_tensor_cores(precision));
     let busy = match tiles::of(layer, op.phase, fractions.tile.side) {
         Some(tiles) => (tiles as f64 / gpu.sms as f64).min(1.0),
         None => 1.0,
@@ -95,7 +96,7 @@ fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, q
 /// A parameter takes twelve bytes in either case: weight, gradient and momentum in f32; or weight and momentum in f32 beside
 /// weight and gradient of half the size.
 fn planned_bytes(step: &Step, precision: Precision) -> u64 {
-    let footprint = step.layout.footprint(&step.plan);
+    let footprint = step.arena.footprint(&step.plan);
     let parameters = footprint.parameters + footprint.gradients + footprint.momentum;
     parameters + (footprint.activations + footprint.input) / F32_BYTES * precision.element_bytes()
 }

@@ -1,7 +1,8 @@
 use super::*;
-use crate::device::options::{Precision, Search};
+use crate::device::options::Search;
 use crate::model::Model;
 use crate::plan::Options;
+use crate::plan::Precision;
 use crate::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory, Tile};
 
 /// One TFLOP/s and 100 GB/s in f32; twice, four and eight times the rate in the others.
@@ -35,8 +36,7 @@ fn predict(layers: &str, batch: usize, precision: Precision, search: Search) -> 
     let tail =
         "[[layer]]\nname = \"fc\"\nkind = \"fc\"\noutputs = 10\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n";
     let model = Model::parse(&format!("{head}{layers}{tail}"), "paper").unwrap();
-    let plan = Plan::new(&model, Options { batch, image: None, input_gradient: true }).unwrap();
-    let plan = plan.stored_in(precision.element_bytes(), precision.needs_loss_scale());
+    let plan = Plan::new(&model, Options { input_gradient: true, precision, ..Options::of_batch(batch) }).unwrap();
     let gpu = &Gpu::parse(PAPER, "paper").unwrap()[0];
     Predicted::new(plan, &fractions(), Question { gpu, precision, search, phases: &Phase::ALL }).unwrap()
 }
@@ -62,18 +62,18 @@ fn a_convolution_on_paper() {
     assert_phase(&heuristic, 0, Phase::BackwardWeights, 377.48736 + 1.0, Bound::Compute);
     // 4,640 parameters, five times four bytes each, at 50 GB/s: 1.856 µs.
     assert_phase(&heuristic, 0, Phase::WeightUpdate, 1.856 + 1.0, Bound::Memory);
-    let search = predict(CONV, 8, Precision::F32, Search::Search);
+    let search = predict(CONV, 8, Precision::F32, Search::Exhaustive);
     assert_phase(&search, 0, Phase::Forward, 75.497472 + 1.0, Bound::Compute);
 }
 
 /// On tensor cores no algorithm beats the direct count, and 16-bit elements halve the bytes but not the update's.
 #[test]
 fn precisions() {
-    let tf32 = predict(CONV, 8, Precision::Tf32, Search::Search);
+    let tf32 = predict(CONV, 8, Precision::Tf32, Search::Exhaustive);
     assert_phase(&tf32, 0, Phase::Forward, 75.497472 + 1.0, Bound::Compute);
     // (131,072 + 262,144 + 4,640) values of two bytes: 795,712 bytes, 15.91424 µs; the multiply-adds at 4 TFLOP/s take
     // 18.874368 µs.
-    let half = predict(CONV, 8, Precision::F16, Search::Search);
+    let half = predict(CONV, 8, Precision::F16, Search::Exhaustive);
     assert_phase(&half, 0, Phase::Forward, 18.874368 + 1.0, Bound::Compute);
     assert_phase(&half, 0, Phase::WeightUpdate, 1.856 + 1.0, Bound::Memory);
 }
@@ -81,11 +81,11 @@ fn precisions() {
 /// One image of 16,384 values to 10: 163,840 weights. Bytes rule: forward reads 16,384 + 163,850 values and writes 10.
 #[test]
 fn a_fully_connected_layer_is_bound_by_its_weights() {
-    let predicted = predict("", 1, Precision::F32, Search::Search);
+    let predicted = predict("", 1, Precision::F32, Search::Exhaustive);
     assert_phase(&predicted, 0, Phase::Forward, 4.0 * 180_244.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     assert_phase(&predicted, 0, Phase::WeightUpdate, 20.0 * 163_850.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     // In f16 half the bytes forward, and as many in the update.
-    let half = predict("", 1, Precision::F16, Search::Search);
+    let half = predict("", 1, Precision::F16, Search::Exhaustive);
     assert_phase(&half, 0, Phase::Forward, 2.0 * 180_244.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     assert_phase(&half, 0, Phase::WeightUpdate, 20.0 * 163_850.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     // Ten scores: the launch is all there is.
@@ -97,9 +97,9 @@ fn a_fully_connected_layer_is_bound_by_its_weights() {
 #[test]
 fn few_tiles_leave_multiprocessors_idle() {
     let pool = "[[layer]]\nname = \"pool\"\nkind = \"maxpool\"\nkernel = 4\n";
-    let predicted = predict(&format!("{pool}{CONV}"), 1, Precision::F32, Search::Search);
+    let predicted = predict(&format!("{pool}{CONV}"), 1, Precision::F32, Search::Exhaustive);
     assert_phase(&predicted, 1, Phase::Forward, 0.589824 * 4.0 + 1.0, Bound::Compute);
-    let predicted = predict(&format!("{pool}{CONV}"), 2, Precision::F32, Search::Search);
+    let predicted = predict(&format!("{pool}{CONV}"), 2, Precision::F32, Search::Exhaustive);
     assert_phase(&predicted, 1, Phase::Forward, 2.0 * 0.589824 * 2.0 + 1.0, Bound::Compute);
 }
 
@@ -107,8 +107,7 @@ fn few_tiles_leave_multiprocessors_idle() {
 /// groups of 192 channels to 192.
 #[test]
 fn tiles_of_alexnet() {
-    let plan =
-        |model| Plan::new(&Model::named(model).unwrap(), Options { batch: 1, image: None, input_gradient: false });
+    let plan = |model| Plan::new(&Model::named(model).unwrap(), Options::of_batch(1));
     let count = |model, name: &str| {
         let plan = plan(model).unwrap();
         let layer = plan.layers.iter().find(|layer| layer.name == name).unwrap();
@@ -124,7 +123,7 @@ fn tiles_of_alexnet() {
 #[test]
 fn pooling_scatters_its_gradient() {
     let pool = "[[layer]]\nname = \"pool\"\nkind = \"maxpool\"\nkernel = 2\n";
-    let predicted = predict(pool, 1, Precision::F32, Search::Search);
+    let predicted = predict(pool, 1, Precision::F32, Search::Exhaustive);
     assert_phase(&predicted, 0, Phase::Forward, 4.0 * 20_480.0 / 50e9 * 1e6 + 1.0, Bound::Memory);
     assert_phase(&predicted, 0, Phase::BackwardData, 8.0 * 20_480.0 / 25e9 * 1e6 + 1.0, Bound::Memory);
 }
@@ -134,11 +133,10 @@ fn pooling_scatters_its_gradient() {
 fn counted_phases_and_memory() {
     let model = Model::named("alexnet").unwrap();
     let predict = |batch, precision: Precision, phases: &[Phase], input_gradient| {
-        let plan = Plan::new(&model, Options { batch, image: None, input_gradient }).unwrap();
-        let plan = plan.stored_in(precision.element_bytes(), precision.needs_loss_scale());
+        let plan = Plan::new(&model, Options { input_gradient, precision, ..Options::of_batch(batch) }).unwrap();
         let gpus = Gpu::built_in();
         let gpu = Gpu::find(&gpus, "v100-sxm2").unwrap();
-        let question = Question { gpu, precision, search: Search::Search, phases };
+        let question = Question { gpu, precision, search: Search::Exhaustive, phases };
         Predicted::new(plan, &Fractions::fitted(), question).unwrap()
     };
     let all = predict(64, Precision::F32, &Phase::ALL, false);

@@ -4,25 +4,12 @@
 //! give each to one multiprocessor. At small batches there are fewer tiles than multiprocessors. Where what is summed over is
 //! long, in weight gradients and fully connected layers, the libraries split the sums too, and no multiprocessor need idle.
 
-use crate::model::Kind;
-use crate::plan::{LayerPlan, Phase, Shape};
+use crate::plan::{Geometry, LayerPlan, Phase, Shape};
 
 /// The tiles of a phase's result; `None` where sums are split, or where there are none.
 pub fn of(layer: &LayerPlan, phase: Phase, side: u64) -> Option<u64> {
-    let groups = match &layer.kind {
-        Kind::Conv(conv) => conv.groups as u64,
-        Kind::Fc(_)
-        | Kind::Relu
-        | Kind::MaxPool(_)
-        | Kind::AvgPool(_)
-        | Kind::Lrn(_)
-        | Kind::Dropout(_)
-        | Kind::Flatten
-        | Kind::BatchNorm(_)
-        | Kind::Add
-        | Kind::Concat
-        | Kind::SoftmaxLoss => return None,
-    };
+    let Geometry::Conv(conv) = &layer.geometry else { return None };
+    let groups = conv.groups as u64;
     let Shape { n, c, h, w } = match phase {
         Phase::Forward => layer.output,
         Phase::BackwardData => layer.input(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::device::monitor::{Clock, Monitor, Reading, Slowdown};
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, Session};
 
 /// A measured clock further than this from the locked one was not held.
 const CLOCK_TOLERANCE: f64 = 0.02;
@@ -22,7 +22,7 @@ pub struct Conditions {
 
 /// What was seen of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct Observed {
     pub conditions: Conditions,
     /// Settings are not what they were when the run began.
     pub changed: bool,
@@ -42,9 +42,13 @@ pub struct Observer<'a> {
 
 impl<'a> Observer<'a> {
     /// After warm-up.
-    pub fn begin(device: &'a dyn Device, before: &'a BTreeMap<String, String>) -> Result<Observer<'a>, DeviceError> {
+    pub fn begin(
+        device: &'a dyn Device,
+        session: &dyn Session,
+        before: &'a BTreeMap<String, String>,
+    ) -> Result<Observer<'a>, DeviceError> {
         let mut observer = Observer { device, before, sm_clocks: Vec::new(), readings: Vec::new() };
-        observer.sm_clocks.extend(device.sm_clock_mhz()?);
+        observer.sm_clocks.extend(session.sm_clock_mhz()?);
         observer.after_pair();
         Ok(observer)
     }
@@ -55,15 +59,15 @@ impl<'a> Observer<'a> {
     }
 
     /// After the last pair.
-    pub fn end(mut self) -> Result<Seen, DeviceError> {
-        self.sm_clocks.extend(self.device.sm_clock_mhz()?);
-        let Some(monitor) = self.device.monitor() else { return Ok(Seen::default()) };
+    pub fn end(mut self, session: &dyn Session) -> Result<Observed, DeviceError> {
+        self.sm_clocks.extend(session.sm_clock_mhz()?);
+        let Some(monitor) = self.device.monitor() else { return Ok(Observed::default()) };
         let conditions = conditions(&self.sm_clocks, &self.readings);
         let changes = changes(self.before, &monitor.settings());
         let changed = !changes.is_empty();
         let notes =
             changes.into_iter().chain(power_cap(&self.readings)).chain(unheld(&conditions, monitor.locked().sm));
-        Ok(Seen { conditions, changed, notes: notes.collect() })
+        Ok(Observed { conditions, changed, notes: notes.collect() })
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::conditions::{Observer, Seen};
+use super::conditions::{Observed, Observer};
 use super::stopping::{Decision, StoppingRule, relative_error};
 use super::{Measured, Status};
 use crate::device::options::Launch;
-use crate::device::{Device, DeviceError, Session, Training};
-use crate::fill;
+use crate::device::{Device, DeviceError, Session, Training, in_session};
+use crate::init;
 use crate::interrupt::Interrupt;
 use crate::philox::{Philox, Stream};
 use crate::step::{Sample, Step};
@@ -60,9 +60,22 @@ fn measure_what_fits(
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
     let used_before = device.used_bytes();
-    let mut session = device.open(step, training)?;
-    let session = session.as_mut();
-    fill::all(session, &step.plan, &training)?;
+    in_session(device, step, training, |session| {
+        let mut measured = in_open_session(device, session, step, training, settings, watch)?;
+        measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
+        Ok(measured)
+    })
+}
+
+fn in_open_session(
+    device: &dyn Device,
+    session: &mut dyn Session,
+    step: &Step,
+    training: Training,
+    settings: &Settings,
+    watch: &mut dyn Watch,
+) -> Result<Measured, MeasureError> {
+    init::fill(session, &step.plan, &training)?;
     let mut measured = Measured {
         plan: step.plan.clone(),
         ops: step.ops.clone(),
@@ -71,21 +84,20 @@ fn measure_what_fits(
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        seen: Seen::default(),
+        observed: Observed::default(),
         planned_bytes: session.planned_bytes(),
         measured_bytes: None,
     };
     warm_up(step, session, settings, watch)?;
-    let mut observer = Observer::begin(device, &settings.device)?;
-    let sampled = sample(step, session, device.launch(), settings, watch, &mut observer, &mut measured)?;
-    measured.seen = observer.end()?;
-    measured.status = status(sampled, &measured.seen);
-    measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
+    let mut observer = Observer::begin(device, session, &settings.device)?;
+    let sampled = sample(step, session, device.info().launch, settings, watch, &mut observer, &mut measured)?;
+    measured.observed = observer.end(session)?;
+    measured.status = status(sampled, &measured.observed);
     Ok(measured)
 }
 
 /// The first that holds: what the device suffered comes before what the samples say.
-fn status(sampled: Status, seen: &Seen) -> Status {
+fn status(sampled: Status, seen: &Observed) -> Status {
     match seen.conditions.throttled_samples {
         Some(throttled) if throttled > 0 => Status::Throttled,
         _ if seen.changed => Status::Noisy,
@@ -102,7 +114,7 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        seen: Seen::default(),
+        observed: Observed::default(),
         planned_bytes: needed,
         measured_bytes: None,
     }
@@ -204,14 +216,14 @@ fn check(interrupt: &Interrupt) -> Result<(), MeasureError> {
 #[cfg(test)]
 mod tests {
     use super::{Status, status, steady};
-    use crate::profile::conditions::{Conditions, Seen};
+    use crate::profile::conditions::{Conditions, Observed};
 
     #[test]
     fn a_slowdown_comes_before_a_change_and_a_change_before_the_target() {
-        let seen = |throttled_samples, changed| Seen {
+        let seen = |throttled_samples, changed| Observed {
             conditions: Conditions { throttled_samples, ..Conditions::default() },
             changed,
-            ..Seen::default()
+            ..Observed::default()
         };
         assert_eq!(status(Status::Ok, &seen(Some(1), true)), Status::Throttled);
         assert_eq!(status(Status::Ok, &seen(Some(0), true)), Status::Noisy);

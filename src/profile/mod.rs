@@ -2,11 +2,10 @@
 
 pub mod conditions;
 pub mod measure;
-pub mod progress;
 pub mod stopping;
 pub mod summary;
 
-use conditions::Seen;
+use conditions::Observed;
 
 use crate::device::Algorithm;
 use crate::plan::Plan;
@@ -52,7 +51,7 @@ pub struct Measured {
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
     /// What the device was like meanwhile.
-    pub seen: Seen,
+    pub observed: Observed,
     pub planned_bytes: u64,
     pub measured_bytes: Option<u64>,
 }

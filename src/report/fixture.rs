@@ -4,7 +4,7 @@ use super::json::{Cpu, Machine, Measuring, Run, Setup};
 use crate::device::{Algorithm, Ceilings, Training};
 use crate::model::Model;
 use crate::plan::{Options, Plan};
-use crate::profile::conditions::{Conditions, Seen};
+use crate::profile::conditions::{Conditions, Observed};
 use crate::profile::{Measured, Status};
 use crate::step::{Sample, Step};
 
@@ -31,7 +31,7 @@ kind = "softmax_loss"
 /// Two steps of a network with one layer of each group and a loss, 50 µs each.
 pub fn measured(batch: usize) -> Measured {
     let model = Model::parse(SMALL, "small").unwrap();
-    let step = Step::new(Plan::new(&model, Options { batch, image: None, input_gradient: false }).unwrap());
+    let step = Step::new(Plan::new(&model, Options::of_batch(batch)).unwrap());
     let sample = |conv1: f64, fc2: f64| Sample {
         phases_us: vec![conv1, 2.0, fc2, 1.0, 1.0, 6.0, 5.0, 3.0, 12.0, 2.0, 4.0],
         mark_us: 0.5,
@@ -46,7 +46,10 @@ pub fn measured(batch: usize) -> Measured {
         samples: vec![sample(10.0, 4.0), sample(12.0, 2.0)],
         plain_us: vec![50.0, 40.0],
         wall_us: vec![80.0, 120.0],
-        seen: Seen { conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() }, ..Seen::default() },
+        observed: Observed {
+            conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() },
+            ..Observed::default()
+        },
         planned_bytes: 4096,
         measured_bytes: Some(5000),
     }
@@ -58,7 +61,7 @@ pub fn out_of_memory(batch: usize) -> Measured {
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
-        seen: Seen::default(),
+        observed: Observed::default(),
         measured_bytes: None,
         ..measured(batch)
     }

@@ -130,7 +130,7 @@ impl Folder {
             closure: closure.map(|closure| closure.value),
             closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
             stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
-            notes: measured.seen.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect(),
+            notes: measured.observed.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect(),
         };
         self.append_point(&files, phases, totals, point)
     }

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::csv;
 use super::grid::{grid, grouped};
 use super::rows::Row;
-use crate::model::Kind;
 use crate::model::kind::Group;
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::Step;
@@ -45,7 +44,7 @@ pub fn rows(plan: &Plan) -> Vec<LayerRow> {
 }
 
 fn row(layer: &LayerPlan) -> LayerRow {
-    let own_output = if layer.kind == Kind::Flatten { 0 } else { layer.output.elements() as u64 };
+    let own_output = if layer.kind.is_view() { 0 } else { layer.output.elements() as u64 };
     LayerRow {
         layer: layer.name.clone(),
         kind: layer.kind.name().into(),
@@ -124,7 +123,7 @@ fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> String {
 }
 
 fn memory(step: &Step) -> String {
-    let footprint = step.layout.footprint(&step.plan);
+    let footprint = step.arena.footprint(&step.plan);
     format!(
         "\nTraining takes {} in f32, scratch apart:\n\
          parameters {}, their gradients {}, momentum {}, images {},\n\

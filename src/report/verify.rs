@@ -35,8 +35,8 @@ fn verdict(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::options::Precision;
     use crate::plan::Phase;
+    use crate::plan::Precision;
 
     fn report(errors: &[f64]) -> Report {
         let rows = errors.iter().map(|&error| Row {

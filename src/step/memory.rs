@@ -6,15 +6,15 @@
 //! Lee 2020, "Efficient Memory Management for Deep Neural Net Inference").
 
 use super::Op;
-use crate::model::{Kind, Source};
-use crate::plan::{F32_BYTES, LayerPlan, Phase, Plan};
+use crate::model::Source;
+use crate::plan::{F32_BYTES, Phase, Plan};
 
 /// Offsets are multiples of this many elements: a cache line, and more than any vector.
 const ALIGNMENT: usize = 64;
 
 /// The arena's layout: offsets and sizes in elements.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct ArenaLayout {
     /// Elements in the whole arena.
     pub elements: usize,
     values: Vec<Option<usize>>,
@@ -54,14 +54,14 @@ struct Tensor {
     last: usize,
 }
 
-impl Layout {
+impl ArenaLayout {
     /// Lays out the tensors of a plan whose step runs `ops` in this order.
-    pub fn new(plan: &Plan, ops: &[Op]) -> Layout {
+    pub fn new(plan: &Plan, ops: &[Op]) -> ArenaLayout {
         let mut tensors = lifetimes(plan, ops);
         tensors.sort_by_key(|tensor| (std::cmp::Reverse(tensor.size), tensor.slot));
         let count = plan.layers.len();
         let mut layout =
-            Layout { elements: 0, values: vec![None; count], gradients: vec![None; count], image_gradient: None };
+            ArenaLayout { elements: 0, values: vec![None; count], gradients: vec![None; count], image_gradient: None };
         let mut placed: Vec<(usize, &Tensor)> = Vec::new();
         for tensor in &tensors {
             let offset = lowest_gap(&placed, tensor);
@@ -112,18 +112,18 @@ fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Tensor> {
     for (at, op) in ops.iter().enumerate() {
         let layer = &plan.layers[op.layer];
         let output = layer.output.elements();
-        let (reads_input, reads_output) = reads(layer, op.phase);
-        if reads_input {
+        let reads = layer.reads(op.phase);
+        if reads.inputs {
             for (source, shape) in layer.inputs.iter().zip(&layer.input_shapes) {
                 if let Source::Layer(of) = *source {
                     touch(Slot::Value(of), at, shape.elements());
                 }
             }
         }
-        if reads_output {
+        if reads.output || op.phase == Phase::Forward {
             touch(Slot::Value(op.layer), at, output);
         }
-        if matches!(op.phase, Phase::BackwardData | Phase::BackwardWeights) && layer.kind != Kind::SoftmaxLoss {
+        if reads.output_gradient {
             touch(Slot::Gradient(Source::Layer(op.layer)), at, output);
         }
         if op.phase == Phase::BackwardData {
@@ -133,28 +133,6 @@ fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Tensor> {
         }
     }
     tensors.into_values().collect()
-}
-
-/// Whether a phase reads the layer's input, and whether it reads or writes its output. Backward reads are those of the
-/// needier of the devices: cuDNN's pooling and LRN want both, everyone's ReLU is content with the output.
-fn reads(layer: &LayerPlan, phase: Phase) -> (bool, bool) {
-    match phase {
-        Phase::Forward => (true, true),
-        Phase::BackwardWeights => (true, false),
-        Phase::LossScale | Phase::WeightUpdate => (false, false),
-        Phase::BackwardData => match layer.kind {
-            Kind::Relu | Kind::SoftmaxLoss => (false, true),
-            Kind::MaxPool(_) | Kind::Lrn(_) => (true, true),
-            Kind::BatchNorm(_) => (true, false),
-            Kind::Conv(_)
-            | Kind::Fc(_)
-            | Kind::AvgPool(_)
-            | Kind::Dropout(_)
-            | Kind::Flatten
-            | Kind::Add
-            | Kind::Concat => (false, false),
-        },
-    }
 }
 
 /// The lowest offset at which `tensor` overlaps nothing that lives when it does.

@@ -7,7 +7,7 @@
 pub mod memory;
 
 use crate::plan::{Phase, Plan};
-use memory::Layout;
+use memory::ArenaLayout;
 
 /// One phase of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ pub trait Runner {
 pub struct Step {
     pub plan: Plan,
     pub ops: Vec<Op>,
-    pub layout: Layout,
+    pub arena: ArenaLayout,
 }
 
 /// What one timed step gave.
@@ -60,8 +60,8 @@ impl Sample {
 impl Step {
     pub fn new(plan: Plan) -> Step {
         let ops = order(&plan);
-        let layout = Layout::new(&plan, &ops);
-        Step { plan, ops, layout }
+        let arena = ArenaLayout::new(&plan, &ops);
+        Step { plan, ops, arena }
     }
 
     /// Runs one step with a mark at every boundary. A phase ends where the next begins, so no time is unowned.

@@ -1,7 +1,7 @@
 //! The tensors that a step is checked by, under the names that exported files give them.
 
 use crate::device::Tensor;
-use crate::model::{Kind, Source};
+use crate::model::Source;
 use crate::plan::{LayerPlan, Plan, Shape};
 
 /// One of a layer's parameter tensors.
@@ -151,31 +151,15 @@ pub fn gradient(source: Source) -> Tensor {
 
 /// The layer itself, or what a flatten layer renames.
 pub fn memory_of(plan: &Plan, layer: usize) -> Source {
-    match plan.layers[layer].kind == Kind::Flatten {
+    match plan.layers[layer].kind.is_view() {
         true => plan.layers[layer].inputs[0],
         false => Source::Layer(layer),
     }
 }
 
 fn parameter_sizes(layer: &LayerPlan, part: Part) -> Vec<usize> {
-    let channels = layer.output.c;
-    match (&layer.kind, part) {
-        (_, Part::Bias) | (Kind::BatchNorm(_), Part::Weight) => vec![channels],
-        (Kind::Conv(conv), Part::Weight) => {
-            vec![channels, layer.input().c / conv.groups, conv.kernel.h, conv.kernel.w]
-        }
-        (Kind::Fc(_), Part::Weight) => vec![channels, layer.input().image_elements()],
-        (
-            Kind::Relu
-            | Kind::MaxPool(_)
-            | Kind::AvgPool(_)
-            | Kind::Lrn(_)
-            | Kind::Dropout(_)
-            | Kind::Flatten
-            | Kind::Add
-            | Kind::Concat
-            | Kind::SoftmaxLoss,
-            Part::Weight,
-        ) => Vec::new(),
+    match part {
+        Part::Weight => layer.weight_shape.clone(),
+        Part::Bias => vec![layer.biases as usize],
     }
 }

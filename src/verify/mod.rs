@@ -21,9 +21,9 @@ mod tests;
 
 use std::path::PathBuf;
 
-use crate::device::options::Precision;
-use crate::device::{Device, DeviceError, Session, Training};
+use crate::device::{Device, Training, in_session};
 use crate::model::Model;
+use crate::plan::Precision;
 use crate::plan::{Options, Phase, Plan};
 use crate::step::Step;
 use key::Key;
@@ -54,8 +54,7 @@ impl Request {
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let Request { batch, image, input_gradient, precision, .. } = *self;
         let model = Model::open(self.model.as_deref().unwrap_or("alexnet"))?;
-        let plan = Plan::new(&model, Options { batch, image, input_gradient })?;
-        Ok(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()))
+        Ok(Plan::new(&model, Options { batch, image, precision, input_gradient })?)
     }
 }
 
@@ -154,7 +153,7 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
         step: &step,
         training: &training,
         bound: phase_bound(precision),
-        first_maximum_wins: device.first_maximum_wins(),
+        first_maximum_wins: device.info().first_maximum_wins,
     };
     let rows = in_session(device, &step, training, |session| {
         start::fresh(session, &step, &training)?;
@@ -164,7 +163,7 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
             let whole = whole_step::WholeStep { plan: &step.plan, training: &training, initial };
             rows.extend(whole.check(session)?);
         }
-        Ok(rows)
+        anyhow::Ok(rows)
     })?;
     Ok(report(device, request, &step.plan, "f64".into(), rows))
 }
@@ -174,22 +173,9 @@ fn report(device: &dyn Device, request: &Request, plan: &Plan, reference: String
         model: plan.model.name.clone(),
         batch: plan.batch,
         image: plan.image(),
-        device: device.name().into(),
+        device: device.info().name.clone(),
         precision: request.precision,
         reference,
         rows,
     }
-}
-
-/// Opens a session and works with it where the device wants it.
-fn in_session<T: Send>(
-    device: &dyn Device,
-    step: &Step,
-    training: Training,
-    work: impl FnOnce(&mut dyn Session) -> anyhow::Result<T> + Send,
-) -> anyhow::Result<T> {
-    let mut session = device.open(step, training)?;
-    let (mut work, mut result) = (Some(work), None);
-    device.enter(&mut || result = work.take().map(|work| work(&mut *session)));
-    result.unwrap_or_else(|| Err(DeviceError::Unusable("the device did no work at all".into()).into()))
 }

@@ -3,7 +3,7 @@
 use super::key::{gradient, value};
 use super::reference::{self, Operands};
 use crate::device::{DeviceError, Session, Tensor};
-use crate::model::{Kind, Source};
+use crate::model::Source;
 use crate::plan::{Phase, Plan};
 use crate::step::Op;
 
@@ -63,7 +63,7 @@ impl DeviceOperands {
 }
 
 fn reads_mask(plan: &Plan, op: Op) -> bool {
-    matches!(plan.layers[op.layer].kind, Kind::Dropout(_)) && op.phase != Phase::WeightUpdate
+    plan.layers[op.layer].kind.has_mask() && op.phase != Phase::WeightUpdate
 }
 
 pub fn in_f64(session: &mut dyn Session, tensor: Tensor) -> Result<Vec<f64>, DeviceError> {

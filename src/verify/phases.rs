@@ -11,7 +11,7 @@ use super::operands::{DeviceOperands, in_f64, labels};
 use super::reference::{self, Operands};
 use super::{LEAST_LOSS, Row};
 use crate::device::{DeviceError, Session, Training};
-use crate::model::{Kind, Source};
+use crate::model::Source;
 use crate::plan::{LayerPlan, Phase, Plan};
 use crate::step::{Op, Step};
 
@@ -59,7 +59,7 @@ impl PhaseCheck<'_> {
         let output =
             Expected { key: Key::Output(op.layer), values: reference::forward(layer, &operands), least_norm: 0.0 };
         let mut rows = vec![self.compare(session, op, output, None)?];
-        if layer.kind == Kind::SoftmaxLoss {
+        if layer.kind.is_loss() {
             let loss = Expected { key: Key::Loss, values: vec![reference::loss(&operands)], least_norm: LEAST_LOSS };
             rows.push(self.compare(session, op, loss, None)?);
         }

@@ -1,16 +1,16 @@
 //! What a session holds before the checked step.
 
 use crate::device::{DeviceError, Session, Tensor, Training};
-use crate::fill;
+use crate::init;
 use crate::philox::{Philox, Stream};
 use crate::plan::Plan;
 use crate::step::Step;
 
 /// Fills everything, momentum too. A whole step runs first and unchecked, so that what it leaves behind would show.
 pub fn fresh(session: &mut dyn Session, step: &Step, training: &Training) -> Result<(), DeviceError> {
-    fill::all(session, &step.plan, training)?;
+    init::fill(session, &step.plan, training)?;
     step.plain(session)?;
-    fill::all(session, &step.plan, training)?;
+    init::fill(session, &step.plan, training)?;
     fill_momentum(session, &step.plan, training.seed)
 }
 

@@ -7,10 +7,10 @@ use super::key::{Key, Part, gradient, value};
 use super::operands::DeviceOperands;
 use super::reference::{self};
 use crate::device::options::{Launch, Layout};
-use crate::device::{Ceilings, Device, DeviceError, Session, Tensor, Training};
+use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Session, Tensor, Training, Work};
 use crate::model::{Kind, Source};
 use crate::philox::{Philox, Stream};
-use crate::plan::{Phase, Plan};
+use crate::plan::{Phase, Plan, Precision};
 use crate::step::{Op, Runner, Step};
 
 /// What the device does wrong.
@@ -31,11 +31,37 @@ pub enum Fault {
     WeightDecay(f32),
 }
 
-#[derive(Default)]
 pub struct TestDevice {
-    pub fault: Option<Fault>,
-    /// The last of equal maxima wins, and whether the device says so.
-    pub last_maximum_wins: Option<bool>,
+    info: DeviceInfo,
+    fault: Option<Fault>,
+    last_maximum_wins: bool,
+}
+
+impl TestDevice {
+    /// A device that goes wrong like this.
+    pub fn with_fault(fault: Option<Fault>) -> TestDevice {
+        TestDevice { info: info(true), fault, last_maximum_wins: false }
+    }
+
+    /// A device on which the last of equal maxima wins, and that says so or does not.
+    pub fn whose_last_maximum_wins(says_so: bool) -> TestDevice {
+        TestDevice { info: info(!says_so), fault: None, last_maximum_wins: true }
+    }
+}
+
+fn info(first_maximum_wins: bool) -> DeviceInfo {
+    DeviceInfo {
+        name: "test".into(),
+        facts: Vec::new(),
+        precision: Precision::F32,
+        layout: Layout::Nchw,
+        launch: Launch::Direct,
+        threads: None,
+        default_batches: &[1],
+        options: Default::default(),
+        environment: Default::default(),
+        first_maximum_wins,
+    }
 }
 
 struct TestSession {
@@ -50,58 +76,31 @@ struct TestSession {
 }
 
 impl Device for TestDevice {
-    fn name(&self) -> &str {
-        "test"
+    fn info(&self) -> &DeviceInfo {
+        &self.info
     }
 
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
-
-    fn open(&self, step: &Step, mut training: Training) -> Result<Box<dyn Session>, DeviceError> {
+    fn with_session(&self, step: &Step, mut training: Training, work: Work) -> Result<(), DeviceError> {
         match self.fault {
             Some(Fault::LearningRate(value)) => training.learning_rate = value,
             Some(Fault::Momentum(value)) => training.momentum = value,
             Some(Fault::WeightDecay(value)) => training.weight_decay = value,
             _ => (),
         }
-        Ok(Box::new(TestSession {
+        work(&mut TestSession {
             step: step.clone(),
             training,
             fault: self.fault,
-            last_maximum_wins: self.last_maximum_wins.is_some(),
-            arena: vec![f32::NAN; step.layout.elements],
+            last_maximum_wins: self.last_maximum_wins,
+            arena: vec![f32::NAN; step.arena.elements],
             own: HashMap::new(),
             steps: 0,
-        }))
-    }
-
-    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        work();
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::Nchw
-    }
-
-    fn launch(&self) -> Launch {
-        Launch::Direct
-    }
-
-    fn threads(&self) -> Option<usize> {
-        None
-    }
-
-    fn default_batches(&self) -> &'static [usize] {
-        &[1]
+        });
+        Ok(())
     }
 
     fn used_bytes(&self) -> Option<u64> {
         None
-    }
-
-    fn first_maximum_wins(&self) -> bool {
-        self.last_maximum_wins != Some(true)
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {
@@ -187,7 +186,7 @@ impl Session for TestSession {
 impl TestSession {
     /// Where a tensor is in the arena, for those that are.
     fn offset(&self, tensor: Tensor) -> Option<usize> {
-        let layout = &self.step.layout;
+        let layout = &self.step.arena;
         let planned = match tensor {
             Tensor::Output(layer) => layout.value(layer),
             Tensor::OutputGradient(layer) => layout.gradient(Source::Layer(layer)),

@@ -22,7 +22,7 @@ fn request(model: &str) -> Request {
 }
 
 fn tiny_with(fault: Fault) -> Report {
-    run(&TestDevice { fault: Some(fault), ..TestDevice::default() }, &request("tiny")).unwrap()
+    run(&TestDevice::with_fault(Some(fault)), &request("tiny")).unwrap()
 }
 
 /// Layer and phase of everything that fails by itself.
@@ -31,14 +31,14 @@ fn failing(report: &Report) -> BTreeSet<(String, Option<Phase>)> {
 }
 
 fn tiny_ops() -> Vec<(Op, String)> {
-    let options = Options { batch: 2, image: None, input_gradient: true };
+    let options = Options { input_gradient: true, ..Options::of_batch(2) };
     let step = Step::new(Plan::new(&Model::named("tiny").unwrap(), options).unwrap());
     step.ops.iter().map(|&op| (op, step.plan.layers[op.layer].name.clone())).collect()
 }
 
 #[test]
 fn a_right_device_passes_every_phase_of_every_layer() {
-    let report = run(&TestDevice::default(), &request("tiny")).unwrap();
+    let report = run(&TestDevice::with_fault(None), &request("tiny")).unwrap();
     assert!(report.passes(), "{:?}", report.failures().collect::<Vec<_>>());
     let seen: BTreeSet<_> = report.rows.iter().map(|row| (row.layer.clone(), row.phase)).collect();
     for (op, layer) in tiny_ops() {
@@ -93,10 +93,14 @@ fn masks_and_constants_matter() {
 fn ties_are_left_out_where_a_library_chooses_otherwise() {
     let model = std::env::temp_dir().join(format!("layertime-ties-{}.toml", std::process::id()));
     std::fs::write(&model, TIES).unwrap();
-    for (last_maximum_wins, passes) in [(None, true), (Some(true), true), (Some(false), false)] {
-        let device = TestDevice { last_maximum_wins, ..TestDevice::default() };
+    let devices = [
+        (TestDevice::with_fault(None), true),
+        (TestDevice::whose_last_maximum_wins(true), true),
+        (TestDevice::whose_last_maximum_wins(false), false),
+    ];
+    for (device, passes) in devices {
         let report = run(&device, &request(model.to_str().unwrap())).unwrap();
-        assert_eq!(report.passes(), passes, "{last_maximum_wins:?} {:?}", report.failures().collect::<Vec<_>>());
+        assert_eq!(report.passes(), passes, "{:?}", report.failures().collect::<Vec<_>>());
     }
     std::fs::remove_file(&model).unwrap();
 }

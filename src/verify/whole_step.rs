@@ -10,7 +10,7 @@ use super::operands::{in_f64, labels};
 use super::reference::{self, Operands};
 use super::{LEAST_LOSS, LOSS_BOUND, Row, phases, start, updated_bound};
 use crate::device::{DeviceError, Session, Tensor, Training};
-use crate::model::{Kind, Source};
+use crate::model::Source;
 use crate::plan::{LayerPlan, Phase, Plan};
 
 /// The parameters before the step, \[weights, biases\] per layer.
@@ -73,13 +73,13 @@ impl WholeStep<'_> {
             loss: f64::NAN,
         };
         for (index, layer) in self.plan.layers.iter().enumerate() {
-            if matches!(layer.kind, Kind::Dropout(_)) && self.training.dropout {
+            if layer.kind.has_mask() && self.training.dropout {
                 activations.masks.insert(index, in_f64(session, Tensor::Mask(index))?);
             }
             let [weights, biases] = Part::ALL.map(|part| self.initial.in_f64(index, part));
             let operands = Operands { weights: &weights, biases: &biases, ..activations.operands(index, layer) };
             let output = reference::forward(layer, &operands);
-            if layer.kind == Kind::SoftmaxLoss {
+            if layer.kind.is_loss() {
                 activations.loss = reference::loss(&operands);
             }
             activations.outputs.push(output);

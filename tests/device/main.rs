@@ -1,10 +1,10 @@
 //! One body of tests for every device: the CPU, and under softcuda, where this runs once more, the GPU too.
 
 use layertime::device::options::{Choice, Launch, Layout, Options};
-use layertime::device::{self, Device, DeviceError, Session, Tensor, Training};
-use layertime::fill;
+use layertime::device::{self, Device, DeviceError, Session, Tensor, Training, in_session};
+use layertime::init;
 use layertime::model::Model;
-use layertime::plan::{self, Plan};
+use layertime::plan::{self, Plan, Precision};
 use layertime::step::Step;
 
 const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true };
@@ -32,18 +32,19 @@ fn the_same_on_a_gpu() {
 }
 
 fn step(model: &str, batch: usize) -> Step {
-    let options = plan::Options { batch, image: None, input_gradient: false };
+    let options = plan::Options::of_batch(batch);
     Step::new(Plan::new(&Model::named(model).unwrap(), options).unwrap())
 }
 
 /// Opens a session on every device, fills it, and does something with it.
 fn on_every_device(step: &Step, training: Training, body: impl Fn(&mut dyn Session) + Sync) {
     for device in devices() {
-        device.enter(&mut || {
-            let mut session = device.open(step, training).unwrap();
-            fill::all(session.as_mut(), &step.plan, &training).unwrap();
-            body(session.as_mut());
+        let done: Result<(), DeviceError> = in_session(device.as_ref(), step, training, |session| {
+            init::fill(session, &step.plan, &training)?;
+            body(session);
+            Ok(())
         });
+        done.unwrap();
     }
 }
 
@@ -135,30 +136,46 @@ fn every_operation_has_a_duration() {
 fn a_hold_that_lasts_is_ended_and_noted() {
     let step = step("tiny", 1);
     for device in devices() {
-        let mut session = device.open(&step, TRAINING).unwrap();
-        fill::all(session.as_mut(), &step.plan, &TRAINING).unwrap();
-        session.set_launch(device.launch());
-        step.plain(session.as_mut()).unwrap();
-        assert_eq!(device.notes(), Vec::<String>::new());
-        if device.launch() == Launch::Queued {
-            session.begin().unwrap();
-            let begin = std::time::Instant::now();
-            while device.notes().is_empty() && begin.elapsed().as_secs() < 60 {
-                std::thread::sleep(std::time::Duration::from_millis(100));
+        let launch = device.info().launch;
+        let done: Result<(), DeviceError> = in_session(device.as_ref(), &step, TRAINING, |session| {
+            init::fill(session, &step.plan, &TRAINING)?;
+            session.set_launch(launch);
+            step.plain(session)?;
+            assert_eq!(device.notes(), Vec::<String>::new());
+            if launch == Launch::Queued {
+                session.begin()?;
+                let begin = std::time::Instant::now();
+                while device.notes().is_empty() && begin.elapsed().as_secs() < 60 {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                assert!(device.notes().join("\n").contains("a held step was let go"), "{:?}", device.notes());
+                session.end()?;
             }
-            assert!(device.notes().join("\n").contains("a held step was let go"), "{:?}", device.notes());
-            session.end().unwrap();
-        }
+            Ok(())
+        });
+        done.unwrap();
     }
 }
 
 #[test]
 fn what_cannot_fit_is_refused_before_it_is_touched() {
     let step = step("tiny", 1 << 20);
-    let options = plan::Options { batch: 1 << 20, image: Some([512, 512]), input_gradient: false };
+    let options = plan::Options { image: Some([512, 512]), ..plan::Options::of_batch(1 << 20) };
     let large = Step::new(Plan::new(&step.plan.model, options).unwrap());
     for device in devices() {
-        let refused = device.open(&large, TRAINING).err();
+        let refused = device.with_session(&large, TRAINING, &mut |_| unreachable!("it cannot fit")).err();
         assert!(matches!(refused, Some(DeviceError::OutOfMemory { .. })), "{refused:?}");
+    }
+}
+
+/// A plan for f16 in a session of f32 would train without loss scaling.
+#[test]
+fn a_plan_of_another_precision_is_refused() {
+    let model = Model::named("tiny").unwrap();
+    let options = plan::Options { precision: Precision::F16, ..plan::Options::of_batch(1) };
+    let half = Step::new(Plan::new(&model, options).unwrap());
+    for device in devices() {
+        let refused = device.with_session(&half, TRAINING, &mut |_| unreachable!("it is refused")).unwrap_err();
+        assert_eq!(refused.to_string(), "the plan is for f16, but the device was opened for f32: plan for f32");
     }
 }

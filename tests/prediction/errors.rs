@@ -88,7 +88,7 @@ fn other_table() -> String {
     for figure in published::others().figure {
         let gpu = published::gpu(&figure.gpu);
         let plan = published::plan(&figure.model, figure.batch, false);
-        let predicted = published::predict(&plan, &gpu, &Fractions::fitted(), Search::Search, &figure.phases);
+        let predicted = published::predict(&plan, &gpu, &Fractions::fitted(), Search::Exhaustive, &figure.phases);
         let what = match figure.phases.len() {
             1 => "forward",
             3 => "forward + backward",

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use layertime::device::options::{Precision, Search};
+use layertime::device::options::Search;
 use layertime::model::Model;
+use layertime::plan::Precision;
 use layertime::plan::{Options, Phase, Plan};
 use layertime::predict::{Fractions, Gpu, Predicted, Question};
 use serde::Deserialize;
@@ -85,7 +86,7 @@ pub fn gpu(name: &str) -> Gpu {
 
 pub fn plan(model: &str, batch: usize, input_gradient: bool) -> Plan {
     let model = if model.ends_with(".toml") { Model::read(&folder().join(model)) } else { Model::named(model) };
-    Plan::new(&model.unwrap(), Options { batch, image: None, input_gradient }).unwrap()
+    Plan::new(&model.unwrap(), Options { input_gradient, ..Options::of_batch(batch) }).unwrap()
 }
 
 pub fn predict(plan: &Plan, gpu: &Gpu, fractions: &Fractions, search: Search, phases: &[Phase]) -> Predicted {
@@ -103,7 +104,7 @@ impl Network {
     /// As Torch times it.
     pub fn in_torch(&self, fractions: &Fractions) -> Predicted {
         let plan = plan(&self.model, self.batch, false);
-        predict(&plan, &gpu(&titan_x().gpu), fractions, Search::Search, &NO_UPDATE)
+        predict(&plan, &gpu(&titan_x().gpu), fractions, Search::Exhaustive, &NO_UPDATE)
     }
 
     /// Σ of the layers whose name begins so, forward and backward.

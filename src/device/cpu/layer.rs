@@ -12,7 +12,7 @@ use super::simd::Isa;
 use crate::device::DeviceError;
 use crate::device::order::Order;
 use crate::model::Kind;
-use crate::plan::{ConvGeometry, LayerPlan, PoolGeometry};
+use crate::plan::LayerPlan;
 
 pub enum Layer {
     Conv(Box<Conv>),
@@ -44,20 +44,16 @@ impl Layer {
     pub fn new(index: usize, planned: &LayerPlan, order: &Order, setting: &Setting) -> Result<Layer, DeviceError> {
         let &Setting { threads, isa, seed } = setting;
         let input = planned.input();
-        let unplanned = |message| DeviceError::Unusable(format!("layer `{}`: {message}", planned.name));
         Ok(match &planned.kind {
-            Kind::Conv(conv) => {
-                let geometry = ConvGeometry::new(conv, input).map_err(unplanned)?;
-                Layer::Conv(Box::new(Conv::new(geometry, threads, isa)))
-            }
+            Kind::Conv(_) => Layer::Conv(Box::new(Conv::new(*planned.conv(), threads, isa))),
             Kind::Fc(fc) => Layer::Fc(Fc::new(input.n, input.image_elements(), fc.outputs, threads, isa)),
             Kind::Relu => Layer::Relu,
-            Kind::MaxPool(pool) => {
-                let geometry = PoolGeometry::max(pool, input).map_err(unplanned)?;
+            Kind::MaxPool(_) => {
+                let geometry = planned.pool().clone();
                 let winners = Winners::new(&geometry);
                 Layer::MaxPool(MaxPool::new(geometry), winners)
             }
-            Kind::AvgPool(pool) => Layer::AvgPool(AvgPool::new(PoolGeometry::average(pool, input).map_err(unplanned)?)),
+            Kind::AvgPool(_) => Layer::AvgPool(AvgPool::new(planned.pool().clone())),
             Kind::Lrn(lrn) => Layer::Lrn(Lrn::new(lrn, input.c, threads)),
             Kind::Dropout(dropout) => {
                 Layer::Dropout(Dropout::new(seed, index, dropout.p, order.positions()), vec![1; input.elements()])

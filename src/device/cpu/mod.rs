@@ -35,13 +35,14 @@ mod vector;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
-use super::options::{Launch, Layout, Options, Precision};
-use super::{Ceilings, Device, DeviceError, Session, Training};
+use super::options::{Launch, Layout, Options};
+use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
+use crate::plan::Precision;
 use crate::step::Step;
 
 /// The processor and the threads that a run may use.
 pub struct Cpu {
-    name: String,
+    info: DeviceInfo,
     pool: ThreadPool,
 }
 
@@ -55,7 +56,22 @@ impl Cpu {
             .start_handler(|_| flush_subnormals())
             .build()
             .map_err(|error| DeviceError::Unusable(format!("cannot start {threads} threads: {error}")))?;
-        Ok(Cpu { name: processor_name(), pool })
+        Ok(Cpu { info: info(threads), pool })
+    }
+}
+
+fn info(threads: usize) -> DeviceInfo {
+    DeviceInfo {
+        name: processor_name(),
+        facts: vec![("threads", threads.to_string()), ("instructions", simd::Isa::detect().name().into())],
+        precision: Precision::F32,
+        layout: Layout::Nhwc,
+        launch: Launch::Direct,
+        threads: Some(threads),
+        default_batches: &[1, 2, 4, 8, 16, 32],
+        options: Default::default(),
+        environment: Default::default(),
+        first_maximum_wins: true,
     }
 }
 
@@ -125,40 +141,16 @@ fn available_bytes() -> u64 {
 }
 
 impl Device for Cpu {
-    fn name(&self) -> &str {
-        &self.name
+    fn info(&self) -> &DeviceInfo {
+        &self.info
     }
 
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("threads", self.pool.current_num_threads().to_string()),
-            ("instructions", simd::Isa::detect().name().into()),
-        ]
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::Nhwc
-    }
-
-    fn launch(&self) -> Launch {
-        Launch::Direct
-    }
-
-    fn threads(&self) -> Option<usize> {
-        Some(self.pool.current_num_threads())
-    }
-
-    fn default_batches(&self) -> &'static [usize] {
-        &[1, 2, 4, 8, 16, 32]
-    }
-
-    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError> {
-        let session = self.pool.install(|| session::CpuSession::open(step, training, available_bytes()))?;
-        Ok(Box::new(session))
-    }
-
-    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        self.pool.install(work);
+    fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
+        check_precision(&self.info, &step.plan)?;
+        self.pool.install(|| {
+            work(&mut session::CpuSession::open(step, training, available_bytes())?);
+            Ok(())
+        })
     }
 
     fn used_bytes(&self) -> Option<u64> {

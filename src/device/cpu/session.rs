@@ -25,7 +25,7 @@ pub struct CpuSession {
     pub(super) begun: u32,
     pub(super) orders: Orders,
     pub(super) layers: Vec<Layer>,
-    /// [`crate::step::memory::Layout`]'s arena, and behind it the images.
+    /// [`crate::step::memory::ArenaLayout`]'s arena, and behind it the images.
     pub(super) arena: Buffer,
     pub(super) parameters: Buffer,
     pub(super) gradients: Buffer,
@@ -47,7 +47,7 @@ impl CpuSession {
             true => Ok(()),
             false => Err(DeviceError::OutOfMemory { needed, available }),
         };
-        let footprint = step.layout.footprint(plan).total();
+        let footprint = step.arena.footprint(plan).total();
         fits(footprint)?;
         let orders = Orders::new(plan, Layout::Nhwc)?;
         let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), seed: training.seed };
@@ -65,7 +65,7 @@ impl CpuSession {
             begun: 0,
             orders,
             layers,
-            arena: Buffer::zeroed(step.layout.elements + plan.input.elements())?,
+            arena: Buffer::zeroed(step.arena.elements + plan.input.elements())?,
             parameters: Buffer::zeroed(parameters)?,
             gradients: Buffer::zeroed(parameters)?,
             momentum: Buffer::zeroed(parameters)?,
@@ -85,14 +85,14 @@ impl CpuSession {
     /// Where the values of a source lie in the arena.
     pub(super) fn value(&self, of: Source) -> Range<usize> {
         let start = match of {
-            Source::Image => Some(self.step.layout.elements),
-            Source::Layer(layer) => self.step.layout.value(layer),
+            Source::Image => Some(self.step.arena.elements),
+            Source::Layer(layer) => self.step.arena.value(layer),
         };
         range(start.unwrap_or(0), self.step.plan.shape_of(of).elements())
     }
 
     pub(super) fn gradient(&self, of: Source) -> Range<usize> {
-        range(self.step.layout.gradient(of).unwrap_or(0), self.step.plan.shape_of(of).elements())
+        range(self.step.arena.gradient(of).unwrap_or(0), self.step.plan.shape_of(of).elements())
     }
 
     pub(super) fn weights(&self, layer: usize) -> Range<usize> {

@@ -74,7 +74,7 @@ impl CpuSession {
         let planned = &self.step.plan.layers[layer];
         let order = self.orders.of(planned.inputs[0]).clone();
         match &planned.kind {
-            Kind::Conv(_) => self.step.plan.conv(layer).map_or(Map::Same, |geometry| Map::Conv(geometry, order)),
+            Kind::Conv(_) => Map::Conv(*planned.conv(), order),
             Kind::Fc(_) => Map::Fc(order),
             Kind::BatchNorm(_) => Map::Channels(order, planned.output.h * planned.output.w),
             Kind::Relu
@@ -225,6 +225,6 @@ impl Session for CpuSession {
     }
 
     fn planned_bytes(&self) -> u64 {
-        self.step.layout.footprint(&self.step.plan).total() + 4 * self.workspace.len() as u64
+        self.step.arena.footprint(&self.step.plan).total() + 4 * self.workspace.len() as u64
     }
 }

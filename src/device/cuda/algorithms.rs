@@ -9,8 +9,9 @@ use super::gpu::{Arithmetic, Gpu};
 use super::memory::Buffer;
 use super::queue::Queue;
 use crate::device::DeviceError;
-use crate::device::options::{Precision, Search};
+use crate::device::options::Search;
 use crate::plan::Phase;
+use crate::plan::Precision;
 
 /// How often a search times everything; the best decides: an algorithm's first use loads its kernels.
 const TRIALS: usize = 3;
@@ -42,7 +43,7 @@ impl<'a> Chooser<'a> {
         let (free, total) = gpu.context().memory()?;
         let room = room(free, total);
         let mut chooser = Chooser { queue, arithmetic: &gpu.arithmetic, room, space: Buffer::new(0)? };
-        if gpu.arithmetic.algorithms == Search::Search {
+        if gpu.arithmetic.algorithms == Search::Exhaustive {
             let mut most = 0;
             for (conv, wish) in convolutions {
                 let sizes = chooser.sizes(conv, &wish).map_err(|fault| fault.within(wish.layer, wish.phase))?;
@@ -91,11 +92,11 @@ impl<'a> Chooser<'a> {
         let (direction, problem) = conv.problem(wish.phase, planar);
         match (self.arithmetic.algorithms, conv.planar().filter(|_| planar)) {
             (Search::Heuristic, _) => self.queue.dnn.guess(direction, &problem),
-            (Search::Search, None) => self.search(direction, &problem, wish.at, 0),
-            (Search::Search, Some(around)) if around.bytes() <= self.space.bytes() => {
+            (Search::Exhaustive, None) => self.search(direction, &problem, wish.at, 0),
+            (Search::Exhaustive, Some(around)) if around.bytes() <= self.space.bytes() => {
                 self.search(direction, &problem, around.operands(self.space.address()), around.bytes())
             }
-            (Search::Search, Some(_)) => Ok(Vec::new()),
+            (Search::Exhaustive, Some(_)) => Ok(Vec::new()),
         }
     }
 
@@ -138,7 +139,7 @@ impl<'a> Chooser<'a> {
     /// Whether cuDNN has algorithms for a phase that only the GPU's memory is too small for.
     fn memory_is_short(&self, conv: &Conv, wish: &Wish) -> bool {
         let scratch = self.space.bytes() as u64;
-        let most = if self.arithmetic.algorithms == Search::Search { scratch } else { self.room };
+        let most = if self.arithmetic.algorithms == Search::Exhaustive { scratch } else { self.room };
         self.sizes(conv, wish).is_ok_and(|sizes| sizes.iter().any(|&bytes| bytes as u64 > most))
     }
 

@@ -5,7 +5,7 @@ use cudarc::cublas::sys::{cublasGemmAlgo_t, cublasHandle_t, cublasMath_t, cublas
 use super::call::{Fault, call};
 use super::element::{Element, blas_compute};
 use super::stream::Stream;
-use crate::device::options::Precision;
+use crate::plan::Precision;
 
 pub struct Blas(cublasHandle_t);
 

@@ -78,7 +78,7 @@ mod tests {
     /// tiny's concat4 joins 8 and 8 channels of 8 × 8 pixels.
     #[test]
     fn rows_of_both_layouts() {
-        let options = Options { batch: 3, image: None, input_gradient: false };
+        let options = Options::of_batch(3);
         let plan = Plan::new(&Model::named("tiny").unwrap(), options).unwrap();
         let concat = plan.layers.iter().find(|layer| layer.name == "concat4").unwrap();
         let rows = |rows, width| [0, 1].map(|part| Part { rows, width, offset: part * u64::from(width) }).to_vec();

@@ -11,19 +11,18 @@ use super::gpu::{Arithmetic, Gpu};
 use super::kernels::Kernels;
 use super::libraries::Libraries;
 use super::session::CudaSession;
-use super::{ceiling, clock, nvml, symbols};
+use super::{ceiling, nvml, symbols};
 use crate::device::monitor::Monitor;
-use crate::device::options::{Launch, Layout, Options, Precision};
-use crate::device::{Ceilings, Device, DeviceError, Session, Training};
+use crate::device::options::{Launch, Layout, Options};
+use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
+use crate::plan::Precision;
 use crate::step::Step;
 
 /// An NVIDIA GPU.
 pub struct Cuda {
     gpu: Arc<Gpu>,
-    name: String,
-    launch: Launch,
+    info: DeviceInfo,
     nvml: nvml::Gpu,
-    facts: Vec<(&'static str, String)>,
 }
 
 /// Variables by which cuBLAS and cuDNN compute other than asked: TF32 for all or none, f32 emulated with bf16 products.
@@ -71,8 +70,35 @@ impl Cuda {
         ];
         facts.extend(libraries.facts().into_iter().chain(nvml.facts()));
         let launch = launch(options, &gpu);
-        Ok(Cuda { gpu: Arc::new(gpu), name, launch, nvml, facts })
+        let info = DeviceInfo {
+            name,
+            facts,
+            precision: arithmetic.precision,
+            layout: arithmetic.layout,
+            launch,
+            threads: None,
+            default_batches: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
+            options: choices(&arithmetic),
+            environment: environment(),
+            first_maximum_wins: false,
+        };
+        Ok(Cuda { gpu: Arc::new(gpu), info, nvml })
     }
+}
+
+/// The choices among convolution algorithms that hold.
+fn choices(arithmetic: &Arithmetic) -> BTreeMap<String, String> {
+    let &Arithmetic { algorithms, deterministic, workspace_limit, .. } = arithmetic;
+    let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
+    let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
+    chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).collect()
+}
+
+/// The variables that change how the libraries compute, where they are set.
+fn environment() -> BTreeMap<String, String> {
+    let names = OVERRIDES.into_iter().chain([WORKSPACE, BLOCKING]);
+    let set = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+    set.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 fn launch(options: &Options, gpu: &Gpu) -> Launch {
@@ -126,65 +152,22 @@ fn refuse_by_capability(name: &str, (major, minor): (i32, i32), precision: Preci
 }
 
 impl Device for Cuda {
-    fn name(&self) -> &str {
-        &self.name
+    fn info(&self) -> &DeviceInfo {
+        &self.info
     }
 
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        self.facts.clone()
-    }
-
-    fn layout(&self) -> Layout {
-        self.gpu.arithmetic.layout
-    }
-
-    fn launch(&self) -> Launch {
-        self.launch
-    }
-
-    fn threads(&self) -> Option<usize> {
-        None
-    }
-
-    fn default_batches(&self) -> &'static [usize] {
-        &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-    }
-
-    fn open(&self, step: &Step, training: Training) -> Result<Box<dyn Session>, DeviceError> {
-        Ok(Box::new(CudaSession::open(step, training, &self.gpu)?))
-    }
-
-    fn enter(&self, work: &mut (dyn FnMut() + Send)) {
-        work();
+    fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
+        check_precision(&self.info, &step.plan)?;
+        work(&mut CudaSession::open(step, training, &self.gpu)?);
+        Ok(())
     }
 
     fn used_bytes(&self) -> Option<u64> {
         self.gpu.context().memory().ok().map(|(free, total)| total - free)
     }
 
-    fn first_maximum_wins(&self) -> bool {
-        false
-    }
-
-    fn options(&self) -> BTreeMap<String, String> {
-        let Arithmetic { algorithms, deterministic, workspace_limit, .. } = self.gpu.arithmetic;
-        let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
-        let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
-        chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).collect()
-    }
-
-    fn environment(&self) -> BTreeMap<String, String> {
-        let names = OVERRIDES.into_iter().chain([WORKSPACE, BLOCKING]);
-        let set = names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
-        set.filter(|(_, value)| !value.is_empty()).collect()
-    }
-
     fn monitor(&self) -> Option<&dyn Monitor> {
         Some(&self.nvml)
-    }
-
-    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
-        clock::sm_clock_mhz(&self.gpu).map(Some)
     }
 
     fn notes(&self) -> Vec<String> {

@@ -5,7 +5,7 @@ use cudarc::cudnn::sys::{cudnnDataType_t, cudnnMathType_t};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use crate::device::options::Precision;
+use crate::plan::Precision;
 
 /// The storage type of activations, of their gradients, and of the weights that layers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::call::Fault;
 use super::gpu::Gpu;
 use super::queue::Queue;
 use crate::device::DeviceError;
-use crate::device::options::Precision;
+use crate::plan::Precision;
 use crate::plan::Shape;
 
 pub struct Fc {

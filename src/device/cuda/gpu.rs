@@ -13,7 +13,8 @@ use super::modules::{Kernel, Modules};
 use super::queue::Queue;
 use super::symbols;
 use crate::device::DeviceError;
-use crate::device::options::{Layout, Precision, Search};
+use crate::device::options::{Layout, Search};
+use crate::plan::Precision;
 
 /// How sessions are to compute.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use super::softmax_loss::SoftmaxLoss;
 use crate::device::order::Order;
 use crate::device::{DeviceError, Training};
 use crate::model::Kind;
-use crate::plan::{ConvGeometry, LayerPlan};
+use crate::plan::LayerPlan;
 
 pub enum Layer {
     Conv(Box<Conv>),
@@ -46,12 +46,8 @@ impl Layer {
         queue: &Queue,
     ) -> Result<Layer, DeviceError> {
         let (input, output) = (planned.input(), planned.output);
-        let unplanned = |message| DeviceError::Unusable(format!("layer `{}`: {message}", planned.name));
         Ok(match &planned.kind {
-            Kind::Conv(conv) => {
-                let geometry = ConvGeometry::new(conv, input).map_err(unplanned)?;
-                Layer::Conv(Box::new(Conv::new(&geometry, conv.bias, gpu)?))
-            }
+            Kind::Conv(conv) => Layer::Conv(Box::new(Conv::new(planned.conv(), conv.bias, gpu)?)),
             Kind::Fc(fc) => Layer::Fc(Fc::new(input.image_elements(), output, fc.bias, gpu)?),
             Kind::Relu => Layer::Relu(Relu::new(output, &gpu.arithmetic)?),
             Kind::MaxPool(pool) => Layer::MaxPool(MaxPool::new(pool, input, output, gpu)?),

@@ -134,7 +134,7 @@ mod tests {
     /// tiny: conv1 has 3·8·9 = 216 weights and no bias, bn1 8 and 8.
     #[test]
     fn half_precision_has_copies_but_for_batchnorm() {
-        let options = Options { batch: 1, image: None, input_gradient: false };
+        let options = Options::of_batch(1);
         let plan = Plan::new(&Model::named("tiny").unwrap(), options).unwrap();
         let (places, _) = places(&plan.layers, Element::F16);
         let conv1 = Place { weights: 216, biases: 0, element: Element::F16, master: 0, gradient: 0, copy: Some(0) };

@@ -29,7 +29,7 @@ pub struct CudaSession {
     pub(super) begun: u32,
     pub(super) orders: Orders,
     pub(super) layers: Vec<Layer>,
-    /// [`crate::step::memory::Layout`]'s arena.
+    /// [`crate::step::memory::ArenaLayout`]'s arena.
     arena: Buffer,
     images: Buffer,
     pub(super) parameters: Parameters,
@@ -54,7 +54,7 @@ pub struct CudaSession {
 /// Everything but the layers' own memory and the workspace: what can be known before anything is allocated.
 fn least_bytes(step: &Step, gpu: &Gpu) -> u64 {
     let element = gpu.arithmetic.element();
-    let activations = (step.layout.elements + step.plan.input.elements()) * element.bytes();
+    let activations = (step.arena.elements + step.plan.input.elements()) * element.bytes();
     (activations + Parameters::bytes_for(&step.plan, element)) as u64
 }
 
@@ -80,7 +80,7 @@ impl CudaSession {
         let (plan, element) = (&step.plan, gpu.arithmetic.element());
         let queue = gpu.take_queue()?;
         let orders = Orders::new(plan, gpu.arithmetic.layout)?;
-        let arena = Buffer::new(step.layout.elements * element.bytes())?;
+        let arena = Buffer::new(step.arena.elements * element.bytes())?;
         let images = Buffer::new(plan.input.elements() * element.bytes())?;
         let parameters = Parameters::new(plan, element)?;
         let layers = plan
@@ -185,12 +185,12 @@ impl CudaSession {
         let element = self.gpu.arithmetic.element();
         match of {
             Source::Image => self.images.address(),
-            Source::Layer(layer) => self.arena.at(self.step.layout.value(layer).unwrap_or(0) * element.bytes()),
+            Source::Layer(layer) => self.arena.at(self.step.arena.value(layer).unwrap_or(0) * element.bytes()),
         }
     }
 
     pub(super) fn gradient(&self, of: Source) -> u64 {
-        self.arena.at(self.step.layout.gradient(of).unwrap_or(0) * self.gpu.arithmetic.element().bytes())
+        self.arena.at(self.step.arena.gradient(of).unwrap_or(0) * self.gpu.arithmetic.element().bytes())
     }
 
     /// Bytes held, scratch included.

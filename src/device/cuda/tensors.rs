@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
+use super::clock;
 use super::element::Element;
 use super::layer::Layer;
 use super::memory;
@@ -108,9 +109,7 @@ impl CudaSession {
         let order = self.orders.of(planned.inputs[0]).clone();
         match (&planned.kind, part) {
             (Kind::BatchNorm(_), _) => Map::Channels(order, planned.output.h * planned.output.w),
-            (Kind::Conv(_), Part::Weights) if self.gpu.arithmetic.nhwc() => {
-                self.step.plan.conv(layer).map_or(Map::Same, |geometry| Map::ChannelsLast(geometry, order))
-            }
+            (Kind::Conv(_), Part::Weights) if self.gpu.arithmetic.nhwc() => Map::ChannelsLast(*planned.conv(), order),
             (Kind::Fc(_), Part::Weights) => Map::Fc(order),
             (
                 Kind::Conv(_)
@@ -317,6 +316,10 @@ impl Session for CudaSession {
 
     fn planned_bytes(&self) -> u64 {
         self.bytes()
+    }
+
+    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
+        clock::sm_clock_mhz(&self.gpu).map(Some)
     }
 
     fn set_launch(&mut self, launch: Launch) {

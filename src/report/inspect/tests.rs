@@ -3,7 +3,7 @@ use crate::model::Model;
 use crate::plan::Options;
 
 fn step(model: &str, batch: usize) -> Step {
-    let options = Options { batch, image: None, input_gradient: false };
+    let options = Options::of_batch(batch);
     Step::new(Plan::new(&Model::named(model).unwrap(), options).unwrap())
 }
 

@@ -12,7 +12,7 @@ use crate::stats::Interval;
 fn run(model: &str, batches: &[usize]) -> Run {
     let model = Model::named(model).unwrap();
     let point = |&batch: &usize| {
-        let plan = Plan::new(&model, Options { batch, image: None, input_gradient: false }).unwrap();
+        let plan = Plan::new(&model, Options::of_batch(batch)).unwrap();
         let phases =
             plan.layers.iter().enumerate().flat_map(|(index, layer)| layer.phases().map(move |phase| (index, phase)));
         let us = |index: usize, phase: Phase| {

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::table::Take;
 use super::*;
-use crate::device::options::Precision;
+use crate::plan::Precision;
 use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE};
 
 /// More than eleven days.

@@ -20,7 +20,7 @@ pub fn phases(labels: &Labels, ceilings: &Ceilings, measured: &Measured, summary
             let part = summary.map(|summary| &summary.ops[index]);
             let cost = layer.cost(op.phase);
             let algorithm = measured.algorithms.get(index).and_then(Option::as_ref);
-            let conditions = measured.seen.conditions;
+            let conditions = measured.observed.conditions;
             PhaseRow {
                 labels: labels.clone(),
                 batch: measured.plan.batch,

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 
 use super::file::ExportedFile;
 use crate::device::Training;
-use crate::model::{Kind, Model, Source};
+use crate::model::{Model, Source};
 use crate::plan::{Options, Plan};
 use crate::verify::Request;
 use crate::verify::key::{Key, Part, memory_of};
@@ -39,9 +39,8 @@ impl Exported {
             model.name,
             model.input[0]
         );
-        let options = Options { batch, image: Some([h, w]), input_gradient: request.input_gradient };
-        let stored = (request.precision.element_bytes(), request.precision.needs_loss_scale());
-        let plan = Plan::new(&model, options)?.stored_in(stored.0, stored.1);
+        let Request { precision, input_gradient, .. } = *request;
+        let plan = Plan::new(&model, Options { batch, image: Some([h, w]), precision, input_gradient })?;
         let training = training(&file, request.training)?;
         let mut exported = Exported { file, plan, training };
         exported.check()?;
@@ -151,7 +150,7 @@ fn without_ones(sizes: &[usize]) -> Vec<usize> {
 /// The flatten layers that rename a source.
 fn flattened(plan: &Plan, source: Source) -> impl Iterator<Item = usize> + '_ {
     let all = 0..plan.layers.len();
-    all.filter(move |&layer| plan.layers[layer].kind == Kind::Flatten && memory_of(plan, layer) == source)
+    all.filter(move |&layer| plan.layers[layer].kind.is_view() && memory_of(plan, layer) == source)
 }
 
 /// Whether a flatten layer, and each flatten layer before it, is the only reader of its input.
@@ -160,7 +159,7 @@ fn reads_alone(plan: &Plan, flatten: usize) -> bool {
     let input = layers[flatten].inputs[0];
     let readers = layers.iter().flat_map(|layer| &layer.inputs).filter(|&&source| source == input).count();
     let before = match input {
-        Source::Layer(layer) if plan.layers[layer].kind == Kind::Flatten => reads_alone(plan, layer),
+        Source::Layer(layer) if plan.layers[layer].kind.is_view() => reads_alone(plan, layer),
         Source::Layer(_) | Source::Image => true,
     };
     readers == 1 && before

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Report, Request, in_session, report};
-use crate::device::options::Precision;
-use crate::device::{Device, Session, Tensor};
+use super::{Report, Request, report};
+use crate::device::{Device, Session, Tensor, in_session};
+use crate::plan::Precision;
 use crate::step::Step;
 use contents::Exported;
 use passes::{Pass, Scope};
@@ -24,7 +24,7 @@ pub fn run(device: &dyn Device, request: &Request, path: &Path) -> Result<Report
     let mut exported = Exported::open(path, request)?;
     let step = Step::new(exported.plan.clone());
     let training = exported.training;
-    let (first_maximum_wins, precision) = (device.first_maximum_wins(), request.precision);
+    let (first_maximum_wins, precision) = (device.info().first_maximum_wins, request.precision);
     let mut pass = |session: &mut dyn Session, scope: Scope| {
         fill(session, &mut exported)?;
         Pass { step: &step, exported: &mut exported, scope, first_maximum_wins, precision }.run(session)
@@ -34,7 +34,7 @@ pub fn run(device: &dyn Device, request: &Request, path: &Path) -> Result<Report
         if precision == Precision::F32 {
             rows.extend(pass(session, Scope::WholeStep)?);
         }
-        Ok(rows)
+        anyhow::Ok(rows)
     })?;
     let path = path.display().to_string();
     ensure!(

@@ -10,8 +10,8 @@ use anyhow::Result;
 
 use super::contents::Exported;
 use crate::device::Session;
-use crate::device::options::Precision;
 use crate::model::{Kind, Source};
+use crate::plan::Precision;
 use crate::plan::{LayerPlan, Phase};
 use crate::step::{Op, Step};
 use crate::verify::error::relative_error;
@@ -194,7 +194,7 @@ impl Pass<'_> {
     /// The layers that read a source, the first one last in the backward pass.
     fn readers(&self, source: Source) -> impl Iterator<Item = usize> + '_ {
         let layers = self.step.plan.layers.iter().enumerate();
-        let reads = move |layer: &LayerPlan| layer.kind != Kind::Flatten && layer.inputs.contains(&source);
+        let reads = move |layer: &LayerPlan| !layer.kind.is_view() && layer.inputs.contains(&source);
         layers.filter(move |(_, layer)| reads(layer)).map(|(index, _)| index)
     }
 

@@ -9,8 +9,8 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 
 use crate::device::Training;
-use crate::device::options::Precision;
 use crate::plan::Phase;
+use crate::plan::Precision;
 use crate::verify::test_session::TestDevice;
 use crate::verify::{Report, Request, run};
 
@@ -39,7 +39,7 @@ fn small(name: &str) -> Request {
 }
 
 fn verify(request: &Request) -> anyhow::Result<Report> {
-    run(&TestDevice::default(), request)
+    run(&TestDevice::with_fault(None), request)
 }
 
 /// A file's tensors, to be changed and written again.

@@ -13,7 +13,7 @@ fn first_layer([c, h, w]: [usize; 3], batch: usize, layer: &str) -> LayerPlan {
          [[layer]]\nname = \"fc\"\nkind = \"fc\"\noutputs = 2\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n"
     );
     let model = Model::parse(&text, "test").unwrap();
-    Plan::new(&model, Options { batch, image: None, input_gradient: true }).unwrap().layers.remove(0)
+    Plan::new(&model, Options { input_gradient: true, ..Options::of_batch(batch) }).unwrap().layers.remove(0)
 }
 
 fn noise(seed: u64, count: usize) -> Vec<f64> {

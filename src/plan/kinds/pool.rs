@@ -1,7 +1,53 @@
 //! Pooling's windows: fixed, with ceil mode, or adaptive. The same arithmetic serves max and average.
 
-use super::Shape;
+use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules, elements};
 use crate::model::kind::{AvgPool, MaxPool, Pair};
+use crate::plan::{LayerPlan, Phase, Shape};
+
+impl Rules for MaxPool {
+    fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit> {
+        let geometry = PoolGeometry::max(self, inputs[0])?;
+        Ok(Planned::windowed(geometry.output(), Geometry::Pool(geometry)))
+    }
+
+    fn backward_data_reads(&self) -> Reads {
+        Reads { inputs: true, output: true, ..Reads::OUTPUT_GRADIENT }
+    }
+
+    /// One comparison per visit; backward, one addition per window.
+    fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64 {
+        if phase == Phase::Forward { visits(layer) } else { elements(layer.output) }
+    }
+
+    fn after_flatten(&self) -> AfterFlatten {
+        AfterFlatten::Keeps
+    }
+}
+
+impl Rules for AvgPool {
+    fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit> {
+        let geometry = PoolGeometry::average(self, inputs[0])?;
+        Ok(Planned::windowed(geometry.output(), Geometry::Pool(geometry)))
+    }
+
+    fn backward_data_reads(&self) -> Reads {
+        Reads::OUTPUT_GRADIENT
+    }
+
+    /// One addition per visit, and the scaling of each window.
+    fn operations(&self, layer: &LayerPlan, _: Phase) -> u64 {
+        visits(layer) + elements(layer.output)
+    }
+
+    fn after_flatten(&self) -> AfterFlatten {
+        AfterFlatten::Keeps
+    }
+}
+
+/// Input elements that all windows of a layer visit.
+fn visits(layer: &LayerPlan) -> u64 {
+    layer.pool().visits() * (layer.input().n * layer.input().c) as u64
+}
 
 /// One window along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +63,22 @@ pub struct Window {
 /// The windows of a pooling layer, one per output row and one per output column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolGeometry {
+    /// Shape of what is pooled.
     pub input: Shape,
+    /// Windows along the height, one per output row.
     pub rows: Vec<Window>,
+    /// Windows along the width, one per output column.
     pub columns: Vec<Window>,
 }
 
 impl PoolGeometry {
-    pub fn max(pool: &MaxPool, input: Shape) -> Result<PoolGeometry, String> {
+    /// The windows of max pooling. Fails where one is larger than the padded input.
+    pub fn max(pool: &MaxPool, input: Shape) -> Result<PoolGeometry, Misfit> {
         PoolGeometry::fixed(input, pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil)
     }
 
-    pub fn average(pool: &AvgPool, input: Shape) -> Result<PoolGeometry, String> {
+    /// The windows of average pooling. Fails where a fixed one is larger than the padded input.
+    pub fn average(pool: &AvgPool, input: Shape) -> Result<PoolGeometry, Misfit> {
         match *pool {
             AvgPool::Windows { kernel, stride, pad, ceil } => PoolGeometry::fixed(input, kernel, stride, pad, ceil),
             AvgPool::Adaptive { output } => {
@@ -36,15 +87,14 @@ impl PoolGeometry {
         }
     }
 
-    fn fixed(input: Shape, kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Result<PoolGeometry, String> {
-        if input.h + 2 * pad.h < kernel.h || input.w + 2 * pad.w < kernel.w {
-            return Err(super::layer::window_too_large(kernel, input, pad));
-        }
+    fn fixed(input: Shape, kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Result<PoolGeometry, Misfit> {
+        Misfit::check_window(kernel, input, pad)?;
         let rows = fixed(input.h, kernel.h, stride.h, pad.h, ceil);
         let columns = fixed(input.w, kernel.w, stride.w, pad.w, ceil);
         Ok(PoolGeometry { input, rows, columns })
     }
 
+    /// Shape of the output.
     pub fn output(&self) -> Shape {
         Shape { h: self.rows.len(), w: self.columns.len(), ..self.input }
     }

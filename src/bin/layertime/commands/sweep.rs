@@ -1,9 +1,9 @@
 //! The batch and image sizes that `run` and `predict` go through.
 
 use crate::cli::ImageSize;
-use crate::device::options::Precision;
-use crate::model::Model;
-use crate::plan::{Options, Plan, PlanError};
+use layertime::model::Model;
+use layertime::plan::Precision;
+use layertime::plan::{Options, Plan, PlanError};
 
 /// Everything is planned before anything is done, so that a mistake shows at once. Images in the order given (none stands for
 /// the model's own), batches rising.
@@ -22,9 +22,6 @@ pub fn plans(
         sizes => sizes.iter().map(|size| Some(size.0)).collect(),
     };
     let points = images.into_iter().flat_map(|image| batches.iter().map(move |&batch| (batch, image)));
-    let plan = |(batch, image)| {
-        let plan = Plan::new(model, Options { batch, image, input_gradient })?;
-        Ok(plan.stored_in(precision.element_bytes(), precision.needs_loss_scale()))
-    };
+    let plan = |(batch, image)| Plan::new(model, Options { batch, image, precision, input_gradient });
     points.map(plan).collect()
 }

@@ -9,15 +9,15 @@ use anyhow::{Result, bail};
 
 use super::{UsageError, sweep};
 use crate::cli::PredictArgs;
-use crate::device::options::Precision;
-use crate::model::Model;
-use crate::plan::{Phase, Plan};
-use crate::predict::{Fractions, Gpu, GpuError, Predicted, Question};
-use crate::report::folder::Folder;
-use crate::report::json::{Machine, Run, Setup, State};
-use crate::report::predict::{Sheet, one, several};
-use crate::report::rows::{self, PhaseRow, SummaryRow};
-use crate::report::verdict;
+use layertime::model::Model;
+use layertime::plan::Precision;
+use layertime::plan::{Phase, Plan};
+use layertime::predict::{Fractions, Gpu, GpuError, Predicted, Question};
+use layertime::report::folder::Folder;
+use layertime::report::json::{Machine, Run, Setup, State};
+use layertime::report::predict::{Sheet, one, several};
+use layertime::report::rows::{self, PhaseRow, SummaryRow};
+use layertime::report::verdict;
 
 /// One GPU's predictions, batch by batch, and their rows.
 struct Answer<'a> {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::UsageError;
-use crate::device::Device;
-use crate::device::monitor::Clocks;
-use crate::profile::conditions::changes;
-use crate::report::folder::Folder;
+use layertime::device::Device;
+use layertime::device::monitor::Clocks;
+use layertime::profile::conditions::changes;
+use layertime::report::folder::Folder;
 
 /// Settings and state of the device now.
 pub fn now(device: &dyn Device) -> Option<BTreeMap<String, String>> {
@@ -26,7 +26,9 @@ pub fn lock(device: &dyn Device, no_gpu: Option<&str>, wanted: &Clocks) -> Resul
     let Some(monitor) = device.monitor() else {
         let why = match no_gpu {
             Some(why) => format!("no GPU can be used whose clocks could be locked: {why}"),
-            None => format!("{} has no clocks to lock: leave --lock-clocks and --lock-memory-clock out", device.name()),
+            None => {
+                format!("{} has no clocks to lock: leave --lock-clocks and --lock-memory-clock out", device.info().name)
+            }
         };
         return Err(UsageError(why).into());
     };
@@ -48,7 +50,7 @@ pub fn options(device: &dyn Device) -> BTreeMap<String, String> {
     let locked = device.monitor().map(|monitor| monitor.locked()).unwrap_or_default();
     let sm = locked.sm.map(|clock| ("lock_clocks".into(), clock.to_string()));
     let memory = locked.memory_mhz.map(|mhz| ("lock_memory_clock".into(), format!("{mhz} MHz")));
-    device.options().into_iter().chain(sm).chain(memory).collect()
+    device.info().options.clone().into_iter().chain(sm).chain(memory).collect()
 }
 
 /// Notes what a reader should know of the device, who else uses it above all.

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cli::InspectArgs;
-use crate::model::Model;
-use crate::plan::{Options, Plan};
-use crate::report::inspect;
-use crate::step::Step;
+use layertime::model::Model;
+use layertime::plan::{Options, Plan};
+use layertime::report::inspect;
+use layertime::step::Step;
 
 pub fn run(args: InspectArgs) -> Result<ExitCode> {
     let image = args.image.map(|size| size.0);
-    let plan = Plan::new(&Model::open(&args.model)?, Options { batch: args.batch, image, input_gradient: false })?;
+    let plan = Plan::new(&Model::open(&args.model)?, Options { image, ..Options::of_batch(args.batch) })?;
     let mut out = std::io::stdout().lock();
     match args.csv {
         None => out.write_all(inspect::table(&Step::new(plan)).as_bytes())?,

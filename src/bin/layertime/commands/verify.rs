@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::VerifyArgs;
-use crate::device::{self, Opened};
-use crate::report::verify;
-use crate::verify::{Request, run as check};
+use layertime::device::{self, Opened};
+use layertime::report::verify;
+use layertime::verify::{Request, run as check};
 
 pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let request = Request {

@@ -16,10 +16,10 @@ use std::process::ExitCode;
 use anyhow::{Error, Result};
 
 use crate::cli::{Cli, Command};
-use crate::device::DeviceError;
-use crate::model::ModelError;
-use crate::plan::PlanError;
-use crate::predict::GpuError;
+use layertime::device::DeviceError;
+use layertime::model::ModelError;
+use layertime::plan::PlanError;
+use layertime::predict::GpuError;
 
 /// A mistake in how the program was called, found after parsing.
 #[derive(Debug, thiserror::Error)]

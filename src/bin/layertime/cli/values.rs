@@ -2,11 +2,49 @@
 
 use std::str::FromStr;
 
-use crate::device::monitor::Clock;
-use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use layertime::device::monitor::Clock;
+use layertime::device::options::{Launch, Layout, Search};
+use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 
 const LARGEST_CONSTANT: f32 = 1e6;
 const MOST_THREADS: usize = 4096;
+
+/// A word of a short list, each with a line of help where it is not empty.
+fn words<T>(words: impl IntoIterator<Item = (&'static str, &'static str)>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    let possible = words.into_iter().map(|(word, help)| {
+        let possible = PossibleValue::new(word);
+        if help.is_empty() { possible } else { possible.help(help) }
+    });
+    PossibleValuesParser::new(possible.collect::<Vec<_>>()).try_map(|word| word.parse::<T>())
+}
+
+pub fn precision() -> impl TypedValueParser<Value = Precision> {
+    words(Precision::ALL.map(|precision| match precision {
+        Precision::F32 => (precision.name(), "IEEE single precision everywhere"),
+        Precision::Tf32 | Precision::F16 | Precision::Bf16 => (precision.name(), ""),
+    }))
+}
+
+pub fn layout() -> impl TypedValueParser<Value = Layout> {
+    words(Layout::ALL.map(|layout| (layout.name(), "")))
+}
+
+/// Without [`Launch::Direct`]: the CPU has nothing else, and a GPU does not have it.
+pub fn launch() -> impl TypedValueParser<Value = Launch> {
+    words([
+        (Launch::Queued.name(), "The stream is held until the step is enqueued: no launch gaps inside phases"),
+        (Launch::Live.name(), "The device runs while the host enqueues"),
+    ])
+}
+
+pub fn search() -> impl TypedValueParser<Value = Search> {
+    words([(Search::Exhaustive.name(), "Time them all"), (Search::Heuristic.name(), "Ask the library")])
+}
 
 /// One batch size.
 pub fn batch(text: &str) -> Result<usize, String> {

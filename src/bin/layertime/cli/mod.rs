@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::device::Training;
-use crate::device::monitor::{Clock, Clocks};
-use crate::device::options::{Choice, Launch, Layout, Options, Precision, Search};
-use crate::plan::Phase;
+use layertime::device::Training;
+use layertime::device::monitor::{Clock, Clocks};
+use layertime::device::options::{Choice, Launch, Layout, Options, Search};
+use layertime::plan::Phase;
+use layertime::plan::Precision;
 pub use values::ImageSize;
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
@@ -98,22 +99,22 @@ pub struct DeviceArgs {
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: Choice,
     /// Arithmetic; the CPU has f32 alone.
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, default_value = "f32", value_parser = values::precision())]
     pub precision: Precision,
     /// CPU threads [default: all].
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<usize>,
     /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16; the CPU has nhwc alone].
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::layout())]
     pub layout: Option<Layout>,
     /// How steps reach the GPU [default: queued].
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::launch())]
     pub launch: Option<Launch>,
     /// Most memory a convolution algorithm may use, such as 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
     pub workspace_limit: Option<u64>,
     /// How cuDNN's convolution algorithms are chosen.
-    #[arg(long, value_enum, default_value = "search")]
+    #[arg(long, default_value = "search", value_parser = values::search())]
     pub algorithms: Search,
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
@@ -187,10 +188,10 @@ pub struct PredictArgs {
     /// Image sizes, as a side or HxW [default: the model's own].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub image: Vec<ImageSize>,
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, default_value = "f32", value_parser = values::precision())]
     pub precision: Precision,
     /// Convolution algorithms: the fastest of all, or the library's own pick.
-    #[arg(long, value_enum, default_value = "search")]
+    #[arg(long, default_value = "search", value_parser = values::search())]
     pub algorithms: Search,
     /// Also count the gradient of the image, which training does not need.
     #[arg(long)]

@@ -1,7 +1,30 @@
-//! Convolution's shape arithmetic.
+//! Convolution.
 
-use super::Shape;
+use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules};
 use crate::model::kind::Conv;
+use crate::plan::{LayerPlan, Phase, Shape};
+
+impl Rules for Conv {
+    fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit> {
+        let geometry = ConvGeometry::new(self, inputs[0])?;
+        let weight_shape = vec![self.channels, geometry.group_c(), self.kernel.h, self.kernel.w];
+        let biases = if self.bias { self.channels } else { 0 };
+        Ok(Planned { output: geometry.output(), geometry: Geometry::Conv(geometry), weight_shape, biases })
+    }
+
+    fn backward_data_reads(&self) -> Reads {
+        Reads { weights: true, ..Reads::OUTPUT_GRADIENT }
+    }
+
+    fn operations(&self, _: &LayerPlan, _: Phase) -> u64 {
+        0
+    }
+
+    fn after_flatten(&self) -> AfterFlatten {
+        // Groups take channels that lie together.
+        if self.groups > 1 { AfterFlatten::Refuses } else { AfterFlatten::Restores }
+    }
+}
 
 /// A two-dimensional convolution over a batch. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +39,9 @@ pub struct ConvGeometry {
     pub w: usize,
     /// Output channels, over all groups.
     pub k: usize,
+    /// Height and width of the filter.
     pub kernel: [usize; 2],
+    /// Input pixels between neighbouring outputs.
     pub stride: [usize; 2],
     /// Zeros before the first and after the last row (column).
     pub pad: [usize; 2],
@@ -25,29 +50,29 @@ pub struct ConvGeometry {
 }
 
 impl ConvGeometry {
-    /// `Err` says what does not fit.
-    pub fn new(conv: &Conv, input: Shape) -> Result<ConvGeometry, String> {
+    /// Fails where groups do not divide the input's channels, or the window is larger than the padded input.
+    pub fn new(conv: &Conv, input: Shape) -> Result<ConvGeometry, Misfit> {
         let Conv { channels: k, kernel, stride, pad, groups, bias: _ } = *conv;
         let Shape { n, c, h, w } = input;
         if c % groups != 0 {
-            return Err(format!("{c} input channels do not divide into {groups} groups"));
+            return Err(Misfit::Other(format!("{c} input channels do not divide into {groups} groups")));
         }
-        if h + 2 * pad.h < kernel.h || w + 2 * pad.w < kernel.w {
-            return Err(super::layer::window_too_large(kernel, input, pad));
-        }
+        Misfit::check_window(kernel, input, pad)?;
         let [kernel, stride, pad] = [kernel, stride, pad].map(|pair| [pair.h, pair.w]);
         Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, groups })
     }
 
-    /// ⌊(h + 2·pad − kernel) / stride⌋ + 1, and likewise the width.
+    /// ⌊(h + 2·pad − kernel) / stride⌋ + 1.
     pub fn out_h(&self) -> usize {
         (self.h + 2 * self.pad[0] - self.kernel[0]) / self.stride[0] + 1
     }
 
+    /// ⌊(w + 2·pad − kernel) / stride⌋ + 1.
     pub fn out_w(&self) -> usize {
         (self.w + 2 * self.pad[1] - self.kernel[1]) / self.stride[1] + 1
     }
 
+    /// Shape of the output.
     pub fn output(&self) -> Shape {
         Shape { n: self.n, c: self.k, h: self.out_h(), w: self.out_w() }
     }
@@ -62,10 +87,12 @@ impl ConvGeometry {
         self.k / self.groups
     }
 
+    /// Elements of the input, over the batch.
     pub fn input_len(&self) -> usize {
         self.n * self.h * self.w * self.c
     }
 
+    /// Elements of the output, over the batch.
     pub fn output_len(&self) -> usize {
         self.output().elements()
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::PlotArgs;
-use crate::report::{page, plot, read};
+use layertime::report::{page, plot, read};
 
 pub fn run(args: PlotArgs) -> Result<ExitCode> {
     let mut runs = Vec::new();

@@ -9,17 +9,17 @@ use anyhow::{Context, Result, bail};
 use super::settings;
 use super::sweep;
 use crate::cli::{RunArgs, resume};
-use crate::device::{self, Device, Opened};
-use crate::interrupt::Interrupt;
-use crate::model::Model;
-use crate::plan::{Plan, PlanError};
-use crate::profile::measure::{MeasureError, Settings, measure};
-use crate::profile::progress::Progress;
-use crate::profile::stopping::StoppingRule;
-use crate::report::folder::{self, Folder};
-use crate::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
-use crate::report::{table, verdict};
-use crate::step::Step;
+use crate::progress::Progress;
+use layertime::device::{self, Device, Opened};
+use layertime::interrupt::Interrupt;
+use layertime::model::Model;
+use layertime::plan::{Plan, PlanError};
+use layertime::profile::measure::{MeasureError, Settings, measure};
+use layertime::profile::stopping::StoppingRule;
+use layertime::report::folder::{self, Folder};
+use layertime::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
+use layertime::report::{table, verdict};
+use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
     let args = with_stored_options(args)?;
@@ -29,15 +29,14 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
     let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
     let device = device.as_ref();
-    let wanted = plans(&model, &args, device.default_batches())?;
+    let wanted = plans(&model, &args, device.info().default_batches)?;
     let machine = machine(device);
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
     no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
-    let mut result = Ok(State::Complete);
-    device.enter(&mut || result = sweep(device, &wanted, &args, &interrupt, &mut folder));
+    let result = sweep(device, &wanted, &args, &interrupt, &mut folder);
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&State::Failed);
     folder.finish(state)?;
@@ -73,14 +72,15 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Mach
         Some(folder) => folder::read_run(folder)?.ceilings,
         None => device.ceilings()?,
     };
+    let info = device.info();
     let setup = Setup {
         model: model.name.clone(),
         model_file: model.source.clone(),
-        device: device.name().into(),
-        precision: args.device.precision.to_string(),
-        layout: device.layout().to_string(),
-        launch: device.launch().to_string(),
-        threads: device.threads().unwrap_or(0),
+        device: info.name.clone(),
+        precision: info.precision.to_string(),
+        layout: info.layout.to_string(),
+        launch: info.launch.to_string(),
+        threads: info.threads.unwrap_or(0),
         training: Some(args.training.constants()),
         input_gradient: args.input_gradient,
         samples: args.samples,
@@ -96,11 +96,12 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Mach
 }
 
 fn machine(device: &dyn Device) -> Machine {
+    let info = device.info();
     Machine {
         cpu: Cpu { model: device::cpu::processor_name(), threads: device::cpu::processor_threads() },
-        device: device.facts().into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        device: info.facts.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
         settings_before: settings::now(device),
-        environment: device.environment(),
+        environment: info.environment.clone(),
         ..Machine::default()
     }
 }

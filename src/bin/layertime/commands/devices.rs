@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::device::Device;
-use crate::device::cpu::Cpu;
-use crate::device::cuda::devices::{Offered, offered};
-use crate::device::cuda::kernels::Kernels;
-use crate::device::cuda::libraries::{self, Libraries, Survey};
-use crate::device::cuda::nvml::{self, Gpu};
-use crate::device::monitor::Monitor;
-use crate::device::options::Options;
+use layertime::device::Device;
+use layertime::device::cpu::Cpu;
+use layertime::device::cuda::devices::{Offered, offered};
+use layertime::device::cuda::kernels::Kernels;
+use layertime::device::cuda::libraries::{self, Libraries, Survey};
+use layertime::device::cuda::nvml::{self, Gpu};
+use layertime::device::monitor::Monitor;
+use layertime::device::options::Options;
 
 pub fn run() -> Result<ExitCode> {
     let survey = libraries::survey();
@@ -29,7 +29,8 @@ pub fn run() -> Result<ExitCode> {
 
 fn cpu() -> Result<String> {
     let cpu = Cpu::open(&Options::default())?;
-    Ok(line("cpu", cpu.name()) + &cpu.facts().iter().map(|(key, value)| entry(key, value)).collect::<String>())
+    Ok(line("cpu", &cpu.info().name)
+        + &cpu.info().facts.iter().map(|(key, value)| entry(key, value)).collect::<String>())
 }
 
 fn gpu_section(gpu: &Offered) -> String {

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::CompareArgs;
-use crate::report::compare::{self, Comparison, Settings, Side};
-use crate::report::read;
+use layertime::report::compare::{self, Comparison, Settings, Side};
+use layertime::report::read;
 
 pub fn run(args: CompareArgs) -> Result<ExitCode> {
     let (a, b) = sides(&args)?;

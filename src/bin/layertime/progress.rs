@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::measure::Watch;
-use super::stopping::StoppingRule;
-use crate::plan::image_name;
+use layertime::plan::image_name;
+use layertime::profile::measure::Watch;
+use layertime::profile::stopping::StoppingRule;
 
 /// The bar's own resolution.
 const LENGTH: u64 = 1000;

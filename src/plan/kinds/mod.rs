@@ -1,0 +1,172 @@
+//! The rules of each layer kind: shapes, parameters, what its phases read, how much they compute.
+//!
+//! One file per kind. Memory, cost, initial values and devices ask these rules in place of matching on the kind.
+
+mod batchnorm;
+mod conv;
+mod dropout;
+mod fc;
+mod flatten;
+mod join;
+mod lrn;
+mod pool;
+mod relu;
+mod softmax_loss;
+
+pub use conv::ConvGeometry;
+pub use fc::FcGeometry;
+pub use pool::{PoolGeometry, Window};
+
+use super::{LayerPlan, Phase, Shape};
+use crate::model::Kind;
+use crate::model::kind::Pair;
+
+/// What a layer kind knows of itself. The parameters of a kind implement it.
+pub trait Rules {
+    /// Output, geometry and parameters for inputs of these shapes.
+    fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit>;
+
+    /// The tensors that backward_data reads, on the device that needs most.
+    ///
+    /// cuDNN's pooling and LRN read input and output; every ReLU is content with its output.
+    fn backward_data_reads(&self) -> Reads;
+
+    /// Operations of `phase` that are not multiply-adds of weights: additions, comparisons, exponentials, each as one.
+    ///
+    /// Asked of forward, backward_data and backward_weights only.
+    fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64;
+
+    /// How the layer takes an input whose elements a flatten left in another order than its shape tells.
+    fn after_flatten(&self) -> AfterFlatten;
+
+    /// Centre and half-width of the uniform distribution that first weights are drawn from.
+    ///
+    /// 1/√fan-in around zero is PyTorch's default for convolutions and fully connected layers.
+    fn initial_weights(&self, fan_in: f32) -> (f32, f32) {
+        (0.0, fan_in.sqrt().recip())
+    }
+}
+
+/// The rules of a kind.
+pub fn rules(kind: &Kind) -> &dyn Rules {
+    match kind {
+        Kind::Conv(conv) => conv,
+        Kind::Fc(fc) => fc,
+        Kind::Relu => &relu::Relu,
+        Kind::MaxPool(pool) => pool,
+        Kind::AvgPool(pool) => pool,
+        Kind::Lrn(lrn) => lrn,
+        Kind::Dropout(dropout) => dropout,
+        Kind::Flatten => &flatten::Flatten,
+        Kind::BatchNorm(norm) => norm,
+        Kind::Add => &join::Add,
+        Kind::Concat => &join::Concat,
+        Kind::SoftmaxLoss => &softmax_loss::SoftmaxLoss,
+    }
+}
+
+/// What planning a layer finds.
+pub struct Planned {
+    /// Shape of the output.
+    pub output: Shape,
+    /// Sizes that the layer's operations work with.
+    pub geometry: Geometry,
+    /// Sizes of the weights; empty where there are none. \[K, C/groups, R, S\] of a convolution, \[out, in\] of a fully connected layer.
+    pub weight_shape: Vec<usize>,
+    /// Number of biases.
+    pub biases: usize,
+}
+
+impl Planned {
+    /// A layer without parameters whose shapes say everything.
+    pub fn plain(output: Shape) -> Planned {
+        Planned::windowed(output, Geometry::Shapes)
+    }
+
+    /// A layer without parameters.
+    pub fn windowed(output: Shape, geometry: Geometry) -> Planned {
+        Planned { output, geometry, weight_shape: Vec::new(), biases: 0 }
+    }
+}
+
+/// The sizes that a layer's operations work with, as planning found and checked them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Geometry {
+    /// A convolution's.
+    Conv(ConvGeometry),
+    /// A fully connected layer's.
+    Fc(FcGeometry),
+    /// The windows of max and average pooling.
+    Pool(PoolGeometry),
+    /// The shapes of inputs and output say everything.
+    Shapes,
+}
+
+/// The tensors that a phase reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The layer's inputs.
+    pub inputs: bool,
+    /// The layer's output.
+    pub output: bool,
+    /// The gradient of the loss with respect to the output.
+    pub output_gradient: bool,
+    /// A dropout layer's mask, of the output's size.
+    pub mask: bool,
+    /// The weights.
+    pub weights: bool,
+    /// The biases, or the gradients that stand for them in batchnorm.
+    pub biases: bool,
+}
+
+impl Reads {
+    /// The gradient of the output alone.
+    pub const OUTPUT_GRADIENT: Reads =
+        Reads { inputs: false, output: false, output_gradient: true, mask: false, weights: false, biases: false };
+}
+
+/// How a layer takes an input behind a flatten: in NHWC the elements are then in an order that the shape does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFlatten {
+    /// Works element by element or channel by channel, and leaves the order as it is.
+    Keeps,
+    /// Has the order in its weights, and gives its output in the device's own order.
+    Restores,
+    /// Puts its inputs one behind the other.
+    Joins,
+    /// Needs neighbouring channels to be neighbours.
+    Refuses,
+}
+
+/// Why a layer does not fit its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// A larger image would do.
+    #[error(
+        "window {}x{} is larger than its input {}x{} with padding {}x{}",
+        kernel.h, kernel.w, input.h, input.w, pad.h, pad.w
+    )]
+    Window {
+        /// Height and width of the window.
+        kernel: Pair,
+        /// The input that it does not fit in.
+        input: Shape,
+        /// Padding on each side.
+        pad: Pair,
+    },
+    /// Another reason, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Misfit {
+    /// Fails where a window with its padding is larger than the input.
+    fn check_window(kernel: Pair, input: Shape, pad: Pair) -> Result<(), Misfit> {
+        let fits = input.h + 2 * pad.h >= kernel.h && input.w + 2 * pad.w >= kernel.w;
+        if fits { Ok(()) } else { Err(Misfit::Window { kernel, input, pad }) }
+    }
+}
+
+fn elements(shape: Shape) -> u64 {
+    shape.elements() as u64
+}
