@@ -10,6 +10,19 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Digits in groups of three, as in `61,100,840`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -17,5 +30,13 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!([1536, 1 << 20, 3 << 29].map(size), ["1.5 KiB", "1.0 MiB", "1.50 GiB"]);
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(
+            ["0", "999", "1,000", "61,100,840"],
+            [0, 999, 1000, 61_100_840].map(grouped).each_ref().map(String::as_str)
+        );
     }
 }

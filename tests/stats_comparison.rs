@@ -7,9 +7,9 @@ use layertime::model::kind::Group;
 use layertime::plan::Phase;
 use layertime::profile::Status;
 use layertime::profile::summary::Scope;
-use layertime::report::compare::{Comparison, Of, Settings, Side};
-use layertime::report::read::{Figures, LayerPart, Point, Run, Total};
-use layertime::report::rows::{Labels, StepColumns};
+use layertime::report::compare::{CompareSettings, Comparison, Side, Subject};
+use layertime::report::rows::StepColumns;
+use layertime::report::run::{Figures, LayerPart, Origin, Point, Run, Total};
 use layertime::stats::{Summary, Verdict, share};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -112,21 +112,16 @@ fn point(batch: usize, drift: f64, slower: Slower, rng: &mut StdRng) -> Point {
         parts: parts.collect(),
         totals: totals.collect(),
         step: StepColumns::default(),
+        record: None,
     }
 }
 
 fn run(name: &str, batches: &[usize], drift: f64, slower: Slower, rng: &mut StdRng) -> Run {
     let points = batches.iter().map(|&batch| point(batch, drift, slower, rng)).collect();
-    let label = |text: &str| text.to_owned();
-    let labels = Labels {
-        run_id: label(name),
-        model: label("m"),
-        device: label("d"),
-        precision: label("f32"),
-        layout: label("nchw"),
-        launch: label("queued"),
-    };
-    Run { path: "r".into(), labels, run: None, points }
+    let origin =
+        Origin::Measured { device: "d".into(), layout: "nchw".into(), launch: "queued".into(), measurement: None };
+    let (run_id, model, precision) = (name.into(), "m".into(), "f32".into());
+    Run { path: "r".into(), run_id, model, precision, origin, header: None, points }
 }
 
 /// The verdicts of many comparisons, in each `runs` runs a side, which differ by `between_runs`.
@@ -135,7 +130,7 @@ fn comparisons(
     batches: &[usize],
     runs: usize,
     between_runs: f64,
-    settings: &Settings,
+    settings: &CompareSettings,
     slower: Slower,
 ) -> Vec<Comparison> {
     let rng = &mut StdRng::seed_from_u64(7);
@@ -150,8 +145,8 @@ fn comparisons(
 }
 
 /// Without a margin no false alarm is called off for being small.
-fn settings(clocks_fixed: bool, margin: f64) -> Settings {
-    Settings { batches: Vec::new(), margin: Some(margin), min_share: 0.005, clocks_fixed }
+fn settings(clocks_fixed: bool, margin: f64) -> CompareSettings {
+    CompareSettings { batches: Vec::new(), margin: Some(margin), min_share: 0.005, clocks_fixed }
 }
 
 fn percent(hits: usize, of: usize) -> f64 {
@@ -181,7 +176,7 @@ fn equal_runs_are_called_different_in_at_most_5_percent_of_comparisons() {
 }
 
 /// How often this row of the table says SLOWER at batch 8.
-fn found(batches: &[usize], of: &Of, slower: Slower) -> f64 {
+fn found(batches: &[usize], of: &Subject, slower: Slower) -> f64 {
     const COUNT: usize = 500;
     let comparisons = comparisons(COUNT, batches, 1, 0.0, &settings(true, 0.02), slower);
     let line = |comparison: &Comparison| {
@@ -195,7 +190,7 @@ fn found(batches: &[usize], of: &Of, slower: Slower) -> f64 {
 #[test]
 fn a_step_that_is_5_percent_slower_is_found_at_ten_samples() {
     for batches in [&[8][..], &[1, 2, 4, 8, 16, 32]] {
-        let step = found(batches, &Of::Total(Scope::STEP), &|_, _| 1.05);
+        let step = found(batches, &Subject::Total(Scope::STEP), &|_, _| 1.05);
         println!("the step, {} batches compared: {step:.1} %", batches.len());
         assert!(step >= 90.0, "{step} %");
     }
@@ -205,7 +200,7 @@ fn a_step_that_is_5_percent_slower_is_found_at_ten_samples() {
 #[test]
 fn a_single_phase_that_is_10_percent_slower_is_found_at_ten_samples() {
     let (layer, phase) = CHANGED;
-    let of = Of::Layer(format!("layer{layer}").into(), group(layer), phase);
+    let of = Subject::Layer(format!("layer{layer}").into(), group(layer), phase);
     let [less, more] = [1.05, 1.10].map(|ratio| found(&[8], &of, &|l, p| if (l, p) == CHANGED { ratio } else { 1.0 }));
     println!("one phase: 5 % slower {less:.1} %, 10 % slower {more:.1} %");
     assert!(more >= 90.0, "{more} %");

@@ -6,11 +6,13 @@ mod cost;
 pub mod kinds;
 mod layer;
 mod precision;
+pub mod roofline;
 mod shape;
 
 pub use cost::{Bound, Cost, F32_BYTES};
 pub use kinds::{ConvGeometry, FcGeometry, Geometry, PoolGeometry, Reads, Window};
 pub use precision::Precision;
+pub use roofline::Roofline;
 pub use shape::Shape;
 
 use crate::model::{Kind, Model, Source, kind::Group};

@@ -15,7 +15,7 @@ pub use gpu::{Gpu, GpuError};
 use crate::device::Ceilings;
 use crate::device::options::Search;
 use crate::plan::Precision;
-use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan};
+use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan, Roofline};
 use crate::step::{Op, Step};
 
 /// What a prediction is for, beside the plan.
@@ -81,15 +81,10 @@ fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, q
         Some(tiles) => (tiles as f64 / gpu.sms as f64).min(1.0),
         None => 1.0,
     };
-    let compute_us = cost.flops as f64 / (peak * compute * busy) * 1e6;
-    let bandwidth = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
-    let memory_us = cost.bytes as f64 / bandwidth * 1e6;
-    let work_us = compute_us.max(memory_us);
-    let bound = match (fractions.launch.us > work_us, compute_us >= memory_us) {
-        (true, _) => Bound::Latency,
-        (false, true) => Bound::Compute,
-        (false, false) => Bound::Memory,
-    };
+    let bytes_per_s = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
+    let reached = Roofline { flops_per_s: peak * compute * busy, bytes_per_s };
+    let work_us = reached.roof_us(cost);
+    let bound = reached.bound_unless(fractions.launch.us > work_us, cost);
     PredictedPhase { op, us: work_us + fractions.launch.us, cost, bound }
 }
 

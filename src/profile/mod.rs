@@ -15,19 +15,20 @@ use crate::step::{Op, Sample};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    Predicted,
+    /// The device's memory does not hold the step.
     OutOfMemory,
     /// A thermal or hardware slowdown was seen.
     Throttled,
     /// The target was not reached in the time given, or the device's settings changed meanwhile.
     Noisy,
+    /// None of these.
     Ok,
 }
 
 impl Status {
+    /// The status's word in files and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Status::Predicted => "predicted",
             Status::OutOfMemory => "out_of_memory",
             Status::Throttled => "throttled",
             Status::Noisy => "noisy",

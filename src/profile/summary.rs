@@ -8,7 +8,7 @@ use crate::step::Op;
 
 /// One phase of one layer, or the total over a [`Scope`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Part {
+pub struct PartSummary {
     /// In µs. Means add up: layers to groups to the step.
     pub duration: stats::Summary,
     /// Percent of the step, computed inside each step over Σ phases, then averaged over steps.
@@ -37,12 +37,12 @@ pub struct StepFigures {
 
 /// The statistics of everything in one [`Measured`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct BatchSummary {
     pub samples: usize,
     /// In the order of [`Measured::ops`].
-    pub ops: Vec<Part>,
+    pub ops: Vec<PartSummary>,
     /// In the order of [`Scope::of`].
-    pub totals: Vec<(Scope, Part)>,
+    pub totals: Vec<(Scope, PartSummary)>,
     pub step: StepFigures,
 }
 
@@ -78,9 +78,9 @@ impl Scope {
     }
 }
 
-impl Summary {
+impl BatchSummary {
     /// `None` without samples, or with one that is not finite.
-    pub fn of(measured: &Measured) -> Option<Summary> {
+    pub fn of(measured: &Measured) -> Option<BatchSummary> {
         let Measured { plan, ops, samples, .. } = measured;
         let steps: Vec<f64> = samples.iter().map(|sample| sample.total_us()).collect();
         let part = |holds: &dyn Fn(Op) -> bool| {
@@ -88,14 +88,14 @@ impl Summary {
                 ops.iter().zip(phases).filter(|&(&op, _)| holds(op)).map(|(_, duration)| duration).sum::<f64>()
             };
             let durations: Vec<f64> = samples.iter().map(|sample| of_sample(&sample.phases_us)).collect();
-            Some(Part { duration: stats::Summary::of(&durations)?, share: stats::share(&durations, &steps)? })
+            Some(PartSummary { duration: stats::Summary::of(&durations)?, share: stats::share(&durations, &steps)? })
         };
-        let ops_parts = ops.iter().map(|&wanted| part(&|op| op == wanted)).collect::<Option<Vec<Part>>>()?;
+        let ops_parts = ops.iter().map(|&wanted| part(&|op| op == wanted)).collect::<Option<Vec<PartSummary>>>()?;
         let totals = Scope::of(plan, ops)
             .into_iter()
             .map(|scope| Some((scope, part(&|op| scope.holds(plan, op))?)))
             .collect::<Option<Vec<_>>>()?;
-        Some(Summary { samples: samples.len(), ops: ops_parts, totals, step: StepFigures::of(measured, &steps) })
+        Some(BatchSummary { samples: samples.len(), ops: ops_parts, totals, step: StepFigures::of(measured, &steps) })
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::report::fixture;
     use crate::step::Sample;
 
-    fn total(summary: &Summary, group: Option<Group>, phase: Option<Phase>) -> Part {
+    fn total(summary: &BatchSummary, group: Option<Group>, phase: Option<Phase>) -> PartSummary {
         summary.totals.iter().find(|(scope, _)| *scope == Scope { group, phase }).unwrap().1
     }
 
@@ -131,7 +131,7 @@ mod tests {
     /// update conv1 2, fc2 4: 50 µs. The second step takes 2 µs longer in conv1's forward and 2 less in fc2's.
     #[test]
     fn small_step_by_hand() {
-        let summary = Summary::of(&fixture::measured(1)).unwrap();
+        let summary = BatchSummary::of(&fixture::measured(1)).unwrap();
         let conv = total(&summary, Some(Group::Conv), None);
         assert_eq!((conv.duration.mean, conv.duration.min, conv.duration.max), (25.0, 24.0, 26.0));
         assert_eq!(conv.share.value, 50.0);
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_samples_no_summary() {
-        assert_eq!(Summary::of(&fixture::out_of_memory(8)), None);
+        assert_eq!(BatchSummary::of(&fixture::out_of_memory(8)), None);
     }
 
     proptest! {
@@ -168,7 +168,7 @@ mod tests {
         fn parts_add_up(steps in prop::collection::vec(prop::collection::vec(0.01f64..1e6, 11), 1..40)) {
             let mut measured = fixture::measured(4);
             measured.samples = steps.into_iter().map(|phases_us| Sample { phases_us, mark_us: 0.1 }).collect();
-            let summary = Summary::of(&measured).unwrap();
+            let summary = BatchSummary::of(&measured).unwrap();
             let step = total(&summary, None, None);
             let close = |sum: f64, whole: f64| (sum - whole).abs() <= 1e-9 * whole;
             prop_assert!((summary.ops.iter().map(|op| op.share.value).sum::<f64>() - 100.0).abs() < 0.01);

@@ -1,70 +1,151 @@
-//! Rows as CSV text and back.
-//!
-//! Headers come from [`Row::HEADER`] and fields by position, which lets rows nest the columns that belong together.
+//! Rows as CSV text and back, by the list of their columns.
 
-use std::borrow::Borrow;
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use csv::{ReaderBuilder, StringRecord, WriterBuilder};
-use serde::de::DeserializeOwned;
+use anyhow::{Context, Result, anyhow, bail};
+use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
 
-use super::rows::Row;
+use super::rows::field::Written;
+use super::rows::{Column, PhaseRow, Row, SampleRow, SummaryRow};
 
 /// The header's line.
 pub fn header<R: Row>() -> String {
-    R::HEADER.join(",") + "\n"
+    R::columns().iter().map(|column| column.name).collect::<Vec<_>>().join(",") + "\n"
 }
 
 /// The rows' lines, without a header.
-pub fn lines<R: Row>(rows: impl IntoIterator<Item = impl Borrow<R>>) -> anyhow::Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row.borrow()).with_context(|| format!("cannot write a row of {}", R::FILE))?;
+pub fn lines<R: Row>(rows: impl IntoIterator<Item = R>) -> Result<Vec<u8>> {
+    let columns = R::columns();
+    let mut writer = writer();
+    for mut row in rows {
+        let fields: Vec<Written> = columns.iter().map(|column| (column.field)(&mut row).written()).collect();
+        writer.serialize(fields).with_context(|| format!("cannot write a row of {}", R::FILE))?;
     }
-    writer.into_inner().map_err(|error| error.into_error().into())
+    finished(writer)
 }
 
 /// The records' lines.
-pub fn record_lines<'a>(records: impl IntoIterator<Item = &'a StringRecord>) -> anyhow::Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+pub fn record_lines<'a>(records: impl IntoIterator<Item = &'a StringRecord>) -> Result<Vec<u8>> {
+    let mut writer = writer();
     for record in records {
         writer.write_record(record)?;
     }
+    finished(writer)
+}
+
+fn writer() -> Writer<Vec<u8>> {
+    WriterBuilder::new().has_headers(false).from_writer(Vec::new())
+}
+
+fn finished(writer: Writer<Vec<u8>>) -> Result<Vec<u8>> {
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// The whole records of a text with `R`'s header. A last line without its end is torn and left out, as is a record with
-/// too few or too many fields; a header that is torn itself counts as an empty file.
-pub fn records<R: Row>(text: &str) -> anyhow::Result<Vec<StringRecord>> {
-    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let header = header::<R>();
-    let Some(body) = whole.strip_prefix(&header) else {
-        if header.starts_with(text) {
-            return Ok(Vec::new());
+/// The columns that a file has, by their places in it.
+pub struct Places<R> {
+    columns: Vec<Column<R>>,
+    /// In the order of `columns`; `None` where the file lacks the column.
+    places: Vec<Option<usize>>,
+}
+
+impl<R: Row> Places<R> {
+    /// Finds the columns by their names. Unknown ones are ignored and missing ones read as empty, except for those without which
+    /// a row means nothing.
+    pub fn of(header: &StringRecord) -> Result<Places<R>> {
+        let columns = R::columns();
+        let places: Vec<Option<usize>> = columns.iter().map(|column| place(header, column.name)).collect();
+        let missing: Vec<&str> = columns
+            .iter()
+            .zip(&places)
+            .filter(|(column, place)| column.required && place.is_none())
+            .map(|(column, _)| column.name)
+            .collect();
+        if missing.is_empty() {
+            return Ok(Places { columns, places });
         }
-        bail!("its columns are not those of {} in this version of the program", R::FILE);
-    };
-    let records = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(body.as_bytes()).into_records();
-    Ok(records.filter_map(Result::ok).filter(|record| record.len() == R::HEADER.len()).collect())
+        for (file, is_this) in
+            [(SummaryRow::FILE, is_file::<SummaryRow>(header)), (SampleRow::FILE, is_file::<SampleRow>(header))]
+        {
+            if file != R::FILE && is_this {
+                bail!("this is a {file}: give the run's folder, or its {}", PhaseRow::FILE);
+            }
+        }
+        let more = missing.len().saturating_sub(4);
+        let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+        let missing = missing[..missing.len().min(4)].join(", ");
+        bail!("this is no {} of layertime: it lacks {missing}{more}", R::FILE)
+    }
+
+    /// Puts the fields of a record into a row.
+    pub fn read(&self, record: &StringRecord, row: &mut R) -> Result<()> {
+        for (column, place) in self.columns.iter().zip(&self.places) {
+            let Some(text) = place.and_then(|place| record.get(place)) else { continue };
+            (column.field)(row)
+                .set(text)
+                .map_err(|why| why.map_or_else(|| anyhow!("`{text}` is no {}", column.name), |why| anyhow!(why)))?;
+        }
+        Ok(())
+    }
+
+    /// A record in the order of this version's columns, with empty fields for those that the file lacks.
+    fn ordered(&self, record: &StringRecord) -> StringRecord {
+        self.places.iter().map(|place| place.and_then(|place| record.get(place)).unwrap_or_default()).collect()
+    }
+}
+
+fn place(header: &StringRecord, name: &str) -> Option<usize> {
+    header.iter().position(|column| column.trim() == name)
+}
+
+/// Tells if a header has all columns of `R`.
+fn is_file<R: Row>(header: &StringRecord) -> bool {
+    R::columns().iter().all(|column| place(header, column.name).is_some())
+}
+
+/// The whole records of a text, in the order of this version's columns. A last line without its end is torn and left out, as is
+/// a record with too few or too many fields; a header that is torn itself counts as an empty file. Columns that this version does
+/// not know are an error, for what they hold would be lost.
+pub fn records<R: Row>(text: &str) -> Result<Vec<StringRecord>> {
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    if whole.is_empty() && header::<R>().starts_with(text) {
+        return Ok(Vec::new());
+    }
+    let mut records = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(whole.as_bytes())
+        .into_records()
+        .filter_map(Result::ok);
+    let first = records.next().unwrap_or_default();
+    let places = Places::<R>::of(&first).context("its columns are not those of this file")?;
+    let known = |name: &str| places.columns.iter().any(|column| column.name == name.trim());
+    if let Some(unknown) = first.iter().find(|name| !known(name)) {
+        bail!("it has a column `{unknown}` that this version of the program does not know: use the one that wrote it");
+    }
+    Ok(records.filter(|record| record.len() == first.len()).map(|record| places.ordered(&record)).collect())
+}
+
+/// The row that a record in the order of this version's columns holds.
+pub fn row<R: Row>(record: &StringRecord) -> Result<R> {
+    let columns = R::columns();
+    let places = (0..columns.len()).map(Some).collect();
+    let mut row = R::blank();
+    Places { columns, places }.read(record, &mut row)?;
+    Ok(row)
 }
 
 /// The rows of one file of a run's folder.
-pub fn read<R: Row + DeserializeOwned>(folder: &Path) -> anyhow::Result<Vec<R>> {
+pub fn read<R: Row>(folder: &Path) -> Result<Vec<R>> {
     let path = folder.join(R::FILE);
-    let read = || -> anyhow::Result<Vec<R>> {
-        let records = records::<R>(&std::fs::read_to_string(&path)?)?;
-        records.iter().map(|record| record.deserialize(None).map_err(Into::into)).collect()
-    };
+    let read = || -> Result<Vec<R>> { records::<R>(&std::fs::read_to_string(&path)?)?.iter().map(row).collect() };
     read().with_context(|| format!("cannot read {}: give the folder of a run", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
-    use super::super::rows::{self, PhaseRow, SampleRow, SummaryRow};
+    use super::super::rows::build::samples;
     use super::*;
-    use crate::profile::summary::Summary;
 
     fn text<R: Row>(rows: Vec<R>) -> String {
         String::from_utf8(lines::<R>(rows).unwrap()).unwrap()
@@ -76,7 +157,7 @@ mod tests {
     #[test]
     fn phases_as_text() {
         let (run, measured) = (fixture::run(false), fixture::measured(1));
-        let rows = rows::phases(&run.labels(), &run.ceilings, &measured, Summary::of(&measured).as_ref());
+        let (rows, _) = fixture::rows(&run.labels(), &measured);
         assert_eq!(
             header::<PhaseRow>(),
             "run_id,model,device,precision,layout,launch,batch,image,layer_index,layer,kind,group,phase,status,samples,\
@@ -99,7 +180,7 @@ mod tests {
     #[test]
     fn summary_as_text() {
         let (run, measured) = (fixture::run(false), fixture::measured(1));
-        let rows = rows::summary(&run.labels(), &measured, Summary::of(&measured).as_ref());
+        let (_, rows) = fixture::rows(&run.labels(), &measured);
         assert_eq!(
             header::<SummaryRow>(),
             "run_id,model,device,precision,layout,launch,batch,image,group,phase,status,samples,mean_us,median_us,\
@@ -117,19 +198,19 @@ mod tests {
     #[test]
     fn out_of_memory_leaves_the_figures_empty() {
         let (run, measured) = (fixture::run(false), fixture::out_of_memory(8));
-        let phases = text(rows::phases(&run.labels(), &run.ceilings, &measured, None));
+        let (phases, summary) = fixture::rows(&run.labels(), &measured);
+        let phases = text(phases);
         let first = phases.lines().next().unwrap();
         let figures = ",".repeat(13);
         assert!(first.contains(&format!("forward,out_of_memory,{figures}1152,848,,,,,")), "{first}");
-        let summary = text(rows::summary(&run.labels(), &measured, None));
+        let summary = text(summary);
         assert!(summary.ends_with("all,all,out_of_memory,,,,,,,,,,,,,,4096,\n"), "{summary}");
     }
 
     #[test]
     fn one_sample_row_per_step_and_phase() {
         let (run, measured) = (fixture::run(true), fixture::measured(1));
-        let labels = run.labels();
-        let text = text(rows::samples(&labels, "4x4", &measured).collect());
+        let text = text(samples(&run.labels(), &measured).collect());
         assert!(
             header::<SampleRow>().ends_with(",batch,image,sample,layer_index,layer,kind,group,phase,duration_us\n")
         );
@@ -148,9 +229,7 @@ mod tests {
     fn rows_come_back_as_they_went() {
         let (run, folder) = (fixture::run(false), tempfile::tempdir().unwrap());
         for measured in [fixture::measured(3), fixture::out_of_memory(8)] {
-            let summary = Summary::of(&measured);
-            let phases = rows::phases(&run.labels(), &run.ceilings, &measured, summary.as_ref());
-            let totals = rows::summary(&run.labels(), &measured, summary.as_ref());
+            let (phases, totals) = fixture::rows(&run.labels(), &measured);
             std::fs::write(folder.path().join("phases.csv"), header::<PhaseRow>() + &text(phases.clone())).unwrap();
             std::fs::write(folder.path().join("summary.csv"), header::<SummaryRow>() + &text(totals.clone())).unwrap();
             assert_eq!(read::<PhaseRow>(folder.path()).unwrap(), phases);
@@ -160,7 +239,35 @@ mod tests {
 
     #[test]
     fn another_header_is_refused() {
-        let error = records::<PhaseRow>("layer,time\nconv1,3\n").unwrap_err();
-        assert!(error.to_string().contains("not those of phases.csv"), "{error}");
+        let error = format!("{:#}", records::<PhaseRow>("layer,time\nconv1,3\n").unwrap_err());
+        assert!(error.contains("its columns are not those") && error.contains("no phases.csv"), "{error}");
+        let later = header::<PhaseRow>().replace('\n', ",new\n");
+        let error = records::<PhaseRow>(&later).unwrap_err().to_string();
+        assert!(error.contains("a column `new`") && error.contains("use the one that wrote it"), "{error}");
+    }
+
+    /// Each column but the required ones may be missing, as in files of a version that did not know it.
+    #[test]
+    fn a_missing_column_reads_as_empty() {
+        let whole = header::<PhaseRow>() + &text(fixture::rows(&fixture::run(false).labels(), &fixture::measured(1)).0);
+        let cells = |line: &str| {
+            line.replace("\"A processor, with a comma\"", "cpu").split(',').map(String::from).collect::<Vec<_>>()
+        };
+        for (index, column) in PhaseRow::columns().iter().enumerate() {
+            let without = |line: &str| {
+                let mut cells = cells(line);
+                cells.remove(index);
+                cells.join(",") + "\n"
+            };
+            let records = records::<PhaseRow>(&whole.lines().map(without).collect::<String>());
+            match column.required {
+                true => assert!(format!("{:#}", records.unwrap_err()).contains(&format!("lacks {}", column.name))),
+                false => {
+                    let records = records.unwrap();
+                    assert_eq!((records.len(), &records[0][index]), (11, ""), "{}", column.name);
+                    row::<PhaseRow>(&records[0]).unwrap();
+                }
+            }
+        }
     }
 }

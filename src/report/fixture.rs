@@ -1,10 +1,18 @@
 //! Literal measurements for the reports' tests.
 
-use super::json::{Cpu, Machine, Measuring, Run, Setup};
+use tempfile::TempDir;
+
+use super::folder::Folder;
+use super::header::{Header, MachineFacts, Measuring, Processor};
+use super::rows::build::Batch;
+use super::rows::{LabelColumns, PhaseRow, SummaryRow};
+use super::run::{Figures, LayerPart, Measurement, Origin, Run};
 use crate::device::{Algorithm, Ceilings, Training};
 use crate::model::Model;
-use crate::plan::{Options, Plan};
+use crate::model::kind::Group;
+use crate::plan::{Options, Phase, Plan};
 use crate::profile::conditions::{Conditions, Observed};
+use crate::profile::summary::BatchSummary;
 use crate::profile::{Measured, Status};
 use crate::step::{Sample, Step};
 
@@ -55,6 +63,7 @@ pub fn measured(batch: usize) -> Measured {
     }
 }
 
+/// The same where the memory does not hold the step.
 pub fn out_of_memory(batch: usize) -> Measured {
     Measured {
         status: Status::OutOfMemory,
@@ -67,23 +76,76 @@ pub fn out_of_memory(batch: usize) -> Measured {
     }
 }
 
+/// A run of these that begins, without points.
 pub fn run(samples: bool) -> Run {
-    let setup = Setup {
-        model: "small".into(),
-        model_file: SMALL.into(),
+    let measurement = Measurement {
+        threads: Some(2),
+        training: Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true },
+        measuring: Measuring { target: 0.01, max_time_s: 15.0, min_samples: 10 },
+        samples,
+    };
+    let origin = Origin::Measured {
         device: "A processor, with a comma".into(),
-        precision: "f32".into(),
         layout: "nchw".into(),
         launch: "direct".into(),
-        threads: 2,
-        training: Some(Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true }),
-        input_gradient: false,
-        samples,
-        options: Default::default(),
+        measurement: Some(measurement),
     };
-    let measuring = Measuring { target: 0.01, max_time_s: 15.0, min_samples: 10 };
-    let machine = Machine { cpu: Cpu { model: "A processor".into(), threads: 4 }, ..Machine::default() };
     // 1 µs for 1000 operations or for 100 bytes.
     let ceilings = Ceilings { gemm_flops_per_s: 1e9, copy_bytes_per_s: 1e8 };
-    Run::new(setup, Some(measuring), machine, ceilings)
+    let cpu = Processor { model: "A processor".into(), threads: 4 };
+    let machine = MachineFacts { cpu, ..MachineFacts::default() };
+    Run::new("small", "f32", origin, Header { machine, ..Header::begin(SMALL, ceilings) })
+}
+
+/// The rows of a batch.
+pub fn rows(labels: &LabelColumns, measured: &Measured) -> (Vec<PhaseRow>, Vec<SummaryRow>) {
+    let roofline = run(false).header.unwrap().roofline();
+    let summary = BatchSummary::of(measured);
+    let batch = Batch::measured(measured, summary.as_ref(), roofline, Vec::new());
+    (batch.phases(labels), batch.summary(labels))
+}
+
+/// A run's folder with these batches.
+pub fn folder(run: Run, measured: impl IntoIterator<Item = Measured>) -> (TempDir, Folder) {
+    // Flushing thousands of files takes minutes on a disk and no time in memory.
+    let out = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut folder = Folder::create(out.path(), run).unwrap();
+    measured.into_iter().for_each(|measured| folder.append(&measured).unwrap());
+    (out, folder)
+}
+
+/// How a measured run was measured.
+pub fn measurement(run: &mut Run) -> &mut Measurement {
+    match &mut run.origin {
+        Origin::Measured { measurement: Some(measurement), .. } => measurement,
+        other => panic!("{other:?} tells of no measurement"),
+    }
+}
+
+/// The head of a run.
+pub fn header(run: &mut Run) -> &mut Header {
+    run.header.as_mut().unwrap()
+}
+
+/// One phase that takes the whole of a step of 1 µs.
+pub fn part() -> LayerPart {
+    let figures = Figures {
+        samples: 10,
+        mean_us: 1.0,
+        stddev_us: None,
+        median_us: None,
+        median_ci95: None,
+        share_pct: 100.0,
+        share_ci95: None,
+    };
+    LayerPart {
+        index: 0,
+        layer: "conv1".into(),
+        kind: "conv".into(),
+        group: Group::Conv,
+        phase: Phase::Forward,
+        flops: 144,
+        bytes: 176,
+        figures,
+    }
 }

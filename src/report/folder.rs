@@ -4,7 +4,6 @@
 //! step's row last; then `run.json`, which is only ever replaced as a whole, names the batch. A batch is whole when all of
 //! them have it. [`Folder::resume`] keeps the whole ones and drops what remains of others.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,14 +11,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use csv::StringRecord;
 
-use super::json::{self, Point, Resumed, Run, State};
-use super::rows::{self, PhaseRow, Row, SampleRow, SummaryRow};
-use super::table::step_ms;
-use super::{csv as text, verdict};
+use super::csv as text;
+use super::header::{self, Header, Program, Resumed, RunState};
+use super::rows::build::{Batch, samples};
+use super::rows::{LabelColumns, PhaseRow, Row, SampleRow, SummaryRow};
+use super::run::{Point, Run};
+use super::run_file::{self, PointRecord, RunFile};
+use super::run_tables::step_ms;
 use crate::plan::image_name;
 use crate::predict::Predicted;
-use crate::profile::summary::Summary;
-use crate::profile::{Measured, Status};
+use crate::profile::Measured;
+use crate::profile::summary::{BatchSummary, Scope};
 
 /// Times the median, a mean that single steps have made.
 const MUCH_SLOWER: f64 = 1.1;
@@ -27,32 +29,31 @@ const MUCH_SLOWER: f64 = 1.1;
 /// Of each part of a folder's name.
 const LONGEST: usize = 40;
 
-const RUN_FILE: &str = "run.json";
-
-/// Column of the batch and of the image, the same in every file.
-const BATCH: usize = 6;
-const IMAGE: usize = 7;
+/// Why a folder's run has a header: [`Folder::create`] and [`Folder::resume`] see to it.
+const HAS_HEADER: &str = "a folder's run has a header";
 
 /// An open run: what is on the disk, and the same in memory.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     run: Run,
-    phases: Vec<PhaseRow>,
-    summaries: Vec<SummaryRow>,
 }
 
 impl Folder {
     /// Makes `<out>/<UTC time>-<model>-<device>-<precision>` with files that have headers only.
     pub fn create(out: &Path, mut run: Run) -> anyhow::Result<Folder> {
+        if run.header.is_none() {
+            bail!("a run without a header has no folder");
+        }
         let path = unused_folder(out, &run).map_err(|error| {
             anyhow!("cannot make a folder in {}: {error}; choose another with --out", out.display())
         })?;
         run.run_id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let folder = Folder { path, run, phases: Vec::new(), summaries: Vec::new() };
+        run.path = path.clone();
+        let folder = Folder { path, run };
         folder.replace(PhaseRow::FILE, text::header::<PhaseRow>().as_bytes())?;
         folder.replace(SummaryRow::FILE, text::header::<SummaryRow>().as_bytes())?;
-        if folder.run.setup.samples {
+        if folder.writes_samples() {
             folder.replace(SampleRow::FILE, text::header::<SampleRow>().as_bytes())?;
         }
         folder.save_run()?;
@@ -61,122 +62,90 @@ impl Folder {
 
     /// Goes on with a run that was cut off: `run` is what [`Folder::create`] would be given now, and must be alike.
     pub fn resume(path: &Path, run: &Run) -> anyhow::Result<Folder> {
-        let begun = read_run(path)?;
+        let (begun, records) = read_run(path)?.into_run(path);
         if let Some(difference) = begun.refuses(run) {
             bail!("cannot resume {}: {difference}; give the same options, or begin a new run", path.display());
         }
-        let mut folder = Folder { path: path.into(), run: begun, phases: Vec::new(), summaries: Vec::new() };
-        folder.repair()?;
-        folder.run.state = State::Running;
-        folder.run.ended = None;
-        let (begun, program) = (&folder.run.program, &run.program);
+        let mut folder = Folder { path: path.into(), run: begun };
+        folder.repair(records)?;
+        let program = run.header.as_ref().map_or_else(Program::current, |header| header.program.clone());
+        let begun = folder.header().program.clone();
+        let header = folder.header_mut();
+        header.state = RunState::Running;
+        header.ended = None;
         if begun != program {
-            folder.run.note([format!("resumed with {program}, begun with {begun}: what they measure may differ")]);
+            header.note([format!("resumed with {program}, begun with {begun}: what they measure may differ")]);
         }
-        folder.run.resumed.push(Resumed { at: json::now(), argv: json::argv(), program: Some(program.clone()) });
+        header.resumed.push(Resumed { at: header::now(), argv: header::argv(), program: Some(program) });
         folder.save_run()?;
         Ok(folder)
     }
 
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The run, with a point for every whole batch, those of a resumed run too.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// For what becomes known later, such as settings after the run: [`Folder::finish`] writes it.
-    pub fn run_mut(&mut self) -> &mut Run {
-        &mut self.run
+    /// The head of the run.
+    pub fn header(&self) -> &Header {
+        self.run.header.as_ref().expect(HAS_HEADER)
     }
 
-    /// The rows of all whole batches, those of a resumed run too.
-    pub fn phases(&self) -> &[PhaseRow] {
-        &self.phases
+    /// The head of the run, for what becomes known later, such as settings after the run: [`Folder::finish`] writes it.
+    pub fn header_mut(&mut self) -> &mut Header {
+        self.run.header.as_mut().expect(HAS_HEADER)
     }
 
-    pub fn summaries(&self) -> &[SummaryRow] {
-        &self.summaries
-    }
-
-    /// Whether this batch and image size (height, width) need not be measured again.
+    /// Tells if this batch and image size (height, width) need not be measured again.
     pub fn has(&self, batch: usize, image: [usize; 2]) -> bool {
         let image = image_name(image);
-        self.run.points.iter().any(|point| point.batch == batch && point.image == image)
+        self.run.points.iter().any(|point| point.batch == batch && *point.image == *image)
     }
 
     /// Saves a batch. On failure the files are as they were before.
     pub fn append(&mut self, measured: &Measured) -> anyhow::Result<()> {
-        let summary = Summary::of(measured);
-        let labels = self.run.labels();
-        let image = image_name(measured.plan.image());
-        let phases = rows::phases(&labels, &self.run.ceilings, measured, summary.as_ref());
-        let totals = rows::summary(&labels, measured, summary.as_ref());
-        let mut files = vec![
-            (PhaseRow::FILE, text::lines::<PhaseRow>(&phases)?),
-            (SummaryRow::FILE, text::lines::<SummaryRow>(&totals)?),
-        ];
-        if self.run.setup.samples {
-            files.insert(0, (SampleRow::FILE, text::lines::<SampleRow>(rows::samples(&labels, &image, measured))?));
-        }
-        let closure = summary.as_ref().and_then(|summary| summary.step.closure);
-        let stddev_us = summary.iter().flat_map(|summary| &summary.totals);
-        let point = Point {
-            batch: measured.plan.batch,
-            image,
-            status: measured.status,
-            phases: phases.len(),
-            closure: closure.map(|closure| closure.value),
-            closure_ci95: closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
-            stddev_us: stddev_us.filter_map(|(scope, part)| Some((scope.name(), part.duration.stddev?))).collect(),
-            notes: measured.observed.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect(),
+        let summary = BatchSummary::of(measured);
+        let notes = measured.observed.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect();
+        let batch = Batch::measured(measured, summary.as_ref(), self.header().roofline(), notes);
+        let lines = match self.writes_samples() {
+            true => Some((SampleRow::FILE, text::lines(samples(&self.run.labels(), measured))?)),
+            false => None,
         };
-        self.append_point(&files, phases, totals, point)
+        self.append_batch(&batch, lines)
     }
 
     /// Saves a batch that was not measured but predicted.
     pub fn append_predicted(&mut self, predicted: &Predicted) -> anyhow::Result<()> {
-        let labels = self.run.labels();
-        let phases = rows::predicted_phases(&labels, predicted);
-        let totals = rows::predicted_summary(&labels, predicted);
-        let files = [
-            (PhaseRow::FILE, text::lines::<PhaseRow>(&phases)?),
-            (SummaryRow::FILE, text::lines::<SummaryRow>(&totals)?),
-        ];
-        let point = Point {
-            batch: predicted.plan.batch,
-            image: image_name(predicted.plan.image()),
-            status: Status::Predicted,
-            phases: phases.len(),
-            closure: None,
-            closure_ci95: None,
-            stddev_us: BTreeMap::new(),
-            notes: if predicted.fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
-        };
-        self.append_point(&files, phases, totals, point)
+        self.append_batch(&Batch::predicted(predicted), None)
     }
 
-    fn append_point(
-        &mut self,
-        files: &[(&str, Vec<u8>)],
-        phases: Vec<PhaseRow>,
-        totals: Vec<SummaryRow>,
-        point: Point,
-    ) -> anyhow::Result<()> {
-        self.append_all(files)?;
-        self.phases.extend(phases);
-        self.summaries.extend(totals);
-        self.run.points.push(point);
-        self.run.crossovers = verdict::crossovers(&self.summaries);
+    fn append_batch(&mut self, batch: &Batch, samples: Option<(&str, Vec<u8>)>) -> anyhow::Result<()> {
+        let labels = self.run.labels();
+        let (phases, totals) = (batch.phases(&labels), batch.summary(&labels));
+        let rows = [
+            (PhaseRow::FILE, text::lines(phases.iter().cloned())?),
+            (SummaryRow::FILE, text::lines(totals.iter().cloned())?),
+        ];
+        self.append_all(&samples.into_iter().chain(rows).collect::<Vec<_>>())?;
+        self.run.points.push(Point::of_rows(&phases, &totals, batch.record()));
         self.save_run()
     }
 
     /// Notes how and when the run ended.
-    pub fn finish(&mut self, state: State) -> anyhow::Result<()> {
-        self.run.state = state;
-        self.run.ended = Some(json::now());
+    pub fn finish(&mut self, state: RunState) -> anyhow::Result<()> {
+        let header = self.header_mut();
+        header.state = state;
+        header.ended = Some(header::now());
         self.save_run()
+    }
+
+    fn writes_samples(&self) -> bool {
+        self.run.origin.measurement().is_some_and(|measurement| measurement.samples)
     }
 
     fn append_all(&self, files: &[(&str, Vec<u8>)]) -> anyhow::Result<()> {
@@ -204,8 +173,8 @@ impl Folder {
     }
 
     fn save_run(&self) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(&self.run)? + "\n";
-        self.replace(RUN_FILE, text.as_bytes())
+        let text = serde_json::to_string_pretty(&RunFile::of(&self.run))? + "\n";
+        self.replace(run_file::FILE, text.as_bytes())
     }
 
     /// Puts a file in place as a whole or not at all.
@@ -241,78 +210,109 @@ impl Folder {
     }
 
     /// Keeps the rows of whole batches, on the disk and in memory.
-    fn repair(&mut self) -> anyhow::Result<()> {
+    fn repair(&mut self, mut points: Vec<PointRecord>) -> anyhow::Result<()> {
         let phases = self.records::<PhaseRow>()?;
         let summaries = self.records::<SummaryRow>()?;
-        let samples = if self.run.setup.samples { self.records::<SampleRow>()? } else { Vec::new() };
-        let count = |records: &[StringRecord], point: &Point| records.iter().filter(|row| belongs(row, point)).count();
-        let with_samples = self.run.setup.samples;
-        self.run.points.retain(|point| {
+        let with_samples = self.writes_samples();
+        let samples = if with_samples { self.records::<SampleRow>()? } else { Records::empty() };
+        points.retain(|point| {
             let step = summaries
-                .iter()
-                .filter(|row| belongs(row, point))
-                .find_map(|row| row.deserialize::<SummaryRow>(None).ok().filter(SummaryRow::is_step));
+                .of_point(point)
+                .find_map(|row| text::row::<SummaryRow>(row).ok().filter(|row| row.scope().is_step()));
             step.is_some_and(|step| {
                 let sample_rows = step.samples.unwrap_or(0) * point.phases;
-                count(&phases, point) == point.phases && (!with_samples || count(&samples, point) == sample_rows)
+                phases.of_point(point).count() == point.phases
+                    && (!with_samples || samples.of_point(point).count() == sample_rows)
             })
         });
-        self.phases = self.keep::<PhaseRow>(&phases)?.iter().map(parsed).collect::<anyhow::Result<_>>()?;
-        self.summaries = self.keep::<SummaryRow>(&summaries)?.iter().map(parsed).collect::<anyhow::Result<_>>()?;
+        self.keep::<PhaseRow>(&phases, &points)?;
+        self.keep::<SummaryRow>(&summaries, &points)?;
         if with_samples {
-            self.keep::<SampleRow>(&samples)?;
+            self.keep::<SampleRow>(&samples, &points)?;
         }
-        self.run.crossovers = verdict::crossovers(&self.summaries);
+        for point in points {
+            let (phases, totals) = (phases.rows::<PhaseRow>(&point)?, summaries.rows::<SummaryRow>(&point)?);
+            self.run.points.push(Point::of_rows(&phases, &totals, point));
+        }
         Ok(())
     }
 
-    fn records<R: Row>(&self) -> anyhow::Result<Vec<StringRecord>> {
+    fn records<R: Row>(&self) -> anyhow::Result<Records> {
         let path = self.path.join(R::FILE);
         // A character may be torn too.
         let read = || text::records::<R>(&String::from_utf8_lossy(&fs::read(&path)?));
-        read().with_context(|| format!("cannot resume {}", path.display()))
+        let records = read().with_context(|| format!("cannot resume {}", path.display()))?;
+        Ok(Records::of::<R>(records))
     }
 
-    /// Leaves only whole batches' records in a file; those records.
-    fn keep<R: Row>(&self, records: &[StringRecord]) -> anyhow::Result<Vec<StringRecord>> {
-        let whole = |row: &&StringRecord| self.run.points.iter().any(|point| belongs(row, point));
-        let kept: Vec<StringRecord> = records.iter().filter(whole).cloned().collect();
+    /// Leaves only the records of these batches in a file.
+    fn keep<R: Row>(&self, records: &Records, points: &[PointRecord]) -> anyhow::Result<()> {
         let mut bytes = text::header::<R>().into_bytes();
-        bytes.extend(text::record_lines(&kept)?);
-        self.replace(R::FILE, &bytes)?;
-        Ok(kept)
+        bytes.extend(text::record_lines(
+            records.all.iter().filter(|row| points.iter().any(|point| records.is_of(row, point))),
+        )?);
+        self.replace(R::FILE, &bytes)
+    }
+}
+
+/// The records of one file, in the order of this version's columns.
+struct Records {
+    all: Vec<StringRecord>,
+    /// The places of the columns batch and image.
+    batch: usize,
+    image: usize,
+}
+
+impl Records {
+    fn of<R: Row>(all: Vec<StringRecord>) -> Records {
+        let columns = R::columns();
+        let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or(columns.len());
+        Records { all, batch: place("batch"), image: place("image") }
+    }
+
+    fn empty() -> Records {
+        Records::of::<SampleRow>(Vec::new())
+    }
+
+    fn is_of(&self, row: &StringRecord, point: &PointRecord) -> bool {
+        row.get(self.batch) == Some(point.batch.to_string().as_str())
+            && row.get(self.image) == Some(point.image.as_str())
+    }
+
+    fn of_point<'a>(&'a self, point: &'a PointRecord) -> impl Iterator<Item = &'a StringRecord> {
+        self.all.iter().filter(move |row| self.is_of(row, point))
+    }
+
+    fn rows<R: Row>(&self, point: &PointRecord) -> anyhow::Result<Vec<R>> {
+        let rows: anyhow::Result<Vec<R>> = self.of_point(point).map(text::row).collect();
+        rows.context("a row of the run to resume is damaged; begin a new run")
     }
 }
 
 /// The table shows means, while images per second and the status go by medians: says so where that makes a difference.
-fn slow_steps(summary: &Summary) -> Option<String> {
-    let step = summary.totals.iter().find(|(scope, _)| scope.is_step()).map(|(_, part)| &part.duration)?;
+fn slow_steps(summary: &BatchSummary) -> Option<String> {
+    let step = summary.totals.iter().find(|(scope, _)| *scope == Scope::STEP).map(|(_, part)| &part.duration)?;
     let (mean, median) = (step.mean, step.median);
     let [mean_ms, median_ms] = [mean, median].map(|us| step_ms(Some(us)));
     (mean > MUCH_SLOWER * median)
         .then(|| format!("single steps were much slower than the median (mean {mean_ms} ms, median {median_ms} ms)"))
 }
 
-fn belongs(row: &StringRecord, point: &Point) -> bool {
-    row.get(BATCH) == Some(point.batch.to_string().as_str()) && row.get(IMAGE) == Some(point.image.as_str())
-}
-
-fn parsed<R: serde::de::DeserializeOwned>(record: &StringRecord) -> anyhow::Result<R> {
-    record.deserialize(None).context("a row of the run to resume is damaged; begin a new run")
-}
-
 /// The `run.json` of a run's folder.
-pub fn read_run(folder: &Path) -> anyhow::Result<Run> {
-    let path = folder.join(RUN_FILE);
-    let read = || -> anyhow::Result<Run> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
+pub fn read_run(folder: &Path) -> anyhow::Result<RunFile> {
+    let path = folder.join(run_file::FILE);
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let read = || -> anyhow::Result<RunFile> { Ok(RunFile::read(folder)?.ok_or_else(missing)?) };
     read().with_context(|| format!("cannot read {}: give the folder of a run", path.display()))
 }
 
 /// Makes a new folder, with a number behind its name when there is one already.
 fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
     fs::create_dir_all(out)?;
-    let time = run.started.replace(['-', ':'], "");
-    let parts = [&run.setup.model, &run.setup.device, &run.setup.precision].map(|part| file_name(part, LONGEST));
+    let started = run.header.as_ref().map_or_else(header::now, |header| header.started.clone());
+    let time = started.replace(['-', ':'], "");
+    let LabelColumns { model, device, precision, .. } = run.labels();
+    let parts = [model, device, precision].map(|part| file_name(&part, LONGEST));
     let name = format!("{time}-{}", parts.join("-"));
     let mut path = out.join(&name);
     for number in 2.. {

@@ -1,41 +1,60 @@
-//! `inspect`: what a network is made of, layer by layer, before anything is measured.
-
-use serde::Serialize;
+//! What `inspect` prints: the layers of a network, before anything is measured.
 
 use super::csv;
-use super::grid::{grid, grouped};
-use super::rows::Row;
+use super::rows::columns::optional;
+use super::rows::{Column, Row};
+use super::table::{Cells, Table, numbers, words};
 use crate::model::kind::Group;
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::Step;
-use crate::units::size;
+use crate::units::{grouped, size};
 
 const F32_BYTES: u64 = 4;
 
 /// One layer's static figures, for the whole batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerRow {
+    /// The layer's name.
     pub layer: String,
+    /// The layer's kind.
     pub kind: String,
     /// One image's output.
     pub output: String,
+    /// Weights and biases.
     pub parameters: u64,
+    /// Multiply-adds of forward.
     pub macs_forward: u64,
+    /// Multiply-adds of backward_data.
     pub macs_backward_data: u64,
+    /// Multiply-adds of backward_weights.
     pub macs_backward_weights: u64,
-    /// Of the layer's own output, in f32; flatten has none.
+    /// The layer's own output in f32; flatten has none.
     pub activation_bytes: u64,
-    /// Of weights and biases, in f32.
+    /// Weights and biases in f32.
     pub weight_bytes: u64,
 }
 
 impl Row for LayerRow {
-    const FILE: &'static str = "the layers' table";
+    const FILE: &'static str = "inspect --csv";
+
     #[rustfmt::skip]
-    const HEADER: &'static [&'static str] = &[
-        "layer", "kind", "output", "parameters",
-        "macs_forward", "macs_backward_data", "macs_backward_weights", "activation_bytes", "weight_bytes",
-    ];
+    fn columns() -> Vec<Column<LayerRow>> {
+        vec![
+            optional("layer", "name", "the layer", "", |row| &mut row.layer),
+            optional("kind", "word", "the layer's kind", "", |row| &mut row.kind),
+            optional("output", "elements", "one image's output: channels x height x width, or a vector's length", "", |row| &mut row.output),
+            optional("parameters", "number", "weights and biases", "", |row| &mut row.parameters),
+            optional("macs_forward", "multiply-adds", "of forward, for the whole batch", "", |row| &mut row.macs_forward),
+            optional("macs_backward_data", "multiply-adds", "of backward_data, for the whole batch", "", |row| &mut row.macs_backward_data),
+            optional("macs_backward_weights", "multiply-adds", "of backward_weights, for the whole batch", "", |row| &mut row.macs_backward_weights),
+            optional("activation_bytes", "bytes", "the layer's own output in f32, for the whole batch", "", |row| &mut row.activation_bytes),
+            optional("weight_bytes", "bytes", "weights and biases in f32", "", |row| &mut row.weight_bytes),
+        ]
+    }
+
+    fn blank() -> LayerRow {
+        LayerRow::default()
+    }
 }
 
 /// One row per layer.
@@ -69,8 +88,8 @@ pub fn csv(plan: &Plan) -> anyhow::Result<Vec<u8>> {
 pub fn table(step: &Step) -> String {
     let plan = &step.plan;
     let rows = rows(plan);
-    let header =
-        ["layer", "kind", "output", "parameters", "MACs forward", "backward data", "backward weights", "activations"];
+    let mut header: Vec<_> = ["layer", "kind", "output"].map(words).into();
+    header.extend(["parameters", "MACs forward", "backward data", "backward weights", "activations"].map(numbers));
     let cells = |row: &LayerRow| {
         let macs = [row.macs_forward, row.macs_backward_data, row.macs_backward_weights];
         let mut cells = vec![row.layer.clone(), row.kind.clone(), row.output.clone(), grouped(row.parameters)];
@@ -91,21 +110,19 @@ pub fn table(step: &Step) -> String {
         weight_bytes: sum(|row| row.weight_bytes),
     };
     let image = image_name(plan.image());
-    let mut text = format!(
-        "{}, batch {}, image {image}: multiply-adds (MACs) and activations of the whole batch\n\n",
+    let caption = format!(
+        "{}, batch {}, image {image}: multiply-adds (MACs) and activations of the whole batch",
         plan.model.name, plan.batch
     );
-    text += &grid(&header, 3, rows.iter().chain([&total]).map(cells));
-    text += "\n";
-    text += &group_shares(plan, &rows, &total);
-    text += &memory(step);
-    text
+    let layers = Table::new(caption, header, rows.iter().chain([&total]).map(cells));
+    format!("{}\n{}{}", layers.text(), group_shares(plan, &rows, &total).text(), memory(step))
 }
 
-fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> String {
+fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> Table {
     let columns: [fn(&LayerRow) -> u64; 4] =
         [|row| row.parameters, |row| row.macs_forward, |row| row.macs_backward_data, |row| row.macs_backward_weights];
-    let header = ["group", "parameters %", "MACs forward %", "backward data %", "backward weights %"];
+    let titles = ["parameters %", "MACs forward %", "backward data %", "backward weights %"];
+    let header = [words("group")].into_iter().chain(titles.map(numbers)).collect();
     let line = |group: Group| {
         let share = |column: &fn(&LayerRow) -> u64| {
             let of_group: u64 = rows
@@ -119,7 +136,8 @@ fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> String {
         };
         [group.name().to_owned()].into_iter().chain(columns.iter().map(share)).collect()
     };
-    grid(&header, 1, Group::ALL.map(line))
+    let rows: Cells = Group::ALL.map(line).into();
+    Table::new("", header, rows)
 }
 
 fn memory(step: &Step) -> String {

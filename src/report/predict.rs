@@ -1,96 +1,49 @@
 //! What `predict` prints: one GPU as `run` prints a run, or several side by side. Fits in 100 columns.
 
-use super::grid::grid;
-use super::rows::{PhaseRow, SummaryRow};
-use super::table::{self, NONE, measured, number, step_ms, steps, total};
-use super::verdict::{self, Crossover, images, largest};
+use super::run::{Origin, Point, Run};
+use super::run_tables::{NONE, memory, number, share, step_ms, step_us};
+use super::table::{Table, numbers, words};
+use super::verdict::{self, Crossover};
 use crate::model::kind::Group;
-use crate::units::size;
 
-/// The rows of one GPU.
-pub struct Sheet<'a> {
-    pub title: &'a str,
-    pub phases: &'a [PhaseRow],
-    pub summaries: &'a [SummaryRow],
+/// One line per GPU, at the largest batch that its memory holds; a table for each image size.
+pub fn several(runs: &[&Run]) -> String {
+    let images = runs.first().map_or(Vec::new(), |run| run.images());
+    images.iter().map(|image| table(runs, image).text() + "\n").collect()
 }
 
-/// All tables of one GPU.
-pub fn one(sheet: &Sheet) -> String {
-    let mut text = String::new();
-    for image in images(sheet.summaries) {
-        let rows: Vec<&SummaryRow> = sheet.summaries.iter().filter(|row| row.image == image).collect();
-        text += &format!("The training step by batch size, image {image}: share of the step in %\n\n");
-        text += &sweep(&rows);
-        text += "\nBy phase, in % of the step (data: backward_data, weights: backward_weights)\n\n";
-        text += &table::by_phase(&rows);
-        if let Some(step) = largest(&measured(&rows)) {
-            text += &format!("\nLayers at batch {}: ms, and % of the step\n\n", step.batch);
-            let of_batch = sheet.phases.iter().filter(|row| row.image == image && row.batch == step.batch);
-            text += &table::layers(&of_batch.collect::<Vec<_>>());
-        }
-        text += "\n";
-    }
-    text
+fn table(runs: &[&Run], image: &str) -> Table {
+    let caption = format!("The training step at the largest batch that fits, image {image}: share of the step in %");
+    let titles = ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "fc leads below", "memory"];
+    let header = [words("GPU")].into_iter().chain(titles.map(numbers)).collect();
+    Table::new(caption, header, runs.iter().map(|run| line(run, image)))
 }
 
-/// One line per GPU, at the largest batch that its memory holds.
-pub fn several(sheets: &[Sheet]) -> String {
-    let mut text = String::new();
-    for image in sheets.first().map_or(Vec::new(), |sheet| images(sheet.summaries)) {
-        text += &format!("The training step at the largest batch that fits, image {image}: share of the step in %\n\n");
-        let header = ["GPU", "batch", "step ms", "conv %", "fc %", "other %", "images/s", "fc leads below", "memory"];
-        text += &grid(&header, 1, sheets.iter().map(|sheet| line(sheet, image)));
-        text += "\n";
-    }
-    text
-}
-
-fn line(sheet: &Sheet, image: &str) -> Vec<String> {
-    let rows: Vec<&SummaryRow> = sheet.summaries.iter().filter(|row| row.image == image).collect();
-    let Some(step) = largest(&measured(&rows)) else {
-        let nothing = ["no batch fits"].into_iter().chain([NONE; 7]).map(String::from);
-        return [sheet.title.to_owned()].into_iter().chain(nothing).collect();
+fn line(run: &Run, image: &str) -> Vec<String> {
+    let gpu = match &run.origin {
+        Origin::Predicted { gpu } => gpu.clone(),
+        Origin::Measured { device, .. } => device.clone(),
     };
-    let mut cells = vec![sheet.title.to_owned(), step.batch.to_string(), step_ms(step.mean_us)];
-    cells.extend(shares(&rows, step));
-    cells.push(number(step.step.images_per_s, 1));
-    cells.push(turn(&rows, &verdict::crossovers(sheet.summaries), image));
-    cells.push(memory(step));
+    let Some(point) = run.largest(image) else {
+        let nothing = ["no batch fits"].into_iter().chain([NONE; 7]).map(String::from);
+        return [gpu].into_iter().chain(nothing).collect();
+    };
+    let mut cells = vec![gpu, point.batch.to_string(), step_ms(step_us(point))];
+    cells.extend(Group::ALL.map(|group| share(point.group(group))));
+    cells.push(number(point.step.images_per_s, 1));
+    cells.push(turn(point, &verdict::crossovers(run), image));
+    cells.push(memory(point));
     cells
 }
 
 /// The batch below which fc leads, in one word.
-fn turn(rows: &[&SummaryRow], crossovers: &[Crossover], image: &str) -> String {
+fn turn(largest: &Point, crossovers: &[Crossover], image: &str) -> String {
     match crossovers.iter().rfind(|crossover| crossover.image == image) {
         Some(crossover) if crossover.leads_below == Group::Fc => format!("{:.1}", crossover.batch),
         Some(crossover) => format!("above {:.1}", crossover.batch),
-        None => {
-            let Some(step) = largest(&measured(rows)) else { return NONE.into() };
-            let share = |group| total(rows, step.batch, group, None).and_then(|row| row.share.share_pct).unwrap_or(0.0);
-            if share(Group::Conv) >= share(Group::Fc) { "nowhere".into() } else { "everywhere".into() }
-        }
+        None if largest.share(Group::Conv) >= largest.share(Group::Fc) => "nowhere".into(),
+        None => "everywhere".into(),
     }
-}
-
-fn sweep(rows: &[&SummaryRow]) -> String {
-    let header = ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "memory", "fits"];
-    let line = |step: &SummaryRow| {
-        let mut cells = vec![step.batch.to_string(), step_ms(step.mean_us)];
-        cells.extend(shares(rows, step));
-        cells.push(number(step.step.images_per_s, 1));
-        cells.push(memory(step));
-        cells.push(if step.mean_us.is_some() { "yes" } else { "no" }.into());
-        cells
-    };
-    grid(&header, 0, steps(rows).into_iter().map(line))
-}
-
-fn shares(rows: &[&SummaryRow], step: &SummaryRow) -> [String; 3] {
-    Group::ALL.map(|group| number(total(rows, step.batch, group, None).and_then(|row| row.share.share_pct), 1))
-}
-
-fn memory(step: &SummaryRow) -> String {
-    step.step.planned_bytes.map_or(NONE.into(), size)
 }
 
 #[cfg(test)]
@@ -99,10 +52,10 @@ mod tests {
     use crate::plan::Bound;
     use crate::predict::{Predicted, PredictedPhase};
     use crate::report::fixture;
-    use crate::report::rows::{predicted_phases, predicted_summary};
+    use crate::report::run_tables::tables_text;
 
     /// The fixture's first step (conv1 24 µs, fc2 19, others 7), with conv1 `scale` times as long.
-    fn rows(batch: usize, scale: f64, fits: bool) -> (Vec<PhaseRow>, Vec<SummaryRow>) {
+    fn predicted(batch: usize, scale: f64, fits: bool) -> Predicted {
         let measured = fixture::measured(batch);
         let phase = |(&op, &us): (&_, &f64)| {
             let op: crate::step::Op = op;
@@ -113,10 +66,14 @@ mod tests {
         let mut phases: Vec<PredictedPhase> =
             measured.ops.iter().zip(&measured.samples[0].phases_us).map(phase).collect();
         phases.sort_by_key(|phase| (phase.op.layer, phase.op.phase));
-        let run = fixture::run(false);
-        let ceilings = run.ceilings;
-        let predicted = Predicted { plan: measured.plan.clone(), phases, ceilings, planned_bytes: 3 << 29, fits };
-        (predicted_phases(&run.labels(), &predicted), predicted_summary(&run.labels(), &predicted))
+        let ceilings = fixture::run(false).header.unwrap().ceilings;
+        Predicted { plan: measured.plan.clone(), phases, ceilings, planned_bytes: 3 << 29, fits }
+    }
+
+    fn run(gpu: &str, predicted: &[Predicted]) -> Run {
+        let mut run = Run { origin: Origin::Predicted { gpu: gpu.into() }, ..fixture::run(false) };
+        predicted.iter().for_each(|predicted| run.add_predicted(predicted));
+        run
     }
 
     const ONE: &str = "\
@@ -162,13 +119,10 @@ Small  no batch fits        -       -     -        -         -               -  
     /// at batch 1 and trails by 69.2 at 2: they meet at 2^(18.4 / 87.6) = 1.16.
     #[test]
     fn as_printed() {
-        let parts = [rows(8, 1.0, false), rows(2, 5.0, true), rows(1, 0.5, true)];
-        let (phases, summaries): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let (phases, summaries) = (phases.concat(), summaries.concat());
-        let sheet = Sheet { title: "A GPU", phases: &phases, summaries: &summaries };
-        assert_eq!(one(&sheet), ONE);
-        let (phases, summaries) = rows(8, 1.0, false);
-        let small = Sheet { title: "Small", phases: &phases, summaries: &summaries };
-        assert_eq!(several(&[sheet, small]), SEVERAL);
+        let run_of = |gpu: &str, predicted: Vec<Predicted>| run(gpu, &predicted);
+        let one = run_of("A GPU", vec![predicted(8, 1.0, false), predicted(2, 5.0, true), predicted(1, 0.5, true)]);
+        assert_eq!(tables_text(&one), ONE);
+        let small = run_of("Small", vec![predicted(8, 1.0, false)]);
+        assert_eq!(several(&[&one, &small]), SEVERAL);
     }
 }

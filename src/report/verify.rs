@@ -1,18 +1,19 @@
 //! What `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
-use super::grid::grid;
+use super::table::{self, Table, words};
 use crate::verify::{Report, Row};
 
-/// Ends with a line break.
-pub fn table(report: &Report) -> String {
+/// All comparisons of a report, and the verdict. Ends with a line break.
+pub fn text(report: &Report) -> String {
     let rows = report.rows.iter().map(|row| {
         let phase = row.phase.map_or("whole step", |phase| phase.name());
         let verdict = if row.passes() { "ok" } else { "FAIL" };
         [&row.layer, phase, &row.tensor, verdict].map(String::from).into_iter().chain(numbers(row)).collect()
     });
     let Report { model, batch, image: [h, w], device, precision, reference, .. } = report;
-    let title = format!("{model}, batch {batch}, image {h}x{w}, {precision} on {device}, against {reference}\n\n");
-    title + &grid(&["layer", "phase", "tensor", "", "error", "bound"], 4, rows) + "\n" + &verdict(report) + "\n"
+    let caption = format!("{model}, batch {batch}, image {h}x{w}, {precision} on {device}, against {reference}");
+    let header = ["layer", "phase", "tensor", ""].map(words).into_iter().chain(["error", "bound"].map(table::numbers));
+    Table::new(caption, header.collect(), rows).text() + "\n" + &verdict(report) + "\n"
 }
 
 fn numbers(row: &Row) -> [String; 2] {
@@ -59,14 +60,14 @@ mod tests {
 
     #[test]
     fn passing_names_the_nearest_to_its_bound() {
-        let text = table(&report(&[2e-7, 3e-6]));
+        let text = text(&report(&[2e-7, 3e-6]));
         assert!(text.starts_with("tiny, batch 2, image 16x16, f32 on a processor, against f64\n"));
         assert!(text.ends_with("PASS: 2 comparisons within their bounds; the nearest to its bound is output.conv1 of conv1, forward: 3.0e-6 of 1e-5\n"), "{text}");
     }
 
     #[test]
     fn failing_names_the_worst() {
-        let text = table(&report(&[2e-7, f64::NAN, 1e-4]));
+        let text = text(&report(&[2e-7, f64::NAN, 1e-4]));
         assert!(
             text.contains(
                 "FAIL: 2 of 3 comparisons over their bounds; the worst is output.conv1 of conv1, forward: NaN"

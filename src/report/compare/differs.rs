@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Key, Of, Side};
+use super::{RowKey, Side, Subject};
+use crate::device::options::Launch;
 use crate::profile::Status;
-use crate::report::json::as_written;
-use crate::report::read::Run;
+use crate::report::rows::{LabelColumns, StatusWord};
+use crate::report::run::{Origin, Run};
+use crate::report::run_file::{RunFile, as_written};
 
 /// Parts of run.json that say how a run was made; what the machine reads out of its own sensors is not among them.
 const COMPARED: [&str; 4] = ["program", "setup", "measuring", "machine"];
@@ -42,12 +44,14 @@ pub fn unfixed_clocks(a: &Side, b: &Side) -> Vec<String> {
 }
 
 fn unfixed(run: &Run) -> Option<&'static str> {
-    match &run.run {
-        _ if run.is_predicted() => None,
-        _ if run.labels.launch == "direct" => Some("layertime never fixes a CPU's"),
-        None => Some("there is no run.json to tell"),
-        Some(json) if json.setup.options.contains_key("lock_clocks") => None,
-        Some(_) => Some("measured without --lock-clocks"),
+    match (&run.origin, &run.header) {
+        (Origin::Predicted { .. }, _) => None,
+        (Origin::Measured { launch, .. }, _) if launch == Launch::Direct.name() => {
+            Some("layertime never fixes a CPU's")
+        }
+        (Origin::Measured { .. }, None) => Some("there is no run.json to tell"),
+        (Origin::Measured { .. }, Some(header)) if header.options.contains_key("lock_clocks") => None,
+        (Origin::Measured { .. }, Some(_)) => Some("measured without --lock-clocks"),
     }
 }
 
@@ -73,16 +77,16 @@ fn differences(a: &Side, b: &Side) -> Vec<String> {
 fn facts(side: &Side) -> BTreeMap<String, BTreeSet<String>> {
     let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for run in &side.runs {
-        let labels = &run.labels;
+        let LabelColumns { model, device, precision, layout, launch, .. } = run.labels();
         let mut found = vec![
-            ("model".to_owned(), labels.model.clone()),
-            ("device".into(), labels.device.clone()),
-            ("precision".into(), labels.precision.clone()),
-            ("layout".into(), labels.layout.clone()),
-            ("launch".into(), labels.launch.clone()),
+            ("model".to_owned(), model),
+            ("device".into(), device),
+            ("precision".into(), precision),
+            ("layout".into(), layout),
+            ("launch".into(), launch),
         ];
-        if let Some(json) = &run.run {
-            let value = as_written(json);
+        if let Some(file) = RunFile::of(run) {
+            let value = as_written(&file);
             COMPARED.iter().for_each(|part| leaves(part, &value[part], &mut found));
         }
         for (name, value) in found {
@@ -106,7 +110,7 @@ fn leaves(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
 
 /// A side of which only the rows are known.
 fn unknown(a: &Side, b: &Side) -> Option<String> {
-    let bare = |side: &Side| side.runs.iter().any(|run| run.run.is_none());
+    let bare = |side: &Side| side.runs.iter().any(|run| run.header.is_none());
     let which = match (bare(a), bare(b)) {
         (true, true) => "A and B have",
         (true, false) => "A has",
@@ -131,10 +135,10 @@ fn runs(a: &Side, b: &Side) -> Option<String> {
 fn states(a: &Side, b: &Side) -> Vec<String> {
     let of_side = |(name, side): (&str, &Side)| {
         let mut found: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-        for point in side.runs.iter().flat_map(|run| &run.points) {
-            match point.status {
-                Status::Ok => {}
-                status => drop(found.entry(status.name()).or_default().insert(point.batch)),
+        for (run, point) in side.runs.iter().flat_map(|run| run.points.iter().map(move |point| (run, point))) {
+            match run.status_word(point) {
+                StatusWord::Of(Status::Ok) => {}
+                word => drop(found.entry(word.name()).or_default().insert(point.batch)),
             }
         }
         let list = |batches: BTreeSet<usize>| batches.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
@@ -149,14 +153,14 @@ fn states(a: &Side, b: &Side) -> Vec<String> {
 /// Layers, phases and batches without a counterpart.
 fn only_on_one_side(a: &Side, b: &Side) -> Vec<String> {
     let only = |name: &str, side: &Side, other: &Side| {
-        let unmatched: Vec<&Key> = side.keys().iter().filter(|key| !other.has(key)).collect();
-        let (in_shared, alone): (Vec<&Key>, Vec<&Key>) = unmatched.into_iter().partition(|key| other.tried(key));
+        let unmatched: Vec<&RowKey> = side.keys().iter().filter(|key| !other.has(key)).collect();
+        let (in_shared, alone): (Vec<&RowKey>, Vec<&RowKey>) = unmatched.into_iter().partition(|key| other.tried(key));
         let mut batches: Vec<String> =
             alone.iter().map(|key| format!("batch {} at {}", key.batch, key.image)).collect();
         batches.dedup();
         let mut layers: Vec<String> = Vec::new();
         for key in in_shared {
-            if let Of::Layer(layer, _, phase) = &key.of {
+            if let Subject::Layer(layer, _, phase) = &key.of {
                 let text = format!("{layer} {}", phase.name());
                 if !layers.contains(&text) {
                     layers.push(text);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::read::Figures;
+use super::run::Figures;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::Status;
@@ -23,9 +23,9 @@ pub use csv::text as csv;
 pub use side::Side;
 pub use table::text as table;
 
-/// What a user may choose.
+/// The choices of a user.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct CompareSettings {
     /// Batches to compare; empty for all totals, and layers at the largest.
     pub batches: Vec<usize>,
     /// Largest difference that counts as the same: a fraction of a time, or of the step for shares.
@@ -36,33 +36,33 @@ pub struct Settings {
     pub clocks_fixed: bool,
 }
 
-/// Which figure the verdicts are about.
+/// The figure that the verdicts are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
     Times,
     Shares,
 }
 
-/// What a row is about.
+/// The subject of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Of {
+pub enum Subject {
     Total(Scope),
     Layer(Arc<str>, Group, Phase),
 }
 
-/// One batch and image size, and what of it.
+/// One batch and image size, and a subject there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct RowKey {
     pub image: Arc<str>,
     pub batch: usize,
-    pub of: Of,
+    pub of: Subject,
 }
 
 /// One row.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub key: Key,
-    /// Whether the times are means or medians: of the two, the one that differs more clearly.
+pub struct Compared {
+    pub key: RowKey,
+    /// Means or medians, whichever differ more clearly.
     pub statistic: Statistic,
     /// A's and B's times; of several runs the mean on the log scale.
     pub times_us: [f64; 2],
@@ -83,7 +83,7 @@ pub enum Statistic {
 #[derive(Debug)]
 pub struct Comparison {
     pub judged: Judged,
-    /// As in [`Settings::margin`].
+    /// As in [`CompareSettings::margin`].
     pub margin: f64,
     pub min_share: f64,
     /// Runs of A and of B.
@@ -91,15 +91,15 @@ pub struct Comparison {
     /// What is to be known before any figure is read.
     pub preface: Vec<String>,
     /// The step and its groups.
-    pub wholes: Vec<Line>,
+    pub wholes: Vec<Compared>,
     /// Phases and layers.
-    pub details: Vec<Line>,
+    pub details: Vec<Compared>,
     /// Rows below `min_share`.
     pub left_out: usize,
 }
 
 impl Comparison {
-    pub fn of(a: &Side, b: &Side, settings: &Settings) -> Result<Comparison> {
+    pub fn of(a: &Side, b: &Side, settings: &CompareSettings) -> Result<Comparison> {
         let unfixed = if settings.clocks_fixed { Vec::new() } else { differs::unfixed_clocks(a, b) };
         let judged = if unfixed.is_empty() { Judged::Times } else { Judged::Shares };
         let margin = settings.margin.unwrap_or(judged.margin());
@@ -116,7 +116,7 @@ impl Comparison {
                 line.verdict = verdicts.next();
             }
         }
-        let lines = |family: Vec<(Line, Vec<Difference>)>| family.into_iter().map(|(line, _)| line).collect();
+        let lines = |family: Vec<(Compared, Vec<Difference>)>| family.into_iter().map(|(line, _)| line).collect();
         Ok(Comparison {
             judged,
             margin,
@@ -130,13 +130,13 @@ impl Comparison {
     }
 
     /// Rows that are slower by more than this fraction; `None` where times are not judged.
-    pub fn slower_by(&self, fraction: f64) -> Option<Vec<&Line>> {
-        let slower = |line: &&Line| line.verdict == Some(Verdict::Slower) && line.ratio() > 1.0 + fraction;
+    pub fn slower_by(&self, fraction: f64) -> Option<Vec<&Compared>> {
+        let slower = |line: &&Compared| line.verdict == Some(Verdict::Slower) && line.ratio() > 1.0 + fraction;
         (self.judged == Judged::Times).then(|| self.lines().filter(slower).collect())
     }
 
     /// All rows.
-    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+    pub fn lines(&self) -> impl Iterator<Item = &Compared> {
         self.wholes.iter().chain(&self.details)
     }
 }
@@ -159,7 +159,7 @@ impl Judged {
     }
 }
 
-impl Line {
+impl Compared {
     /// B over A.
     pub fn ratio(&self) -> f64 {
         self.times_us[1] / self.times_us[0]
@@ -169,21 +169,21 @@ impl Line {
         let throttled = |side: &Side| side.status(&self.key) == Some(Status::Throttled);
         match judged {
             Judged::Times => self.time.is_some() && !throttled(a) && !throttled(b),
-            Judged::Shares => self.share.is_some() && self.key.of != Of::Total(Scope::STEP),
+            Judged::Shares => self.share.is_some() && self.key.of != Subject::Total(Scope::STEP),
         }
     }
 }
 
-impl Of {
+impl Subject {
     /// The step and its groups.
     fn is_whole(&self) -> bool {
-        matches!(self, Of::Total(Scope { phase: None, .. }))
+        matches!(self, Subject::Total(Scope { phase: None, .. }))
     }
 }
 
 /// The rows to compare, in A's order, and the number of those that are too small.
-fn keys(a: &Side, b: &Side, settings: &Settings) -> Result<(Vec<Key>, usize)> {
-    let shared: Vec<&Key> = a.keys().iter().filter(|key| b.has(key)).collect();
+fn keys(a: &Side, b: &Side, settings: &CompareSettings) -> Result<(Vec<RowKey>, usize)> {
+    let shared: Vec<&RowKey> = a.keys().iter().filter(|key| b.has(key)).collect();
     if shared.is_empty() {
         bail!("A and B have no batch and image size in common: A has {}, B {}", a.batches(), b.batches());
     }
@@ -191,11 +191,11 @@ fn keys(a: &Side, b: &Side, settings: &Settings) -> Result<(Vec<Key>, usize)> {
         bail!("batch {missing} is not in both: A has {}, B {}", a.batches(), b.batches());
     }
     let detailed = detailed(&shared, a, b);
-    let wanted = |key: &&&Key| match &*settings.batches {
+    let wanted = |key: &&&RowKey| match &*settings.batches {
         [] => key.of.is_whole() || detailed.contains(&(key.image.clone(), key.batch)),
         batches => batches.contains(&key.batch),
     };
-    let (kept, small): (Vec<&Key>, Vec<&Key>) = shared.iter().filter(wanted).partition(|key| {
+    let (kept, small): (Vec<&RowKey>, Vec<&RowKey>) = shared.iter().filter(wanted).partition(|key| {
         let share = |side: &Side| side.mean(key, |figures| figures.share_pct);
         // Chosen by the average of both sides, which says nothing of their difference, a filter leaves the verdicts as
         // sure as they were (Bourgon, Gentleman and Huber 2010, Proc. Natl. Acad. Sci. 107:9546).
@@ -205,9 +205,9 @@ fn keys(a: &Side, b: &Side, settings: &Settings) -> Result<(Vec<Key>, usize)> {
 }
 
 /// Per image, the largest batch that is ok on both sides, else the largest of all.
-fn detailed(shared: &[&Key], a: &Side, b: &Side) -> HashSet<(Arc<str>, usize)> {
-    let fine = |key: &Key| {
-        let fine = |side: &Side| matches!(side.status(key), Some(Status::Ok | Status::Predicted));
+fn detailed(shared: &[&RowKey], a: &Side, b: &Side) -> HashSet<(Arc<str>, usize)> {
+    let fine = |key: &RowKey| {
+        let fine = |side: &Side| side.status(key) == Some(Status::Ok);
         fine(a) && fine(b)
     };
     let images: HashSet<&Arc<str>> = shared.iter().map(|key| &key.image).collect();
@@ -219,7 +219,7 @@ fn detailed(shared: &[&Key], a: &Side, b: &Side) -> HashSet<(Arc<str>, usize)> {
 }
 
 /// A row, and the differences that it is judged by.
-fn row(key: Key, a: &Side, b: &Side, judged: Judged) -> (Line, Vec<Difference>) {
+fn row(key: RowKey, a: &Side, b: &Side, judged: Judged) -> (Compared, Vec<Difference>) {
     let between = |estimate: fn(&Figures) -> Option<Estimate>, value: fn(&Figures) -> Option<f64>| {
         Some(Difference::between(a.estimate(&key, estimate, value)?, b.estimate(&key, estimate, value)?))
     };
@@ -240,7 +240,7 @@ fn row(key: Key, a: &Side, b: &Side, judged: Judged) -> (Line, Vec<Difference>) 
         Statistic::Mean => |figures| figures.mean_us.ln(),
         Statistic::Median => |figures| figures.median_us.unwrap_or(figures.mean_us).ln(),
     };
-    let line = Line {
+    let line = Compared {
         statistic,
         times_us: [a, b].map(|side| side.mean(&key, ln_time).exp()),
         share_pct: [a, b].map(|side| side.mean(&key, |figures| figures.share_pct)),

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::{Key, Of};
+use super::{RowKey, Subject};
 use crate::profile::Status;
 use crate::profile::summary::Scope;
-use crate::report::json;
-use crate::report::read::{Figures, Run};
+use crate::report::rows::LabelColumns;
+use crate::report::run::{Figures, Run};
 use crate::stats::Estimate;
 
 #[derive(Debug)]
 pub struct Side {
     pub runs: Vec<Run>,
     /// In the first run's order.
-    keys: Vec<Key>,
+    keys: Vec<RowKey>,
     /// Of each run that has the row.
-    figures: HashMap<Key, Vec<Figures>>,
+    figures: HashMap<RowKey, Vec<Figures>>,
     /// The worst of the runs.
     states: HashMap<(Arc<str>, usize), Status>,
 }
@@ -32,14 +32,14 @@ impl Side {
             for point in &run.points {
                 let state = side.states.entry((point.image.clone(), point.batch)).or_insert(point.status);
                 *state = worse(*state, point.status);
-                let totals = point.totals.iter().map(|total| (Of::Total(total.scope), total.figures));
+                let totals = point.totals.iter().map(|total| (Subject::Total(total.scope), total.figures));
                 let parts = point
                     .parts
                     .iter()
-                    .map(|part| (Of::Layer(part.layer.clone(), part.group, part.phase), part.figures));
-                let (step, others): (Vec<_>, Vec<_>) = totals.partition(|(of, _)| *of == Of::Total(Scope::STEP));
+                    .map(|part| (Subject::Layer(part.layer.clone(), part.group, part.phase), part.figures));
+                let (step, others): (Vec<_>, Vec<_>) = totals.partition(|(of, _)| *of == Subject::Total(Scope::STEP));
                 for (of, figures) in step.into_iter().chain(others).chain(parts) {
-                    let key = Key { image: point.image.clone(), batch: point.batch, of };
+                    let key = RowKey { image: point.image.clone(), batch: point.batch, of };
                     let known = side.figures.entry(key.clone()).or_default();
                     if known.is_empty() {
                         side.keys.push(key);
@@ -52,25 +52,25 @@ impl Side {
         Ok(side)
     }
 
-    pub fn keys(&self) -> &[Key] {
+    pub fn keys(&self) -> &[RowKey] {
         &self.keys
     }
 
-    pub fn has(&self, key: &Key) -> bool {
+    pub fn has(&self, key: &RowKey) -> bool {
         self.figures.contains_key(key)
     }
 
     /// Whether it measured, or tried to measure, this batch and image size.
-    pub fn tried(&self, key: &Key) -> bool {
+    pub fn tried(&self, key: &RowKey) -> bool {
         self.status(key).is_some()
     }
 
-    pub fn status(&self, key: &Key) -> Option<Status> {
+    pub fn status(&self, key: &RowKey) -> Option<Status> {
         self.states.get(&(key.image.clone(), key.batch)).copied()
     }
 
     /// Over runs.
-    pub fn mean(&self, key: &Key, figure: fn(&Figures) -> f64) -> f64 {
+    pub fn mean(&self, key: &RowKey, figure: fn(&Figures) -> f64) -> f64 {
         let of_runs = &self.figures[key];
         of_runs.iter().map(figure).sum::<f64>() / of_runs.len() as f64
     }
@@ -78,7 +78,7 @@ impl Side {
     /// One run's own estimate, or that of several from what differs between them.
     pub fn estimate(
         &self,
-        key: &Key,
+        key: &RowKey,
         estimate: fn(&Figures) -> Option<Estimate>,
         value: fn(&Figures) -> Option<f64>,
     ) -> Option<Estimate> {
@@ -105,27 +105,22 @@ fn worse(one: Status, other: Status) -> Status {
 fn check_alike(name: &str, runs: &[Run]) -> Result<()> {
     let [first, others @ ..] = runs else { bail!("{name} holds no run") };
     for (index, run) in others.iter().enumerate() {
-        let (one, other) = (&first.labels, &run.labels);
-        if runs[..=index].iter().any(|earlier| earlier.labels == run.labels) {
+        let (one, other) = (first.labels(), run.labels());
+        if runs[..=index].iter().any(|earlier| earlier.labels() == other) {
             bail!("{name} has the run {} twice", other.run_id);
         }
+        let LabelColumns { model, device, precision, layout, launch, .. } = &other;
         let labels = [
-            ("models", &one.model, &other.model),
-            ("devices", &one.device, &other.device),
-            ("precisions", &one.precision, &other.precision),
-            ("layouts", &one.layout, &other.layout),
-            ("launch modes", &one.launch, &other.launch),
+            ("models", &one.model, model),
+            ("devices", &one.device, device),
+            ("precisions", &one.precision, precision),
+            ("layouts", &one.layout, layout),
+            ("launch modes", &one.launch, launch),
         ];
         if let Some((what, one, other)) = labels.into_iter().find(|(_, one, other)| one != other) {
             bail!("{name} mixes {what}, {one} and {other}: the runs of one side must be alike");
         }
-        let same_samples = |run: &json::Run| {
-            let mut run = run.clone();
-            run.setup.samples = false;
-            run
-        };
-        let jsons = first.run.as_ref().zip(run.run.as_ref());
-        if let Some(difference) = jsons.and_then(|(one, other)| same_samples(one).refuses(&same_samples(other))) {
+        if let Some(difference) = first.differs_from(run) {
             bail!("the runs of {name} are not alike: {difference}");
         }
     }

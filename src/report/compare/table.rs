@@ -1,10 +1,10 @@
 //! A comparison as text, within 100 columns.
 
-use super::{Comparison, Judged, Line, Of};
+use super::{Compared, Comparison, Judged, Subject};
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
-use crate::report::grid::grid;
+use crate::report::table::{Table, numbers, words};
 use crate::stats::{Difference, Verdict};
 
 /// Preface, tables, and what the verdicts mean.
@@ -13,13 +13,13 @@ pub fn text(comparison: &Comparison) -> String {
     comparison.preface.iter().for_each(|statement| text += &format!("{}\n", wrapped(statement)));
     text += "\nThe step and its groups: ms of A and of B, share of the step in %\n";
     for lines in comparison.wholes.chunk_by(|one, next| one.key.image == next.key.image) {
-        text += &section(&format!("image {}", lines[0].key.image), &["batch", "group"], lines, comparison.judged);
+        text += &section(format!("image {}", lines[0].key.image), &["batch", "group"], lines, comparison.judged);
     }
-    let point = |line: &Line| (line.key.image.clone(), line.key.batch);
+    let point = |line: &Compared| (line.key.image.clone(), line.key.batch);
     for lines in comparison.details.chunk_by(|one, next| point(one) == point(next)) {
         let key = &lines[0].key;
         text += &section(
-            &format!("Phases and layers at batch {}, image {}", key.batch, key.image),
+            format!("Phases and layers at batch {}, image {}", key.batch, key.image),
             &["layer", "phase"],
             lines,
             comparison.judged,
@@ -28,15 +28,15 @@ pub fn text(comparison: &Comparison) -> String {
     text + "\n" + &wrapped(&method(comparison)) + "\n"
 }
 
-fn section(title: &str, names: &[&str; 2], lines: &[Line], judged: Judged) -> String {
+fn section(title: String, names: &[&str; 2], lines: &[Compared], judged: Judged) -> String {
     let by_batch = names[0] == "batch";
-    let row = |line: &Line| {
+    let row = |line: &Compared| {
         let [first, second] = match &line.key.of {
-            Of::Total(scope) if by_batch => {
+            Subject::Total(scope) if by_batch => {
                 [line.key.batch.to_string(), scope.group.map_or("step", Group::name).into()]
             }
-            Of::Total(scope) => [format!("all {}", scope.group.map_or("layers", Group::name)), phase(scope.phase)],
-            Of::Layer(layer, _, of) => [layer.to_string(), phase(Some(*of))],
+            Subject::Total(scope) => [format!("all {}", scope.group.map_or("layers", Group::name)), phase(scope.phase)],
+            Subject::Layer(layer, _, of) => [layer.to_string(), phase(Some(*of))],
         };
         let mut cells = vec![first, second];
         cells.extend(line.times_us.map(|us| format!("{:.3}", us / 1e3)));
@@ -46,8 +46,9 @@ fn section(title: &str, names: &[&str; 2], lines: &[Line], judged: Judged) -> St
         cells.push(line.verdict.map_or("-", |verdict| word(verdict, judged)).into());
         cells
     };
-    let header = [names[0], names[1], "A ms", "B ms", "B/A", "A %", "B %", "B - A", "verdict"];
-    format!("\n{title}\n\n{}", grid(&header, 2, lines.iter().map(row)))
+    let figures = ["A ms", "B ms", "B/A", "A %", "B %", "B - A"].map(numbers);
+    let header = names.map(words).into_iter().chain(figures).chain([words("verdict")]).collect();
+    format!("\n{}", Table::new(title, header, lines.iter().map(row)).text())
 }
 
 fn phase(phase: Option<Phase>) -> String {
@@ -55,16 +56,16 @@ fn phase(phase: Option<Phase>) -> String {
 }
 
 /// With its interval where it is judged.
-fn ratio(line: &Line, judged: Judged) -> String {
+fn ratio(line: &Compared, judged: Judged) -> String {
     match line.time {
         Some(time) if judged == Judged::Times => with_interval(time, |ln| format!("{:.3}", ln.exp())),
         Some(_) | None => format!("{:.3}", line.ratio()),
     }
 }
 
-fn points(line: &Line, judged: Judged) -> String {
+fn points(line: &Compared, judged: Judged) -> String {
     match line.share {
-        _ if line.key.of == Of::Total(Scope::STEP) => "-".into(),
+        _ if line.key.of == Subject::Total(Scope::STEP) => "-".into(),
         Some(share) if judged == Judged::Shares => with_interval(share, |points| format!("{points:+.2}")),
         Some(_) | None => format!("{:+.2}", line.share_pct[1] - line.share_pct[0]),
     }
@@ -100,7 +101,7 @@ fn method(comparison: &Comparison) -> String {
             ("the share of the step", "LESS or MORE is B's share, different from A's", format!("{margin} points"))
         }
     };
-    let judged = |lines: &[Line]| lines.iter().filter(|line| line.verdict.is_some()).count();
+    let judged = |lines: &[Compared]| lines.iter().filter(|line| line.verdict.is_some()).count();
     let (wholes, details) = (judged(&comparison.wholes), judged(&comparison.details));
     let left_out = match comparison.left_out {
         0 => String::new(),

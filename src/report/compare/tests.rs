@@ -2,15 +2,24 @@ use std::path::Path;
 
 use super::*;
 use crate::report::folder::Folder;
-use crate::report::read::{self, Run};
-use crate::report::{fixture, json};
+use crate::report::header::RunState;
+use crate::report::run::{Origin, Run};
+use crate::report::{fixture, read};
+
+/// How steps reached the device of a run.
+fn launch(run: &mut Run) -> &mut String {
+    match &mut run.origin {
+        Origin::Measured { launch, .. } => launch,
+        Origin::Predicted { .. } => panic!("a prediction"),
+    }
+}
 
 /// A run of the fixture's network at batch 1 with ten steps of about 50 µs; conv1's forward takes `conv1` µs.
-fn folder(out: &Path, conv1: f64, setup: impl Fn(&mut json::Run)) -> Run {
+fn folder(out: &Path, conv1: f64, change: impl Fn(&mut Run)) -> Run {
     let mut run = fixture::run(false);
-    run.setup.launch = "queued".into();
-    run.setup.options.insert("lock_clocks".into(), "1410".into());
-    setup(&mut run);
+    *launch(&mut run) = "queued".into();
+    fixture::header(&mut run).options.insert("lock_clocks".into(), "1410".into());
+    change(&mut run);
     let mut folder = Folder::create(out, run).unwrap();
     let mut measured = fixture::measured(1);
     let step = measured.samples[0].clone();
@@ -24,23 +33,23 @@ fn folder(out: &Path, conv1: f64, setup: impl Fn(&mut json::Run)) -> Run {
         })
         .collect();
     folder.append(&measured).unwrap();
-    folder.finish(json::State::Complete).unwrap();
+    folder.finish(RunState::Complete).unwrap();
     read::open(folder.path()).unwrap().runs.remove(0)
 }
 
-fn settings() -> Settings {
-    Settings { batches: Vec::new(), margin: None, min_share: 0.005, clocks_fixed: false }
+fn settings() -> CompareSettings {
+    CompareSettings { batches: Vec::new(), margin: None, min_share: 0.005, clocks_fixed: false }
 }
 
 fn side(runs: Vec<Run>) -> Side {
     Side::new("A", runs).unwrap()
 }
 
-fn line<'a>(comparison: &'a Comparison, layer: &str) -> &'a Line {
+fn line<'a>(comparison: &'a Comparison, layer: &str) -> &'a Compared {
     comparison
         .details
         .iter()
-        .find(|line| matches!(&line.key.of, Of::Layer(name, _, Phase::Forward) if **name == *layer))
+        .find(|line| matches!(&line.key.of, Subject::Layer(name, _, Phase::Forward) if **name == *layer))
         .unwrap()
 }
 
@@ -49,14 +58,14 @@ fn line<'a>(comparison: &'a Comparison, layer: &str) -> &'a Line {
 fn texts_are_not_shown() {
     let out = tempfile::tempdir().unwrap();
     let whole = || folder(out.path(), 10.0, |_| {});
-    let bare = || Run { run: None, ..whole() };
-    let other = || folder(out.path(), 10.0, |run| run.setup.model_file.push('\n'));
+    let bare = || Run { header: None, ..whole() };
+    let other = || folder(out.path(), 10.0, |run| fixture::header(run).model_file.push('\n'));
     let differs =
         |a: Run, b: Run| Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap().preface.remove(0);
     assert!(differs(whole(), bare()).contains("model_file (a text) | -;"), "{}", differs(whole(), bare()));
     assert!(differs(bare(), whole()).contains("model_file - | (a text);"), "{}", differs(bare(), whole()));
     assert_eq!(differs(whole(), other()), "Differs (A | B): model_file (another text).");
-    let faster = folder(out.path(), 10.0, |run| run.setup.training.as_mut().unwrap().learning_rate = 0.1);
+    let faster = folder(out.path(), 10.0, |run| fixture::measurement(run).training.learning_rate = 0.1);
     assert_eq!(differs(whole(), faster), "Differs (A | B): training.learning_rate 0.01 | 0.1.");
 }
 
@@ -71,7 +80,7 @@ fn times_with_fixed_clocks() {
     assert!((conv1.ratio() - 1.2).abs() < 1e-6 && (line(&comparison, "fc2").ratio() - 1.0).abs() < 1e-6);
     // 52 of 50 µs.
     let step = &comparison.wholes[0];
-    assert!(step.key.of == Of::Total(Scope::STEP) && (step.ratio() - 1.04).abs() < 1e-6);
+    assert!(step.key.of == Subject::Total(Scope::STEP) && (step.ratio() - 1.04).abs() < 1e-6);
     assert_eq!(step.verdict, Some(Verdict::Slower));
     // conv1's forward by 20 %, its group by 2/24, its phases' total by 2/17.
     let slower = |fraction| comparison.slower_by(fraction).unwrap().len();
@@ -85,8 +94,8 @@ fn times_with_fixed_clocks() {
 #[test]
 fn shares_where_clocks_were_not_fixed() {
     let out = tempfile::tempdir().unwrap();
-    let free = |run: &mut json::Run| run.setup.options.clear();
-    let cpu = |run: &mut json::Run| run.setup.launch = "direct".into();
+    let free = |run: &mut Run| fixture::header(run).options.clear();
+    let cpu = |run: &mut Run| *launch(run) = "direct".into();
     let (a, b) = (side(vec![folder(out.path(), 10.0, free)]), side(vec![folder(out.path(), 12.0, cpu)]));
     let comparison = Comparison::of(&a, &b, &settings()).unwrap();
     assert_eq!((comparison.judged, comparison.slower_by(0.05).is_none()), (Judged::Shares, true));
@@ -101,7 +110,7 @@ fn shares_where_clocks_were_not_fixed() {
     let conv1 = text.lines().find(|line| line.starts_with("conv1") && line.contains("forward")).unwrap();
     assert!(conv1.contains("+3.08") && conv1.ends_with("MORE"), "{conv1}");
     assert_eq!(comparison.wholes[0].verdict, None, "the step's own share");
-    let fixed = Comparison::of(&a, &b, &Settings { clocks_fixed: true, ..settings() }).unwrap();
+    let fixed = Comparison::of(&a, &b, &CompareSettings { clocks_fixed: true, ..settings() }).unwrap();
     assert_eq!(fixed.judged, Judged::Times);
 }
 
@@ -124,12 +133,15 @@ fn runs_of_one_side_must_be_alike() {
     let usual = folder(out.path(), 10.0, |_| {});
     let refusal = |other: Run| Side::new("A", vec![usual.clone(), other]).unwrap_err().to_string();
     assert!(refusal(usual.clone()).contains("twice"));
-    let other = refusal(folder(out.path(), 10.0, |run| run.setup.precision = "tf32".into()));
+    let other = refusal(folder(out.path(), 10.0, |run| run.precision = "tf32".into()));
     assert!(other.contains("A mixes precisions, f32 and tf32"), "{other}");
-    let other = refusal(folder(out.path(), 10.0, |run| run.setup.threads = 1));
+    let other = refusal(folder(out.path(), 10.0, |run| fixture::measurement(run).threads = Some(1)));
     assert!(other.contains("threads was 2, now 1"), "{other}");
-    Side::new("A", vec![usual.clone(), folder(out.path(), 10.0, |run| run.measuring.as_mut().unwrap().target = 0.5)])
-        .unwrap();
+    Side::new(
+        "A",
+        vec![usual.clone(), folder(out.path(), 10.0, |run| fixture::measurement(run).measuring.target = 0.5)],
+    )
+    .unwrap();
 }
 
 #[test]
@@ -144,7 +156,7 @@ fn rows_without_a_counterpart_are_named() {
     let text = table(&Comparison::of(&a, &b, &settings()).unwrap());
     assert!(text.contains("Only in A: relu1 forward, relu1 backward_data."), "{text}");
     assert!(text.contains("Only in B: batch 9 at 4x4."), "{text}");
-    let settings = Settings { batches: vec![9], ..settings() };
+    let settings = CompareSettings { batches: vec![9], ..settings() };
     let error = Comparison::of(&a, &b, &settings).unwrap_err().to_string();
     assert!(error.contains("batch 9 is not in both: A has 1 at 4x4, B 1 at 4x4, 9 at 4x4"), "{error}");
 }
@@ -154,7 +166,10 @@ fn rows_without_a_counterpart_are_named() {
 fn totals_without_intervals_are_not_judged() {
     let out = tempfile::tempdir().unwrap();
     let mut run = folder(out.path(), 10.0, |_| {});
-    run.run = None;
+    run.header = None;
+    if let Origin::Measured { measurement, .. } = &mut run.origin {
+        *measurement = None;
+    }
     for total in &mut run.points[0].totals {
         let figures = &mut total.figures;
         (figures.stddev_us, figures.median_ci95, figures.share_ci95) = (None, None, None);

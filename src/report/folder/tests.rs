@@ -5,13 +5,12 @@ use super::*;
 use crate::report::fixture;
 
 fn run_with(points: &[usize], samples: bool) -> (tempfile::TempDir, Folder) {
-    // Flushing thousands of files takes minutes on a disk and no time in memory.
-    let out = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let mut folder = Folder::create(out.path(), fixture::run(samples)).unwrap();
-    for &batch in points {
-        folder.append(&fixture::measured(batch)).unwrap();
-    }
-    (out, folder)
+    fixture::folder(fixture::run(samples), points.iter().map(|&batch| fixture::measured(batch)))
+}
+
+/// What the folder has in memory.
+fn points(folder: &Folder) -> String {
+    format!("{:?}", folder.run().points)
 }
 
 fn read(folder: &Path, name: &str) -> String {
@@ -22,15 +21,17 @@ fn read(folder: &Path, name: &str) -> String {
 fn a_whole_run() {
     let (_out, mut folder) = run_with(&[1, 2], true);
     folder.append(&fixture::out_of_memory(64)).unwrap();
-    folder.finish(State::Complete).unwrap();
+    folder.finish(RunState::Complete).unwrap();
     let name = folder.path().file_name().unwrap().to_str().unwrap();
     assert!(name.ends_with("Z-small-A-processor-with-a-comma-f32"), "{name}");
-    assert_eq!(text::read::<PhaseRow>(folder.path()).unwrap(), folder.phases());
-    assert_eq!(text::read::<SummaryRow>(folder.path()).unwrap(), folder.summaries());
+    let rows = [1, 2].map(fixture::measured).into_iter().chain([fixture::out_of_memory(64)]);
+    let (phases, totals): (Vec<_>, Vec<_>) = rows.map(|one| fixture::rows(&folder.run().labels(), &one)).unzip();
+    assert_eq!(text::read::<PhaseRow>(folder.path()).unwrap(), phases.concat());
+    assert_eq!(text::read::<SummaryRow>(folder.path()).unwrap(), totals.concat());
     assert_eq!(read(folder.path(), "samples.csv").lines().count(), 1 + 2 * 2 * 11);
     let run = read_run(folder.path()).unwrap();
     assert_eq!(run.run_id, name);
-    assert_eq!(run.state, State::Complete);
+    assert_eq!(run.state, RunState::Complete);
     assert_eq!(run.points.iter().map(|point| point.batch).collect::<Vec<_>>(), [1, 2, 64]);
     assert_eq!(run.points[0].closure, Some(1.125));
     // conv takes 24 and 26 µs, the step 50 both times.
@@ -69,7 +70,7 @@ fn torn_at_every_byte() {
         let header = text.find('\n').unwrap();
         for length in (0..=header).chain(first_batch - 1..=all.len()) {
             fs::write(whole.path().join(name), &all[..length]).unwrap();
-            let saved = read(whole.path(), RUN_FILE);
+            let saved = read(whole.path(), run_file::FILE);
             let mut folder = Folder::resume(whole.path(), &fixture::run(true)).unwrap();
             assert_eq!(folder.has(1, [4, 4]), length >= first_batch, "{name} cut at {length}");
             assert_eq!(folder.has(2, [4, 4]), length == all.len(), "{name} cut at {length}");
@@ -79,8 +80,8 @@ fn torn_at_every_byte() {
                 }
             }
             assert_eq!(read(whole.path(), name).into_bytes(), all, "{name} cut at {length}");
-            assert_eq!((folder.phases(), folder.summaries()), (whole.phases(), whole.summaries()));
-            fs::write(whole.path().join(RUN_FILE), saved).unwrap();
+            assert_eq!(points(&folder), points(&whole));
+            fs::write(whole.path().join(run_file::FILE), saved).unwrap();
         }
     }
 }
@@ -89,9 +90,9 @@ fn torn_at_every_byte() {
 #[test]
 fn a_batch_that_run_json_does_not_name_is_measured_again() {
     let (_out, mut whole) = run_with(&[1], false);
-    let before = read(whole.path(), RUN_FILE);
+    let before = read(whole.path(), run_file::FILE);
     whole.append(&fixture::measured(2)).unwrap();
-    fs::write(whole.path().join(RUN_FILE), before).unwrap();
+    fs::write(whole.path().join(run_file::FILE), before).unwrap();
     let folder = Folder::resume(whole.path(), &fixture::run(false)).unwrap();
     assert!(folder.has(1, [4, 4]) && !folder.has(2, [4, 4]));
     assert_eq!(read(whole.path(), "phases.csv").lines().count(), 1 + 11);
@@ -101,7 +102,7 @@ fn a_batch_that_run_json_does_not_name_is_measured_again() {
 fn only_a_run_that_is_alike_is_resumed() {
     let (_out, whole) = run_with(&[1], false);
     let mut other = fixture::run(false);
-    other.setup.threads = 1;
+    fixture::measurement(&mut other).threads = Some(1);
     let error = Folder::resume(whole.path(), &other).unwrap_err().to_string();
     assert!(error.contains("threads was 2, now 1; give the same options"), "{error}");
     let error = Folder::resume(Path::new("/nonexistent"), &other).unwrap_err().to_string();
@@ -129,7 +130,7 @@ fn single_slow_steps_are_noted() {
     slow.phases_us.iter_mut().for_each(|us| *us *= 5.0);
     measured.samples = vec![usual.clone(), usual.clone(), slow, usual.clone(), usual.clone(), usual];
     folder.append(&measured).unwrap();
-    let notes = folder.run().points.iter().map(|point| point.notes.join("; ")).collect::<Vec<_>>();
+    let notes = folder.run().points.iter().map(|point| point.notes().join("; ")).collect::<Vec<_>>();
     assert_eq!(notes, ["", "single steps were much slower than the median (mean 0.0833 ms, median 0.0500 ms)"]);
 }
 
@@ -138,17 +139,18 @@ fn another_program_that_resumes_is_noted() {
     let (_out, whole) = run_with(&[1], false);
     let mut later = fixture::run(false);
     let same = Folder::resume(whole.path(), &later).unwrap();
-    assert_eq!(same.run().machine.notes, [""; 0]);
-    later.program = json::Program { version: "9.9.9".into(), git_commit: Some("0123456789abcdef".into()) };
+    assert_eq!(same.header().machine.notes, [""; 0]);
+    fixture::header(&mut later).program =
+        Program { version: "9.9.9".into(), git_commit: Some("0123456789abcdef".into()) };
     let folder = Folder::resume(whole.path(), &later).unwrap();
-    let notes = &folder.run().machine.notes;
+    let notes = &folder.header().machine.notes;
     assert!(
         notes[0].starts_with("resumed with layertime 9.9.9 (commit 0123456789), begun with layertime "),
         "{notes:?}"
     );
     let saved = read_run(whole.path()).unwrap();
-    assert_eq!(saved.resumed[1].program, Some(later.program));
-    assert_eq!(saved.program, whole.run().program);
+    assert_eq!(saved.resumed[1].program, fixture::header(&mut later).program.clone().into());
+    assert_eq!(saved.program, whole.header().program);
 }
 
 /// `/dev/full` answers every write as a full disk does.

@@ -5,8 +5,9 @@ mod tables;
 
 use anyhow::Result;
 
-use super::plot::{self, Chart, Layout, Scene, escaped};
-use super::read::Run;
+use super::plot::{self, Canvas, Chart, Scene};
+use super::run::Run;
+use super::table::escaped;
 use super::verdict;
 
 const STYLE: &str = include_str!("style.css");
@@ -19,9 +20,9 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
     for (index, run) in runs.iter().enumerate() {
         body += &verdicts(run, runs.len() > 1, index);
     }
-    body += &section("times", "Step time and throughput", &figure(&|layout| plot::times(runs, layout))?);
+    body += &section("times", "Step time and throughput", &figure(&|canvas| plot::times(runs, canvas))?);
     for (index, run) in runs.iter().enumerate() {
-        let name = if runs.len() > 1 { format!(": {}", run.labels.run_id) } else { String::new() };
+        let name = if runs.len() > 1 { format!(": {}", run.run_id) } else { String::new() };
         body += &section(&format!("charts-{index}"), &format!("Charts{name}"), &charts(run, batch)?);
         body += &section(&format!("tables-{index}"), &format!("Tables{name}"), &tables::measured(run, batch));
         body += &section(&format!("settings-{index}"), &format!("Settings{name}"), &tables::settings(run));
@@ -65,12 +66,12 @@ fn section(id: &str, title: &str, content: &str) -> String {
 }
 
 fn verdicts(run: &Run, several: bool, index: usize) -> String {
-    let name = if several { format!("Run {}, {}: ", index + 1, run.labels.run_id) } else { String::new() };
-    let mut text: String = verdict::sentences(&run.summaries())
+    let name = if several { format!("Run {}, {}: ", index + 1, run.run_id) } else { String::new() };
+    let mut text: String = verdict::sentences(run)
         .iter()
         .map(|sentence| format!("<p class=\"verdict\">{}{}</p>\n", escaped(&name), escaped(sentence)))
         .collect();
-    for note in run.run.iter().flat_map(|json| &json.machine.notes) {
+    for note in run.header.iter().flat_map(|header| &header.machine.notes) {
         text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(note));
     }
     text
@@ -83,15 +84,15 @@ fn charts(run: &Run, batch: Option<usize>) -> Result<String> {
             text += &format!("<h3>Image {}</h3>\n", escaped(&image));
         }
         for chart in Chart::ALL {
-            text += &figure(&|layout| chart.scene(run, &image, batch, layout))?;
+            text += &figure(&|canvas| chart.scene(run, &image, batch, canvas))?;
         }
     }
     Ok(text)
 }
 
 /// A chart for wide and one for narrow screens, of which one is shown; the words below are for everyone.
-fn figure(scene: &dyn Fn(Layout) -> Option<Scene>) -> Result<String> {
-    let (Some(wide), Some(narrow)) = (scene(Layout::WIDE), scene(Layout::NARROW)) else { return Ok(String::new()) };
+fn figure(scene: &dyn Fn(Canvas) -> Option<Scene>) -> Result<String> {
+    let (Some(wide), Some(narrow)) = (scene(Canvas::WIDE), scene(Canvas::NARROW)) else { return Ok(String::new()) };
     Ok(format!(
         "<figure>\n{}{}<figcaption><details><summary>{} in words</summary>{}</details></figcaption>\n</figure>\n",
         plot::inline_svg(&wide, "wide")?,

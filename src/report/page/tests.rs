@@ -1,18 +1,17 @@
 use super::*;
-use crate::report::folder::Folder;
-use crate::report::{fixture, json, read};
+use crate::report::header::RunState;
+use crate::report::run::Origin;
+use crate::report::{fixture, read};
 
 fn page() -> String {
-    let out = tempfile::tempdir().unwrap();
     let mut run = fixture::run(false);
-    run.setup.device = "<script src=\"http://example.org/x.js\"></script>".into();
-    run.setup.model = "a & b".into();
-    let mut folder = Folder::create(out.path(), run).unwrap();
-    for batch in [1, 2, 4] {
-        folder.append(&fixture::measured(batch)).unwrap();
+    run.model = "a & b".into();
+    if let Origin::Measured { device, .. } = &mut run.origin {
+        *device = "<script src=\"http://example.org/x.js\"></script>".into();
     }
-    folder.append(&fixture::out_of_memory(64)).unwrap();
-    folder.finish(json::State::Complete).unwrap();
+    let measured = [1, 2, 4].map(fixture::measured).into_iter().chain([fixture::out_of_memory(64)]);
+    let (_out, mut folder) = fixture::folder(run, measured);
+    folder.finish(RunState::Complete).unwrap();
     html(&read::open(folder.path()).unwrap().runs, None).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Axes: where a value stands, ticks at round numbers, titles with their unit.
 
-use super::scene::{Across, At, Scene};
+use super::scene::{Across, Pixel, Scene};
 use super::style::{BLACK, PALE, text_width};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Axis {
 }
 
 impl Frame {
-    pub fn at(&self, x: f64, y: f64) -> At {
+    pub fn at(&self, x: f64, y: f64) -> Pixel {
         [self.x.at(x), self.y.at(y)]
     }
 
@@ -110,7 +110,7 @@ impl Frame {
     /// Lines, labels and titles; labels that would touch the one before are left out.
     pub fn draw(&self, scene: &mut Scene) {
         let ([left, right], [bottom, top]) = (self.x.pixels, self.y.pixels);
-        let size = 0.9 * scene.layout.font;
+        let size = 0.9 * scene.canvas.font;
         scene.line(vec![[left, top], [left, bottom], [right, bottom]], BLACK, 1.5);
         let mut free_from = f64::MIN;
         for &tick in &self.x.ticks {
@@ -130,7 +130,7 @@ impl Frame {
                 free_to = y - size / 2.0 - 1.0;
             }
         }
-        let line = scene.layout.line();
+        let line = scene.canvas.line();
         scene.text([(left + right) / 2.0, bottom + 8.0 + 1.5 * line], &*self.x.title, size, Across::Center);
         if !self.y.title.is_empty() {
             let x = left - 12.0 - self.y.label_width(size) - size / 2.0;
@@ -144,7 +144,7 @@ impl Frame {
     }
 }
 
-/// At least three multiples of a round step.
+/// Pixel least three multiples of a round step.
 fn even_ticks(least: f64, most: f64) -> Vec<f64> {
     let third = (most - least) / 3.0;
     let power = 10f64.powf(third.log10().floor());
@@ -165,7 +165,7 @@ pub fn number(value: f64) -> String {
             let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
             format!("{rounded:e}")
         }
-        value if value >= 1000.0 => crate::report::grid::grouped(value.round() as u64),
+        value if value >= 1000.0 => crate::units::grouped(value.round() as u64),
         value => ((value * 1e9).round() / 1e9).to_string(),
     }
 }

@@ -1,16 +1,16 @@
 //! Time by layer and phase at one batch: a bar for each layer, stacked by phase.
 
 use super::axes::{Axis, Frame};
-use super::scene::{Across, Layout, Scene};
+use super::scene::{Across, Canvas, Scene};
 use super::style::{self, BLACK, text_width};
 use super::{legend, subtitle};
 use crate::plan::Phase;
-use crate::report::read::{LayerPart, Point, Run};
+use crate::report::run::{LayerPart, Point, Run};
 
-pub fn scene(run: &Run, point: &Point, layout: Layout) -> Scene {
+pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     let title = format!("Time by layer and phase at batch {}", point.batch);
-    let (mut scene, top) = Scene::begin(layout, &title, &subtitle(run, &point.image));
-    let layers: Vec<&[LayerPart]> = point.parts.chunk_by(|one, next| one.index == next.index).collect();
+    let (mut scene, top) = Scene::begin(canvas, &title, &subtitle(run, &point.image));
+    let layers: Vec<&[LayerPart]> = point.layers().collect();
     let phases = Phase::ALL.into_iter().filter(|phase| point.parts.iter().any(|part| part.phase == *phase));
     let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
     let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
@@ -20,20 +20,20 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Scene {
     });
     let most = layers.iter().map(|layer| total_us(layer)).fold(0.0, f64::max);
     let unit = unit(most);
-    let size = 0.85 * layout.font;
+    let size = 0.85 * canvas.font;
     let row = (1.35 * size).round();
     let bottom = top + 6.0 + row * layers.len() as f64;
     let labels: Vec<String> = layers.iter().map(|layer| label(layer, unit)).collect();
     let widest = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text_width(text, size)).fold(0.0, f64::max);
     let left = 16.0 + widest(&mut layers.iter().map(|layer| &*layer[0].layer));
-    let right = layout.width - widest(&mut labels.iter().map(String::as_str)) - 14.0;
+    let right = canvas.width - widest(&mut labels.iter().map(String::as_str)) - 14.0;
     let title = format!("mean time ({}); at the end of each bar its time and its share of the step", unit.0);
-    let title = if layout.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
+    let title = if canvas.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
     let frame = Frame {
         x: Axis::from_zero(most / unit.1, [left, right], 80.0, &title),
         y: Axis::from_zero(1.0, [bottom, top], f64::MAX, ""),
     };
-    scene.height = bottom + Frame::room_below(layout.line());
+    scene.height = bottom + Frame::room_below(canvas.line());
     frame.draw_grid(&mut scene);
     for (index, (layer, label)) in layers.iter().zip(&labels).enumerate() {
         let y = top + 6.0 + row * (index as f64 + 0.5);

@@ -16,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::read::{Point, Run};
+use super::rows::LabelColumns;
+use super::run::{Point, Run};
 use crate::profile::Status;
-pub use paint::{escaped, inline_svg, png, svg};
-use scene::{Across, At};
-pub use scene::{Layout, Scene};
+pub use paint::{inline_svg, png, svg};
+use scene::{Across, Pixel};
+pub use scene::{Canvas, Scene};
 
 /// More cannot be told apart in one chart.
 pub const MOST_RUNS: usize = 6;
@@ -45,26 +46,26 @@ impl Chart {
     }
 
     /// `None` where there is nothing to draw.
-    pub fn scene(self, run: &Run, image: &str, batch: Option<usize>, layout: Layout) -> Option<Scene> {
+    pub fn scene(self, run: &Run, image: &str, batch: Option<usize>, canvas: Canvas) -> Option<Scene> {
         match self {
-            Chart::Shares => shares::scene(run, image, layout),
-            Chart::Layers => Some(layers::scene(run, at(run, image, batch)?, layout)),
-            Chart::Roofline => roofline::scene(run, at(run, image, batch)?, layout),
+            Chart::Shares => shares::scene(run, image, canvas),
+            Chart::Layers => Some(layers::scene(run, at(run, image, batch)?, canvas)),
+            Chart::Roofline => roofline::scene(run, at(run, image, batch)?, canvas),
         }
     }
 }
 
 /// All runs' step times and throughput; `None` where nothing was measured.
-pub fn times(runs: &[Run], layout: Layout) -> Option<Scene> {
-    times::scene(runs, layout)
+pub fn times(runs: &[Run], canvas: Canvas) -> Option<Scene> {
+    times::scene(runs, canvas)
 }
 
 /// Refuses what cannot be drawn.
 pub fn check(runs: &[Run], batch: Option<usize>) -> Result<()> {
     // Charts are named after their runs.
-    let named = |index: usize| runs[..index].iter().any(|run| run.labels.run_id == runs[index].labels.run_id);
+    let named = |index: usize| runs[..index].iter().any(|run| run.run_id == runs[index].run_id);
     if let Some(twice) = (1..runs.len()).find(|&index| named(index)) {
-        bail!("the run {} is given twice: leave one of the two out", runs[twice].labels.run_id);
+        bail!("the run {} is given twice: leave one of the two out", runs[twice].run_id);
     }
     let Some(batch) = batch else { return Ok(()) };
     if !runs.iter().flat_map(|run| &run.points).any(|point| point.batch == batch && point.is_measured()) {
@@ -99,12 +100,12 @@ pub fn write(runs: &[Run], batch: Option<usize>, folder: &Path) -> Result<Vec<Pa
             for chart in Chart::ALL {
                 let mut name = chart.name().to_owned();
                 name += &if run.images().len() > 1 { format!("-{image}") } else { String::new() };
-                name = if runs.len() > 1 { format!("{}-{name}", run.labels.run_id) } else { name };
-                save(&super::folder::file_name(&name, 120), chart.scene(run, &image, batch, Layout::WIDE))?;
+                name = if runs.len() > 1 { format!("{}-{name}", run.run_id) } else { name };
+                save(&super::folder::file_name(&name, 120), chart.scene(run, &image, batch, Canvas::WIDE))?;
             }
         }
     }
-    save("times", times(runs, Layout::WIDE))?;
+    save("times", times(runs, Canvas::WIDE))?;
     Ok(files)
 }
 
@@ -136,34 +137,30 @@ fn unlike_ok(run: &Run, image: &str) -> Vec<String> {
 /// What tells runs from one another; the run's name where nothing else does.
 fn names_of(runs: &[Run]) -> Vec<String> {
     let fields = |run: &Run| {
-        let labels = run.labels.clone();
-        [labels.model, labels.device, labels.precision, labels.layout, labels.launch]
+        let LabelColumns { model, device, precision, layout, launch, .. } = run.labels();
+        [model, device, precision, layout, launch]
     };
     let all: Vec<[String; 5]> = runs.iter().map(fields).collect();
     let differing: Vec<usize> = (0..5).filter(|&field| all.iter().any(|one| one[field] != all[0][field])).collect();
     let names: Vec<String> = match differing.is_empty() {
-        true => runs.iter().map(|run| format!("{}, {}", run.who(), run.labels.precision)).collect(),
+        true => runs.iter().map(|run| format!("{}, {}", run.who(), run.precision)).collect(),
         false => {
             all.iter().map(|one| differing.iter().map(|&field| &*one[field]).collect::<Vec<_>>().join(", ")).collect()
         }
     };
     let twice = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
-    names
-        .iter()
-        .zip(runs)
-        .map(|(name, run)| if twice(name) { run.labels.run_id.clone() } else { name.clone() })
-        .collect()
+    names.iter().zip(runs).map(|(name, run)| if twice(name) { run.run_id.clone() } else { name.clone() }).collect()
 }
 
 /// Entries side by side, in as many lines as they need; answers where they end.
-fn legend(scene: &mut Scene, top: f64, names: &[&str], draw: &mut dyn FnMut(&mut Scene, At, usize)) -> f64 {
+fn legend(scene: &mut Scene, top: f64, names: &[&str], draw: &mut dyn FnMut(&mut Scene, Pixel, usize)) -> f64 {
     const SAMPLE: f64 = 34.0;
-    let (size, line) = (0.9 * scene.layout.font, scene.layout.line());
+    let (size, line) = (0.9 * scene.canvas.font, scene.canvas.line());
     let (mut x, mut y) = (8.0, top);
     for (index, name) in names.iter().enumerate() {
-        let lines = scene::broken(name, size, scene.layout.width - SAMPLE - 16.0);
+        let lines = scene::broken(name, size, scene.canvas.width - SAMPLE - 16.0);
         let width = SAMPLE + style::text_width(&lines[0], size) + 18.0;
-        if x > 8.0 && (x + width > scene.layout.width || lines.len() > 1) {
+        if x > 8.0 && (x + width > scene.canvas.width || lines.len() > 1) {
             (x, y) = (8.0, y + line);
         }
         draw(scene, [x, y], index);
@@ -171,7 +168,7 @@ fn legend(scene: &mut Scene, top: f64, names: &[&str], draw: &mut dyn FnMut(&mut
             y += if below > 0 { line } else { 0.0 };
             scene.text([x + SAMPLE, y], text, size, Across::Left);
         }
-        x += if lines.len() > 1 { scene.layout.width } else { width };
+        x += if lines.len() > 1 { scene.canvas.width } else { width };
     }
     if names.is_empty() { y } else { y + line }
 }

@@ -7,8 +7,9 @@ use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::Pos;
 use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
-use super::scene::{At, Item, Scene, Text};
+use super::scene::{Item, Pixel, Scene, Text};
 use super::style::{BLACK, Hatch, Marker, Rgb, WHITE, font};
+use crate::report::table::escaped;
 
 /// Half pixels, since the backends know whole numbers only.
 const SVG_SCALE: f64 = 2.0;
@@ -21,9 +22,9 @@ const SPACING: f64 = 6.0;
 
 /// A document of its own.
 pub fn svg(scene: &Scene) -> Result<String> {
-    let Scene { layout, height, .. } = scene;
+    let Scene { canvas, height, .. } = scene;
     let head =
-        format!(r#"<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{}" height="{height}""#, layout.width);
+        format!(r#"<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{}" height="{height}""#, canvas.width);
     with_head(scene, &head)
 }
 
@@ -33,7 +34,7 @@ pub fn inline_svg(scene: &Scene, class: &str) -> Result<String> {
 }
 
 fn with_head(scene: &Scene, head: &str) -> Result<String> {
-    let size = [scene.layout.width, scene.height].map(|side| (SVG_SCALE * side) as u32);
+    let size = [scene.canvas.width, scene.height].map(|side| (SVG_SCALE * side) as u32);
     let mut text = String::new();
     let mut backend = SVGBackend::with_string(&mut text, (size[0], size[1]));
     paint(&mut backend, scene, SVG_SCALE)?;
@@ -49,7 +50,7 @@ fn with_head(scene: &Scene, head: &str) -> Result<String> {
 
 pub fn png(scene: &Scene, path: &Path) -> Result<()> {
     let scale = PNG_SCALE * SAMPLES;
-    let size = [scene.layout.width, scene.height].map(|side| side as u32);
+    let size = [scene.canvas.width, scene.height].map(|side| side as u32);
     let [width, height] = size.map(|side| side * scale);
     let mut fine = vec![255; (3 * width * height) as usize];
     paint(&mut BitMapBackend::with_buffer(&mut fine, (width, height)), scene, f64::from(scale))?;
@@ -68,9 +69,9 @@ pub fn png(scene: &Scene, path: &Path) -> Result<()> {
 }
 
 fn paint<B: DrawingBackend>(backend: &mut B, scene: &Scene, scale: f64) -> Result<()> {
-    let place = |[x, y]: At| ((x * scale).round() as i32, (y * scale).round() as i32);
+    let place = |[x, y]: Pixel| ((x * scale).round() as i32, (y * scale).round() as i32);
     let mut brush = Brush { backend, place: &place, scale };
-    let corners = vec![[0.0, 0.0], [scene.layout.width, 0.0], [scene.layout.width, scene.height], [0.0, scene.height]];
+    let corners = vec![[0.0, 0.0], [scene.canvas.width, 0.0], [scene.canvas.width, scene.height], [0.0, scene.height]];
     brush.fill(&corners, WHITE)?;
     for item in &scene.items {
         match item {
@@ -85,18 +86,18 @@ fn paint<B: DrawingBackend>(backend: &mut B, scene: &Scene, scale: f64) -> Resul
 
 struct Brush<'a, B> {
     backend: &'a mut B,
-    place: &'a dyn Fn(At) -> (i32, i32),
+    place: &'a dyn Fn(Pixel) -> (i32, i32),
     scale: f64,
 }
 
 impl<B: DrawingBackend> Brush<'_, B> {
-    fn fill(&mut self, points: &[At], color: Rgb) -> Result<()> {
+    fn fill(&mut self, points: &[Pixel], color: Rgb) -> Result<()> {
         let style = ShapeStyle::from(&rgb(color)).filled();
         let points: Vec<(i32, i32)> = points.iter().map(|&point| (self.place)(point)).collect();
         self.backend.fill_polygon(points, &style).map_err(|error| anyhow!("{error}"))
     }
 
-    fn area(&mut self, points: &[At], fill: Rgb, hatch: Hatch) -> Result<()> {
+    fn area(&mut self, points: &[Pixel], fill: Rgb, hatch: Hatch) -> Result<()> {
         self.fill(points, fill)?;
         for line in hatched(points, hatch) {
             self.line(&line, BLACK, 0.5, None)?;
@@ -104,7 +105,7 @@ impl<B: DrawingBackend> Brush<'_, B> {
         Ok(())
     }
 
-    fn line(&mut self, points: &[At], color: Rgb, width: f64, dash: Option<[f64; 2]>) -> Result<()> {
+    fn line(&mut self, points: &[Pixel], color: Rgb, width: f64, dash: Option<[f64; 2]>) -> Result<()> {
         let style = ShapeStyle::from(&rgb(color)).stroke_width((width * self.scale).round().max(1.0) as u32);
         let lines = dash.map_or(vec![points.to_vec()], |dash| dashes(points, dash));
         for line in lines {
@@ -114,9 +115,10 @@ impl<B: DrawingBackend> Brush<'_, B> {
         Ok(())
     }
 
-    fn mark(&mut self, at: At, marker: Marker, radius: f64, color: Rgb) -> Result<()> {
-        let around = |corners: &[At]| corners.iter().map(|[x, y]| [at[0] + radius * x, at[1] + radius * y]).collect();
-        let corners: Vec<At> = match marker {
+    fn mark(&mut self, at: Pixel, marker: Marker, radius: f64, color: Rgb) -> Result<()> {
+        let around =
+            |corners: &[Pixel]| corners.iter().map(|[x, y]| [at[0] + radius * x, at[1] + radius * y]).collect();
+        let corners: Vec<Pixel> = match marker {
             Marker::Circle => {
                 let corner = |index: u32| f64::from(index) * std::f64::consts::TAU / 24.0;
                 around(&(0..24).map(corner).map(|angle| [angle.cos(), angle.sin()]).collect::<Vec<_>>())
@@ -126,13 +128,13 @@ impl<B: DrawingBackend> Brush<'_, B> {
             Marker::Wedge => around(&[[0.0, 1.2], [1.1, -0.8], [-1.1, -0.8]]),
             Marker::Diamond => around(&[[0.0, -1.3], [1.1, 0.0], [0.0, 1.3], [-1.1, 0.0]]),
             Marker::Cross => {
-                let arms: [Vec<At>; 2] = [around(&[[-1.0, -1.0], [1.0, 1.0]]), around(&[[-1.0, 1.0], [1.0, -1.0]])];
+                let arms: [Vec<Pixel>; 2] = [around(&[[-1.0, -1.0], [1.0, 1.0]]), around(&[[-1.0, 1.0], [1.0, -1.0]])];
                 return arms.iter().try_for_each(|arm| self.line(arm, color, 2.0, None));
             }
         };
         self.fill(&corners, color)?;
         // A rim keeps marks apart that lie on one another.
-        let closed: Vec<At> = corners.iter().chain(&corners[..1]).copied().collect();
+        let closed: Vec<Pixel> = corners.iter().chain(&corners[..1]).copied().collect();
         self.line(&closed, BLACK, 0.5, None)
     }
 
@@ -150,7 +152,7 @@ fn rgb(Rgb(red, green, blue): Rgb) -> plotters::style::RGBAColor {
 }
 
 /// The parts of parallel lines that lie inside a polygon.
-fn hatched(polygon: &[At], hatch: Hatch) -> Vec<[At; 2]> {
+fn hatched(polygon: &[Pixel], hatch: Hatch) -> Vec<[Pixel; 2]> {
     let half = std::f64::consts::FRAC_1_SQRT_2;
     let along = match hatch {
         Hatch::None => return Vec::new(),
@@ -159,7 +161,7 @@ fn hatched(polygon: &[At], hatch: Hatch) -> Vec<[At; 2]> {
         Hatch::Level => [1.0, 0.0],
     };
     let across = [-along[1], along[0]];
-    let dot = |[a, b]: At, [c, d]: At| a * c + b * d;
+    let dot = |[a, b]: Pixel, [c, d]: Pixel| a * c + b * d;
     let offsets: Vec<f64> = polygon.iter().map(|&point| dot(point, across) / SPACING).collect();
     let (first, last) =
         (offsets.iter().copied().fold(f64::MAX, f64::min), offsets.iter().copied().fold(f64::MIN, f64::max));
@@ -183,8 +185,8 @@ fn hatched(polygon: &[At], hatch: Hatch) -> Vec<[At; 2]> {
 }
 
 /// A line cut into strokes of one length with gaps of the other.
-fn dashes(points: &[At], [on, off]: [f64; 2]) -> Vec<Vec<At>> {
-    let mut strokes: Vec<Vec<At>> = Vec::new();
+fn dashes(points: &[Pixel], [on, off]: [f64; 2]) -> Vec<Vec<Pixel>> {
+    let mut strokes: Vec<Vec<Pixel>> = Vec::new();
     let mut passed = 0.0;
     for pair in points.windows(2) {
         let length = (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
@@ -200,19 +202,4 @@ fn dashes(points: &[At], [on, off]: [f64; 2]) -> Vec<Vec<At>> {
         passed += length;
     }
     strokes
-}
-
-/// Text inside XML.
-pub fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut escaped, c| {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            other if other.is_control() => escaped.push(' '),
-            other => escaped.push(other),
-        }
-        escaped
-    })
 }

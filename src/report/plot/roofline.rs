@@ -2,12 +2,13 @@
 //! ceilings that were measured in the same run, or below the datasheet's in a prediction.
 
 use super::axes::{Axis, Frame, number, room_left};
-use super::scene::{Across, Layout, Scene, Text, broken, crosses, overlap};
+use super::scene::{Across, Canvas, Scene, Text, broken, crosses, overlap};
 use super::style::{self, BLACK, MARKERS, PALE};
 use super::{legend, subtitle};
 use crate::model::kind::Group;
-use crate::plan::Phase;
-use crate::report::read::{LayerPart, Point, Run};
+use crate::plan::roofline::{giga_per_s, intensity};
+use crate::plan::{Cost, Phase, Roofline};
+use crate::report::run::{LayerPart, Point, Run};
 
 /// How many of the longest phases are named, where there is room.
 const NAMED: usize = 12;
@@ -21,19 +22,17 @@ struct Dot<'a> {
 /// The ceilings, and where they are from.
 struct Roof {
     source: &'static str,
-    /// GFLOP/s and GB/s.
-    peak: f64,
-    bandwidth: f64,
+    rates: Roofline,
 }
 
 /// `None` where no phase has both operations and bytes.
-pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
+pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Option<Scene> {
     let dots = dots(point);
     let roof = Roof::of(run);
     let title = format!("Roofline at batch {}", point.batch);
-    let (mut scene, top) = Scene::begin(layout, &title, &subtitle(run, &point.image));
+    let (mut scene, top) = Scene::begin(canvas, &title, &subtitle(run, &point.image));
     let top = legends(&mut scene, top, &dots, roof.as_ref()) + 6.0;
-    let height = if layout.is_narrow() { 260.0 } else { 420.0 };
+    let height = if canvas.is_narrow() { 260.0 } else { 420.0 };
     let range = |value: &dyn Fn(&Dot) -> f64| {
         dots.iter().map(value).fold(None, |range: Option<(f64, f64)>, value| {
             let (least, most) = range.unwrap_or((value, value));
@@ -41,23 +40,23 @@ pub fn scene(run: &Run, point: &Point, layout: Layout) -> Option<Scene> {
         })
     };
     let ((left, right), (low, high)) = (range(&|dot| dot.intensity)?, range(&|dot| dot.gflops_per_s)?);
-    let high = roof.as_ref().map_or(high, |roof| high.max(roof.peak));
-    let pixels = [room_left(layout.font), layout.width - 14.0];
+    let high = roof.as_ref().map_or(high, |roof| high.max(roof.peak()));
+    let pixels = [room_left(canvas.font), canvas.width - 14.0];
     // Room for a mark at an end.
-    let room = dots.iter().map(|dot| dot.radius(layout)).fold(0.0, f64::max) + 2.0;
+    let room = dots.iter().map(|dot| dot.radius(canvas)).fold(0.0, f64::max) + 2.0;
     let frame = Frame {
         x: Axis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(room),
         y: Axis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)").padded(room),
     };
-    scene.height = top + height + Frame::room_below(layout.line());
+    scene.height = top + height + Frame::room_below(canvas.line());
     frame.draw_grid(&mut scene);
     let lines = roof.as_ref().map_or(Vec::new(), |roof| roof.lines(&frame));
     lines.iter().for_each(|line| scene.line(line.to_vec(), BLACK, 2.0));
     for dot in dots.iter().rev() {
         let color = style::mark_of_group(dot.part.group);
-        scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(layout), color);
+        scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(canvas), color);
     }
-    let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(layout))).collect();
+    let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(canvas))).collect();
     name(&mut scene, &frame, &dots, taken, &lines);
     frame.draw(&mut scene);
     scene.description = describe(&dots, roof.as_ref());
@@ -70,8 +69,8 @@ fn dots(point: &Point) -> Vec<Dot<'_>> {
     let mut dots: Vec<Dot> = countable
         .map(|part| Dot {
             part,
-            intensity: part.flops as f64 / part.bytes as f64,
-            gflops_per_s: part.flops as f64 / part.figures.median_us.unwrap_or(part.figures.mean_us) / 1e3,
+            intensity: intensity(Cost { macs: 0, flops: part.flops, bytes: part.bytes }),
+            gflops_per_s: giga_per_s(part.flops, part.figures.median_us.unwrap_or(part.figures.mean_us)),
         })
         .collect();
     dots.sort_by(|a, b| b.part.figures.share_pct.total_cmp(&a.part.figures.share_pct));
@@ -84,8 +83,8 @@ impl Dot<'_> {
     }
 
     /// Its area grows with the share of the step.
-    fn radius(&self, layout: Layout) -> f64 {
-        let scale = if layout.is_narrow() { 0.7 } else { 1.0 };
+    fn radius(&self, canvas: Canvas) -> f64 {
+        let scale = if canvas.is_narrow() { 0.7 } else { 1.0 };
         scale * (3.5 + 2.5 * self.part.figures.share_pct.sqrt()).min(12.0)
     }
 
@@ -132,30 +131,40 @@ fn legends(scene: &mut Scene, top: f64, dots: &[Dot], roof: Option<&Roof>) -> f6
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
     let lines = roof.map_or("no lines: without a run.json the ceilings are not known".into(), |roof| {
-        let Roof { source, peak, bandwidth } = roof;
+        let (source, peak, bandwidth) = (roof.source, roof.peak(), roof.bandwidth());
         format!("lines: {source}, copy {bandwidth:.1} GB/s and GEMM {} GFLOP/s", number(peak.round()))
     });
-    let Layout { width, font } = scene.layout;
+    let Canvas { width, font } = scene.canvas;
     let notes = broken(&format!("{lines}; larger marks take more of the step"), 0.9 * font, width - 16.0);
     for (index, note) in notes.iter().enumerate() {
-        scene.text([8.0, top + index as f64 * scene.layout.line()], note, 0.9 * font, Across::Left);
+        scene.text([8.0, top + index as f64 * scene.canvas.line()], note, 0.9 * font, Across::Left);
     }
-    top + notes.len() as f64 * scene.layout.line()
+    top + notes.len() as f64 * scene.canvas.line()
 }
 
 impl Roof {
     /// `None` without a run.json.
     fn of(run: &Run) -> Option<Roof> {
-        let ceilings = run.run.as_ref()?.ceilings;
+        let rates = run.header.as_ref()?.roofline();
         let source = if run.is_predicted() { "ceilings from the datasheet" } else { "measured ceilings" };
-        Some(Roof { source, peak: ceilings.gemm_flops_per_s / 1e9, bandwidth: ceilings.copy_bytes_per_s / 1e9 })
+        Some(Roof { source, rates })
+    }
+
+    /// In GFLOP/s.
+    fn peak(&self) -> f64 {
+        self.rates.flops_per_s / 1e9
+    }
+
+    /// In GB/s.
+    fn bandwidth(&self) -> f64 {
+        self.rates.bytes_per_s / 1e9
     }
 
     /// The bandwidth's slope and the peak's level, as far as they are inside.
     fn lines(&self, frame: &Frame) -> Vec<[[f64; 2]; 2]> {
-        let &Roof { peak, bandwidth, .. } = self;
+        let (peak, bandwidth) = (self.peak(), self.bandwidth());
         let ([left, right], [low, _]) = (frame.x.values(), frame.y.values());
-        let ridge = peak / bandwidth;
+        let ridge = self.rates.ridge();
         let (start, end, from) = (left.max(low / bandwidth), right.min(ridge), ridge.max(left));
         let slope = [frame.at(start, start * bandwidth), frame.at(end, end * bandwidth)];
         let level = [frame.at(from, peak), frame.at(right, peak)];
@@ -165,15 +174,15 @@ impl Roof {
 
 /// Names the longest phases, each where it covers nothing.
 fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>, lines: &[[[f64; 2]; 2]]) {
-    let size = 0.8 * scene.layout.font;
-    let wanted = if scene.layout.is_narrow() { NAMED / 2 } else { NAMED };
+    let size = 0.8 * scene.canvas.font;
+    let wanted = if scene.canvas.is_narrow() { NAMED / 2 } else { NAMED };
     let ([x_low, x_high], [y_low, y_high]) = (frame.x.values(), frame.y.values());
     let inside = |bounds: [f64; 4]| {
         let ([left, bottom], [right, top]) = (frame.at(x_low, y_low), frame.at(x_high, y_high));
         bounds[0] > left && bounds[2] < right && bounds[1] > top && bounds[3] < bottom
     };
     for dot in dots.iter().take(wanted) {
-        let ([x, y], beside) = (dot.at(frame), dot.radius(scene.layout) + 3.0);
+        let ([x, y], beside) = (dot.at(frame), dot.radius(scene.canvas) + 3.0);
         let places = [
             ([x - beside, y], Across::Right),
             ([x + beside, y], Across::Left),
@@ -204,7 +213,7 @@ fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>
 
 fn describe(dots: &[Dot], roof: Option<&Roof>) -> String {
     let roof = roof.map_or("The ceilings are not known.".into(), |roof| {
-        let Roof { source, peak, bandwidth } = roof;
+        let (source, peak, bandwidth) = (roof.source, roof.peak(), roof.bandwidth());
         format!("Lines are {source}: {peak:.0} GFLOP/s and {bandwidth:.1} GB/s.")
     });
     let of_dot = |dot: &Dot| format!("{} {:.1} FLOP/byte, {:.1} GFLOP/s", dot.name(), dot.intensity, dot.gflops_per_s);

@@ -6,19 +6,20 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::style::{self, Hatch, Marker, Rgb};
 
-pub type At = [f64; 2];
+/// A place in pixels, from the left and from the top.
+pub type Pixel = [f64; 2];
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    Area { points: Vec<At>, fill: Rgb, hatch: Hatch },
-    Line { points: Vec<At>, color: Rgb, width: f64, dash: Option<[f64; 2]> },
-    Mark { at: At, marker: Marker, radius: f64, color: Rgb },
+    Area { points: Vec<Pixel>, fill: Rgb, hatch: Hatch },
+    Line { points: Vec<Pixel>, color: Rgb, width: f64, dash: Option<[f64; 2]> },
+    Mark { at: Pixel, marker: Marker, radius: f64, color: Rgb },
     Text(Text),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    pub at: At,
+    pub at: Pixel,
     pub text: String,
     pub size: f64,
     pub across: Across,
@@ -36,14 +37,14 @@ pub enum Across {
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layout {
+pub struct Canvas {
     pub width: f64,
     pub font: f64,
 }
 
 #[derive(Clone, Debug)]
 pub struct Scene {
-    pub layout: Layout,
+    pub canvas: Canvas,
     pub height: f64,
     /// What is to be seen, in one line.
     pub title: String,
@@ -52,10 +53,10 @@ pub struct Scene {
     pub items: Vec<Item>,
 }
 
-impl Layout {
-    pub const WIDE: Layout = Layout { width: 900.0, font: 15.0 };
+impl Canvas {
+    pub const WIDE: Canvas = Canvas { width: 900.0, font: 15.0 };
     /// A phone held upright.
-    pub const NARROW: Layout = Layout { width: 340.0, font: 12.0 };
+    pub const NARROW: Canvas = Canvas { width: 340.0, font: 12.0 };
 
     pub fn is_narrow(self) -> bool {
         self.width < 600.0
@@ -69,44 +70,44 @@ impl Layout {
 
 impl Scene {
     /// Begins with its title and a line of who and where, broken where they are too long; answers where they end.
-    pub fn begin(layout: Layout, title: &str, subtitle: &str) -> (Scene, f64) {
+    pub fn begin(canvas: Canvas, title: &str, subtitle: &str) -> (Scene, f64) {
         let mut scene =
-            Scene { layout, height: 0.0, title: title.into(), description: String::new(), items: Vec::new() };
-        let mut y = layout.line();
-        for (text, size) in [(title, 1.15 * layout.font), (subtitle, layout.font)] {
-            for line in broken(text, size, layout.width - 16.0) {
+            Scene { canvas, height: 0.0, title: title.into(), description: String::new(), items: Vec::new() };
+        let mut y = canvas.line();
+        for (text, size) in [(title, 1.15 * canvas.font), (subtitle, canvas.font)] {
+            for line in broken(text, size, canvas.width - 16.0) {
                 scene.text([8.0, y], line, size, Across::Left);
-                y += layout.line();
+                y += canvas.line();
             }
         }
         (scene, y)
     }
 
-    pub fn area(&mut self, points: Vec<At>, fill: Rgb, hatch: Hatch) {
+    pub fn area(&mut self, points: Vec<Pixel>, fill: Rgb, hatch: Hatch) {
         self.items.push(Item::Area { points, fill, hatch });
     }
 
-    pub fn rectangle(&mut self, [left, top]: At, [right, bottom]: At, fill: Rgb, hatch: Hatch) {
+    pub fn rectangle(&mut self, [left, top]: Pixel, [right, bottom]: Pixel, fill: Rgb, hatch: Hatch) {
         self.area(vec![[left, top], [right, top], [right, bottom], [left, bottom]], fill, hatch);
     }
 
-    pub fn line(&mut self, points: Vec<At>, color: Rgb, width: f64) {
+    pub fn line(&mut self, points: Vec<Pixel>, color: Rgb, width: f64) {
         self.items.push(Item::Line { points, color, width, dash: None });
     }
 
-    pub fn dashed(&mut self, points: Vec<At>, color: Rgb, width: f64, dash: Option<[f64; 2]>) {
+    pub fn dashed(&mut self, points: Vec<Pixel>, color: Rgb, width: f64, dash: Option<[f64; 2]>) {
         self.items.push(Item::Line { points, color, width, dash });
     }
 
-    pub fn mark(&mut self, at: At, marker: Marker, radius: f64, color: Rgb) {
+    pub fn mark(&mut self, at: Pixel, marker: Marker, radius: f64, color: Rgb) {
         self.items.push(Item::Mark { at, marker, radius, color });
     }
 
-    pub fn text(&mut self, at: At, text: impl Into<String>, size: f64, across: Across) {
+    pub fn text(&mut self, at: Pixel, text: impl Into<String>, size: f64, across: Across) {
         self.items.push(Item::Text(Text { at, text: text.into(), size, across, turned: false }));
     }
 
-    pub fn turned_text(&mut self, at: At, text: impl Into<String>, size: f64) {
+    pub fn turned_text(&mut self, at: Pixel, text: impl Into<String>, size: f64) {
         self.items.push(Item::Text(Text { at, text: text.into(), size, across: Across::Center, turned: true }));
     }
 
@@ -152,7 +153,7 @@ pub fn overlap(one: [f64; 4], other: [f64; 4]) -> bool {
 }
 
 /// Whether a line goes through a rectangle (Liang and Barsky 1984): the part of it within the sides is within top and bottom too.
-pub fn crosses([from, to]: [At; 2], bounds: [f64; 4]) -> bool {
+pub fn crosses([from, to]: [Pixel; 2], bounds: [f64; 4]) -> bool {
     let (mut enter, mut leave) = (0.0f64, 1.0f64);
     for axis in [0, 1] {
         let (start, length) = (from[axis], to[axis] - from[axis]);

@@ -1,40 +1,39 @@
 //! Stacked share of the step by group over batch size, with the crossover.
 
 use super::axes::{Axis, Frame, room_left};
-use super::scene::{Across, At, Layout, Scene};
+use super::scene::{Across, Canvas, Pixel, Scene};
 use super::style::{self, BLACK, WHITE, text_width};
 use super::{subtitle, unlike_ok};
 use crate::model::kind::Group;
-use crate::profile::summary::Scope;
-use crate::report::read::{Point, Run};
+use crate::report::run::{Point, Run};
 use crate::report::verdict::{self, Crossover};
 
 /// `None` where nothing was measured at this image size.
-pub fn scene(run: &Run, image: &str, layout: Layout) -> Option<Scene> {
+pub fn scene(run: &Run, image: &str, canvas: Canvas) -> Option<Scene> {
     let points = run.measured(image);
     let (first, last) = (points.first()?, points.last()?);
-    let (mut scene, top) = Scene::begin(layout, "Share of the training step by batch size", &subtitle(run, image));
+    let (mut scene, top) = Scene::begin(canvas, "Share of the training step by batch size", &subtitle(run, image));
     let top = noted(&mut scene, top, run, image) + 6.0;
-    let size = 0.9 * layout.font;
+    let size = 0.9 * canvas.font;
     let labels: Vec<(Group, String)> = groups(&points)
         .into_iter()
         .map(|group| (group, format!("{} {:.1} %", group.name(), last.share(group))))
         .collect();
     let room_right = labels.iter().map(|(_, label)| text_width(label, size)).fold(0.0, f64::max) + 14.0;
-    let bottom = top + if layout.is_narrow() { 240.0 } else { 400.0 };
+    let bottom = top + if canvas.is_narrow() { 240.0 } else { 400.0 };
     let batches: Vec<usize> = points.iter().map(|point| point.batch).collect();
     let frame = Frame {
-        x: Axis::batches(&batches, [room_left(layout.font), layout.width - room_right]),
+        x: Axis::batches(&batches, [room_left(canvas.font), canvas.width - room_right]),
         y: Axis::from_zero(100.0, [bottom, top], 70.0, "share of the step (%)"),
     };
-    scene.height = bottom + Frame::room_below(layout.line());
+    scene.height = bottom + Frame::room_below(canvas.line());
     stack(&mut scene, &frame, &points);
     let crossovers = crossovers(run, image);
     crossovers.iter().for_each(|crossover| crossing(&mut scene, &frame, crossover));
     frame.draw(&mut scene);
     let middles = labels.iter().map(|(group, _)| frame.y.at(below(last, *group) + last.share(*group) / 2.0));
-    let x = frame.x.at(last.batch as f64).max(layout.width - room_right) + 8.0;
-    for ((_, label), y) in labels.iter().zip(spread(middles.collect(), layout.line(), [top, bottom])) {
+    let x = frame.x.at(last.batch as f64).max(canvas.width - room_right) + 8.0;
+    for ((_, label), y) in labels.iter().zip(spread(middles.collect(), canvas.line(), [top, bottom])) {
         scene.text([x, y], label, size, Across::Left);
     }
     scene.description = describe(&points, &crossovers, first.batch == last.batch);
@@ -43,11 +42,11 @@ pub fn scene(run: &Run, image: &str, layout: Layout) -> Option<Scene> {
 
 /// Says which batches are not ok, below the title.
 fn noted(scene: &mut Scene, mut y: f64, run: &Run, image: &str) -> f64 {
-    let Layout { width, font } = scene.layout;
+    let Canvas { width, font } = scene.canvas;
     let size = 0.9 * font;
     for line in unlike_ok(run, image).iter().flat_map(|note| super::scene::broken(note, size, width - 16.0)) {
         scene.text([8.0, y], line, size, Across::Left);
-        y += scene.layout.line();
+        y += scene.canvas.line();
     }
     y
 }
@@ -65,7 +64,7 @@ fn below(point: &Point, group: Group) -> f64 {
 fn stack(scene: &mut Scene, frame: &Frame, points: &[&Point]) {
     for group in groups(points) {
         let (color, hatch) = style::of_group(group);
-        let edge = |height: &dyn Fn(&Point) -> f64| -> Vec<At> {
+        let edge = |height: &dyn Fn(&Point) -> f64| -> Vec<Pixel> {
             let at = |point: &&Point| frame.at(point.batch as f64, height(point));
             match points {
                 // A bar, where there is no line to draw.
@@ -80,7 +79,7 @@ fn stack(scene: &mut Scene, frame: &Frame, points: &[&Point]) {
     }
     // The edge above conv has conv's interval; the one below other, other's.
     for point in points {
-        let of = |group| point.total(Scope { group: Some(group), phase: None }).and_then(|figures| figures.share_ci95);
+        let of = |group| point.group(group).and_then(|figures| figures.share_ci95);
         let ends = [
             of(Group::Conv).map(|ends| [ends.low, ends.high]),
             of(Group::Other).map(|ends| [100.0 - ends.high, 100.0 - ends.low]),
@@ -94,12 +93,12 @@ fn stack(scene: &mut Scene, frame: &Frame, points: &[&Point]) {
 }
 
 fn crossovers(run: &Run, image: &str) -> Vec<Crossover> {
-    verdict::crossovers(&run.summaries()).into_iter().filter(|crossover| crossover.image == image).collect()
+    verdict::crossovers(run).into_iter().filter(|crossover| crossover.image == image).collect()
 }
 
 fn crossing(scene: &mut Scene, frame: &Frame, crossover: &Crossover) {
     let x = frame.x.at(crossover.batch);
-    let ([bottom, top], size) = ([frame.y.at(0.0), frame.y.at(100.0)], 0.9 * scene.layout.font);
+    let ([bottom, top], size) = ([frame.y.at(0.0), frame.y.at(100.0)], 0.9 * scene.canvas.font);
     scene.line(vec![[x, bottom], [x, top]], WHITE, 4.0);
     scene.dashed(vec![[x, bottom], [x, top]], BLACK, 2.0, Some([7.0, 4.0]));
     let label = format!("conv = fc at batch ≈ {}", batch(crossover.batch));

@@ -110,6 +110,6 @@ pub fn font(size: f64) -> plotters::style::FontDesc<'static> {
 
 /// In pixels.
 pub fn text_width(text: &str, size: f64) -> f64 {
-    // At ten times the size, for what comes back is a whole number.
+    // Pixel ten times the size, for what comes back is a whole number.
     font(10.0 * size).box_size(text).map_or(0.0, |(width, _)| f64::from(width) / 10.0)
 }

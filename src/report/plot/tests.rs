@@ -4,8 +4,8 @@ use crate::model::Model;
 use crate::plan::{Options, Phase, Plan};
 use crate::profile::Status;
 use crate::profile::summary::Scope;
-use crate::report::read::{Figures, LayerPart, Total};
-use crate::report::rows::{Labels, StepColumns};
+use crate::report::rows::StepColumns;
+use crate::report::run::{Figures, LayerPart, Origin, Total};
 use crate::stats::Interval;
 
 /// A built-in network whose phases take as long as their operations do, and at least a little.
@@ -52,22 +52,23 @@ fn run(model: &str, batches: &[usize]) -> Run {
             Total { scope, figures: figures(of_scope.map(|part| part.figures.mean_us).sum()) }
         });
         let totals = totals.collect();
-        Point { batch, image: "224x224".into(), status: Status::Ok, parts, totals, step: StepColumns::default() }
+        let step = StepColumns::default();
+        Point { batch, image: "224x224".into(), status: Status::Ok, parts, totals, step, record: None }
     };
-    let labels = Labels {
-        run_id: model.name.clone(),
-        model: model.name.clone(),
+    let origin = Origin::Measured {
         device: "A graphics processor with a long name 80GB".into(),
-        precision: "f32".into(),
         layout: "nchw".into(),
         launch: "queued".into(),
+        measurement: None,
     };
-    Run { path: "run".into(), labels, run: None, points: batches.iter().map(point).collect() }
+    let (run_id, precision) = (model.name.clone(), "f32".into());
+    let points = batches.iter().map(point).collect();
+    Run { path: "run".into(), run_id, model: model.name, precision, origin, header: None, points }
 }
 
-fn scenes(runs: &[Run], layout: Layout) -> Vec<Scene> {
-    let charts = runs.iter().flat_map(|run| Chart::ALL.map(|chart| chart.scene(run, "224x224", None, layout).unwrap()));
-    charts.chain(times(runs, layout)).collect()
+fn scenes(runs: &[Run], canvas: Canvas) -> Vec<Scene> {
+    let charts = runs.iter().flat_map(|run| Chart::ALL.map(|chart| chart.scene(run, "224x224", None, canvas).unwrap()));
+    charts.chain(times(runs, canvas)).collect()
 }
 
 /// Every network, at every width, from one batch to many: labels are inside and do not touch one another.
@@ -77,17 +78,17 @@ fn no_labels_overlap() {
         for batches in [&[1][..], &[1, 2], &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512], &[1, 3, 5, 6, 7, 100, 101, 102]] {
             let runs =
                 if model == "tiny" { vec![run(model, &[1]), run(model, batches)] } else { vec![run(model, batches)] };
-            for scene in [Layout::WIDE, Layout::NARROW].iter().flat_map(|&layout| scenes(&runs, layout)) {
+            for scene in [Canvas::WIDE, Canvas::NARROW].iter().flat_map(|&canvas| scenes(&runs, canvas)) {
                 let texts: Vec<_> = scene.texts().collect();
                 for (index, text) in texts.iter().enumerate() {
                     let [left, top, right, bottom] = text.bounds();
-                    let inside = left >= 0.0 && top >= 0.0 && right <= scene.layout.width && bottom <= scene.height;
+                    let inside = left >= 0.0 && top >= 0.0 && right <= scene.canvas.width && bottom <= scene.height;
                     assert!(
                         inside,
                         "{}: {} is outside of {:?}: {:?}",
                         scene.title,
                         text.text,
-                        scene.layout,
+                        scene.canvas,
                         text.bounds()
                     );
                     for other in &texts[..index] {
@@ -107,7 +108,7 @@ fn no_labels_overlap() {
 
 #[test]
 fn axes_say_their_unit() {
-    for scene in scenes(&[run("alexnet", &[1, 8])], Layout::WIDE) {
+    for scene in scenes(&[run("alexnet", &[1, 8])], Canvas::WIDE) {
         let units = ["(%)", "(images per step", "(ms", "(s", "(µs", "images/s", "(FLOP/byte", "(GFLOP/s"];
         let titled = scene.texts().filter(|text| units.iter().any(|unit| text.text.contains(unit))).count();
         let wanted = if scene.title.starts_with("Time by layer") { 1 } else { 2 };
@@ -118,9 +119,9 @@ fn axes_say_their_unit() {
 /// AlexNet's fc layers, costed by bytes, lead at batch 1, its convolutions at 512.
 #[test]
 fn the_crossover_is_marked() {
-    let scene = Chart::Shares.scene(&run("alexnet", &[1, 8, 64, 512]), "224x224", None, Layout::WIDE).unwrap();
+    let scene = Chart::Shares.scene(&run("alexnet", &[1, 8, 64, 512]), "224x224", None, Canvas::WIDE).unwrap();
     assert_eq!(scene.texts().filter(|text| text.text.starts_with("conv = fc at batch ≈ ")).count(), 1);
-    let one_sided = Chart::Shares.scene(&run("alexnet", &[256, 512]), "224x224", None, Layout::WIDE).unwrap();
+    let one_sided = Chart::Shares.scene(&run("alexnet", &[256, 512]), "224x224", None, Canvas::WIDE).unwrap();
     assert_eq!(one_sided.texts().filter(|text| text.text.starts_with("conv = fc")).count(), 0);
 }
 
@@ -128,7 +129,7 @@ fn the_crossover_is_marked() {
 #[test]
 fn bars_are_to_scale() {
     let run = run("tiny", &[4]);
-    let scene = Chart::Layers.scene(&run, "224x224", None, Layout::WIDE).unwrap();
+    let scene = Chart::Layers.scene(&run, "224x224", None, Canvas::WIDE).unwrap();
     let point = &run.points[0];
     let bars: Vec<f64> = scene
         .items
@@ -150,24 +151,20 @@ fn bars_are_to_scale() {
 #[test]
 fn predictions_say_so() {
     let mut predicted = run("alexnet", &[1, 8]);
-    predicted.labels.device = "predicted: T4".into();
-    predicted.labels.layout.clear();
-    let mut json = crate::report::fixture::run(false);
-    json.measuring = None;
-    predicted.run = Some(json);
+    predicted.origin = Origin::Predicted { gpu: "T4".into() };
+    predicted.header = crate::report::fixture::run(false).header;
     for point in &mut predicted.points {
-        point.status = Status::Predicted;
         for figures in point.totals.iter_mut().map(|total| &mut total.figures) {
             (figures.median_ci95, figures.share_ci95) = (None, None);
         }
     }
     let words = |scene: &Scene| scene.texts().map(|text| &*text.text).collect::<Vec<_>>().join("\n");
-    let roofline = Chart::Roofline.scene(&predicted, "224x224", None, Layout::WIDE).unwrap();
+    let roofline = Chart::Roofline.scene(&predicted, "224x224", None, Canvas::WIDE).unwrap();
     assert!(words(&roofline).contains("alexnet, predicted for T4, f32, image 224x224"), "{}", words(&roofline));
     assert!(words(&roofline).contains("ceilings from the datasheet"), "{}", words(&roofline));
     assert!(!words(&roofline).contains("easured") && !roofline.description.contains("easured"));
     let measured = run("alexnet", &[1, 8]);
-    let times = |runs: &[Run]| words(&times(runs, Layout::WIDE).unwrap());
+    let times = |runs: &[Run]| words(&times(runs, Canvas::WIDE).unwrap());
     assert!(
         times(std::slice::from_ref(&predicted)).contains("predicted, not measured\nalexnet, predicted for T4, f32\n")
     );
@@ -178,12 +175,13 @@ fn predictions_say_so() {
 /// Marks are inside of the axes as a whole, and no ceiling goes through a name.
 #[test]
 fn the_roofline_cuts_nothing() {
-    for (model, layout) in [("alexnet", Layout::WIDE), ("vgg16", Layout::WIDE), ("alexnet-2012", Layout::NARROW)] {
+    for (model, canvas) in [("alexnet", Canvas::WIDE), ("vgg16", Canvas::WIDE), ("alexnet-2012", Canvas::NARROW)] {
         let mut run = run(model, &[1, 64]);
-        run.run = Some(crate::report::fixture::run(false));
-        run.run.as_mut().unwrap().ceilings.gemm_flops_per_s = 1e11;
-        run.run.as_mut().unwrap().ceilings.copy_bytes_per_s = 2e10;
-        let scene = Chart::Roofline.scene(&run, "224x224", None, layout).unwrap();
+        run.header = crate::report::fixture::run(false).header;
+        let header = run.header.as_mut().unwrap();
+        header.ceilings.gemm_flops_per_s = 1e11;
+        header.ceilings.copy_bytes_per_s = 2e10;
+        let scene = Chart::Roofline.scene(&run, "224x224", None, canvas).unwrap();
         let axes = scene.items.iter().find_map(|item| match item {
             Item::Line { points, .. } if points.len() == 3 => {
                 Some([points[1][0], points[0][1], points[2][0], points[1][1]])

@@ -1,29 +1,30 @@
 //! Step time and images per second over batch size, with intervals, all runs in one chart.
 
 use super::axes::{Axis, Frame, room_left};
-use super::scene::{Layout, Scene};
+use super::scene::{Canvas, Scene};
 use super::style::Series;
 use super::{legend, names_of};
 use crate::profile::summary::Scope;
-use crate::report::read::{Point, Run};
+use crate::report::run::{Point, Run};
 
 /// A value with the ends of its interval, at a batch.
-type Figure = (f64, f64, Option<[f64; 2]>);
+type Value = (f64, f64, Option<[f64; 2]>);
 
-/// Which figures of a line a panel shows.
-type Figures = fn(&Line) -> &[Figure];
+/// The values of a curve that a panel shows.
+type Chosen = fn(&Curve) -> &[Value];
 
-struct Line {
+/// One run and image size.
+struct Curve {
     name: String,
-    times: Vec<Figure>,
-    rates: Vec<Figure>,
+    times: Vec<Value>,
+    rates: Vec<Value>,
 }
 
 /// `None` where nothing was measured.
-pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
+pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
     let lines = lines(runs);
     let title = "Step time and throughput by batch size";
-    let (mut scene, mut top) = Scene::begin(layout, title, subtitle(runs, &lines));
+    let (mut scene, mut top) = Scene::begin(canvas, title, subtitle(runs, &lines));
     let names: Vec<&str> = lines.iter().map(|line| &*line.name).collect();
     top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
         let series = Series::of(index);
@@ -33,15 +34,15 @@ pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
     let mut batches: Vec<usize> = lines.iter().flat_map(|line| line.times.iter().map(|time| time.0 as usize)).collect();
     batches.sort_unstable();
     batches.dedup();
-    let (&_, left) = (batches.first()?, room_left(layout.font));
-    let height = if layout.is_narrow() { 200.0 } else { 360.0 };
-    let (below, right) = (Frame::room_below(layout.line()), 12.0);
-    let half = (layout.width - 2.0 * (left + right)) / 2.0;
-    let places = match layout.is_narrow() {
-        true => [[left, layout.width - right, top + 8.0], [left, layout.width - right, top + 8.0 + height + below]],
-        false => [[left, left + half, top + 8.0], [2.0 * left + half + right, layout.width - right, top + 8.0]],
+    let (&_, left) = (batches.first()?, room_left(canvas.font));
+    let height = if canvas.is_narrow() { 200.0 } else { 360.0 };
+    let (below, right) = (Frame::room_below(canvas.line()), 12.0);
+    let half = (canvas.width - 2.0 * (left + right)) / 2.0;
+    let places = match canvas.is_narrow() {
+        true => [[left, canvas.width - right, top + 8.0], [left, canvas.width - right, top + 8.0 + height + below]],
+        false => [[left, left + half, top + 8.0], [2.0 * left + half + right, canvas.width - right, top + 8.0]],
     };
-    let panels: [(&str, Figures); 2] = [
+    let panels: [(&str, Chosen); 2] = [
         ("step time (ms, log scale)", |line| &line.times),
         ("images/s (batch over step time, log scale)", |line| &line.rates),
     ];
@@ -67,7 +68,7 @@ pub fn scene(runs: &[Run], layout: Layout) -> Option<Scene> {
 }
 
 /// What the figures are: a prediction has no intervals, and neither has a bare phases.csv.
-fn subtitle(runs: &[Run], lines: &[Line]) -> &'static str {
+fn subtitle(runs: &[Run], lines: &[Curve]) -> &'static str {
     let intervals = lines.iter().flat_map(|line| &line.times).any(|(_, _, ends)| ends.is_some());
     let predicted = runs.iter().filter(|run| run.is_predicted()).count();
     match (predicted, intervals) {
@@ -79,14 +80,14 @@ fn subtitle(runs: &[Run], lines: &[Line]) -> &'static str {
 }
 
 /// One per run and image size.
-fn lines(runs: &[Run]) -> Vec<Line> {
+fn lines(runs: &[Run]) -> Vec<Curve> {
     let names = names_of(runs);
     let of_run = |(run, name): (&Run, &String)| {
         let images = run.images();
         let name = |image: &str| if images.len() > 1 { format!("{name}, {image}") } else { name.clone() };
         let line = |image: &str| {
             let points = run.measured(image);
-            Line {
+            Curve {
                 name: name(image),
                 times: points.iter().filter_map(|point| time(point)).collect(),
                 rates: points.iter().filter_map(|point| rate(point)).collect(),
@@ -98,19 +99,19 @@ fn lines(runs: &[Run]) -> Vec<Line> {
 }
 
 /// The median where there is one, for it is what the interval is of.
-fn time(point: &Point) -> Option<Figure> {
+fn time(point: &Point) -> Option<Value> {
     let step = point.total(Scope::STEP)?;
     let ends = step.median_ci95.map(|ends| [ends.low / 1e3, ends.high / 1e3]);
     Some((point.batch as f64, step.median_us.unwrap_or(step.mean_us) / 1e3, ends))
 }
 
-fn rate(point: &Point) -> Option<Figure> {
+fn rate(point: &Point) -> Option<Value> {
     let (batch, ms, ends) = time(point)?;
     let rate = |ms: f64| 1e3 * batch / ms;
     Some((batch, rate(ms), ends.map(|[low, high]| [rate(high), rate(low)])))
 }
 
-fn draw(scene: &mut Scene, frame: &Frame, figures: &[Figure], series: Series) {
+fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
     let points: Vec<_> = figures.iter().map(|&(batch, value, _)| frame.at(batch, value)).collect();
     scene.dashed(points.clone(), series.color, 2.0, series.dash);
     for (&(_, _, ends), at) in figures.iter().zip(points) {
@@ -121,10 +122,9 @@ fn draw(scene: &mut Scene, frame: &Frame, figures: &[Figure], series: Series) {
     }
 }
 
-fn describe(lines: &[Line]) -> String {
-    let of_line = |line: &Line| {
-        let at =
-            |(time, rate): (&Figure, &Figure)| format!("batch {}: {:.2} ms, {:.1} images/s", time.0, time.1, rate.1);
+fn describe(lines: &[Curve]) -> String {
+    let of_line = |line: &Curve| {
+        let at = |(time, rate): (&Value, &Value)| format!("batch {}: {:.2} ms, {:.1} images/s", time.0, time.1, rate.1);
         let points: Vec<String> = line.times.iter().zip(&line.rates).map(at).collect();
         format!("{}: {}", line.name, points.join("; "))
     };

@@ -6,10 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::table::Take;
-use super::*;
-use crate::plan::Precision;
-use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE};
+use super::Reading;
+use super::file::Take;
+use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE, Precision};
+use crate::profile::Status;
+use crate::profile::summary::Scope;
+use crate::report::rows::{
+    DurationColumns, LabelColumns, PhaseRow, PointColumns, ShareColumns, StatusWord, SummaryRow,
+};
+use crate::report::run::{Figures, LayerPart, Origin, Point, Run, Total};
+use crate::stats::Interval;
 
 /// More than eleven days.
 const LONGEST_US: f64 = 1e12;
@@ -24,7 +30,8 @@ pub struct Builder {
     path: PathBuf,
     names: HashSet<Arc<str>>,
     runs: Vec<Run>,
-    by_labels: HashMap<Labels, usize>,
+    /// A run's index by the columns that its rows share, apart for what was predicted.
+    by_labels: [HashMap<LabelColumns, usize>; 2],
     /// Index of a point in its run.
     by_batch: HashMap<(usize, usize, Arc<str>), usize>,
     notes: Vec<String>,
@@ -37,44 +44,39 @@ impl Builder {
             path: path.to_owned(),
             names: HashSet::new(),
             runs: Vec::new(),
-            by_labels: HashMap::new(),
+            by_labels: [HashMap::new(), HashMap::new()],
             by_batch: HashMap::new(),
             notes: Vec::new(),
             torn: Vec::new(),
         }
     }
 
-    /// One copy of each name.
-    fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
-            return known.clone();
-        }
-        let name: Arc<str> = name.into();
-        self.names.insert(name.clone());
-        name
+    /// The index of the run of a row, where there is one.
+    fn run(&self, labels: &LabelColumns, status: StatusWord) -> Option<usize> {
+        self.by_labels[usize::from(status == StatusWord::Predicted)].get(labels).copied()
     }
 
     /// The point of a row, made when it is the first. Other labels make another run, whatever its `run_id`.
-    fn point(&mut self, labels: Labels, batch: usize, image: &str, status: Status) -> &mut Point {
-        let image = self.name(image);
-        let run = match self.by_labels.get(&labels) {
-            Some(&run) => run,
-            None => {
-                self.by_labels.insert(labels.clone(), self.runs.len());
-                self.runs.push(Run { path: self.path.clone(), labels, run: None, points: Vec::new() });
-                self.runs.len() - 1
-            }
-        };
+    fn point(&mut self, of: &PointColumns, word: StatusWord, status: Status) -> (usize, usize) {
+        let PointColumns { labels, batch, image } = of;
+        let image = name(&mut self.names, image);
+        let run = self.run(labels, word).unwrap_or_else(|| {
+            let is_predicted = word == StatusWord::Predicted;
+            self.by_labels[usize::from(is_predicted)].insert(labels.clone(), self.runs.len());
+            let (origin, path) = (Origin::of(labels, is_predicted), self.path.clone());
+            let LabelColumns { run_id, model, precision, .. } = labels.clone();
+            self.runs.push(Run { path, run_id, model, precision, origin, header: None, points: Vec::new() });
+            self.runs.len() - 1
+        });
         let points = &mut self.runs[run].points;
-        let index = *self.by_batch.entry((run, batch, image.clone())).or_insert_with(|| {
-            let (parts, totals) = (Vec::new(), Vec::new());
-            points.push(Point { batch, image, status, parts, totals, step: StepColumns::default() });
+        let point = *self.by_batch.entry((run, *batch, image.clone())).or_insert_with(|| {
+            points.push(Point::new(*batch, image, status));
             points.len() - 1
         });
-        &mut points[index]
+        (run, point)
     }
 
-    /// The runs, complete points only.
+    /// Answers the runs, with complete points only.
     pub fn finish(mut self) -> Result<Reading> {
         if let [first, rest @ ..] = &*self.torn {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
@@ -84,9 +86,9 @@ impl Builder {
             let images = run.images();
             run.points.sort_by_key(|point| (images.iter().position(|image| *image == point.image), point.batch));
             for point in &mut run.points {
-                point.check_unique(&run.labels)?;
+                point.check_unique(&run.run_id)?;
             }
-            let name = &run.labels.run_id;
+            let name = &run.run_id;
             run.points.retain(|point| {
                 let sum: f64 = point.parts.iter().map(|part| part.figures.share_pct).sum();
                 let whole = !point.is_measured() || (sum - 100.0).abs() <= WHOLE;
@@ -106,7 +108,7 @@ impl Builder {
 
 impl Point {
     /// Sorts the rows and makes sure that none stands there twice.
-    fn check_unique(&mut self, labels: &Labels) -> Result<()> {
+    fn check_unique(&mut self, run_id: &str) -> Result<()> {
         self.parts.sort_by_key(|part| (part.index, part.phase));
         if let Some(twice) =
             self.parts.windows(2).find(|two| (two[0].index, two[0].phase) == (two[1].index, two[1].phase))
@@ -116,13 +118,13 @@ impl Point {
                 twice[0].phase.name(),
                 twice[0].layer,
                 self.batch,
-                labels.run_id
+                run_id
             );
         }
         Ok(())
     }
 
-    /// The totals that summary.csv did not give. Means and shares add up; medians and intervals do not.
+    /// Adds the totals that summary.csv did not give. Means and shares add up; medians and intervals do not.
     fn add_up(&mut self) {
         for scope in Scope::every().filter(|&scope| self.total(scope).is_none()).collect::<Vec<_>>() {
             let parts: Vec<&LayerPart> = self.parts.iter().filter(|part| part.is_in(scope)).collect();
@@ -144,47 +146,33 @@ impl Point {
     }
 }
 
-impl LayerPart {
-    fn is_in(&self, scope: Scope) -> bool {
-        scope.group.is_none_or(|group| group == self.group) && scope.phase.is_none_or(|phase| phase == self.phase)
+/// One copy of each name.
+fn name(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    let name: Arc<str> = name.into();
+    names.insert(name.clone());
+    name
+}
+
+/// Refuses figures that no row of this status has.
+fn check(word: StatusWord, figures: Option<Figures>, duration: DurationColumns, share: ShareColumns) -> Result<()> {
+    let (time, share) = (duration.mean_us.or(duration.median_us), share.share_pct);
+    let may_be_empty = match word {
+        StatusWord::Predicted | StatusWord::Of(Status::OutOfMemory) => true,
+        StatusWord::Of(Status::Throttled | Status::Noisy | Status::Ok) => false,
+    };
+    match (time, share) {
+        (None, None) if may_be_empty => Ok(()),
+        _ if word == StatusWord::Of(Status::OutOfMemory) => bail!("a row that is out_of_memory has figures"),
+        (None, _) => bail!("mean_us is empty and the status is {}", word.name()),
+        (_, None) => bail!("share_pct is empty and the status is {}", word.name()),
+        (Some(_), Some(_)) => figures.map_or(Ok(()), |figures| figures.check()),
     }
 }
 
 impl Figures {
-    /// `None` where nothing was measured.
-    fn of(
-        status: Status,
-        samples: Option<usize>,
-        mean_us: Option<f64>,
-        stddev_us: Option<f64>,
-        median_us: Option<f64>,
-        median_ci95: (Option<f64>, Option<f64>),
-        share: ShareColumns,
-    ) -> Result<Option<Figures>> {
-        let interval = |low: Option<f64>, high: Option<f64>| Some(Interval { low: low?, high: high? });
-        let empty = matches!(status, Status::OutOfMemory | Status::Predicted);
-        let (mean_us, share_pct) = match (mean_us.or(median_us), share.share_pct) {
-            (None, None) if empty => return Ok(None),
-            (Some(_), _) | (_, Some(_)) if status == Status::OutOfMemory => {
-                bail!("a row that is out_of_memory has figures")
-            }
-            (Some(mean_us), Some(share_pct)) => (mean_us, share_pct),
-            (None, _) => bail!("mean_us is empty and the status is {}", status.name()),
-            (_, None) => bail!("share_pct is empty and the status is {}", status.name()),
-        };
-        let figures = Figures {
-            samples: samples.unwrap_or(0) as u32,
-            mean_us,
-            stddev_us,
-            median_us,
-            median_ci95: interval(median_ci95.0, median_ci95.1),
-            share_pct,
-            share_ci95: interval(share.share_ci95_low_pct, share.share_ci95_high_pct),
-        };
-        figures.check()?;
-        Ok(Some(figures))
-    }
-
     fn check(&self) -> Result<()> {
         let ends = |interval: Option<Interval>| interval.map_or([0.0; 2], |ends| [ends.low, ends.high]);
         let times = [self.mean_us, self.median_us.unwrap_or(self.mean_us)];
@@ -205,8 +193,9 @@ impl Figures {
 }
 
 /// Refuses what cannot have been run.
-fn check_point(labels: &Labels, batch: usize, image: &str) -> Result<()> {
-    if !(1..=LARGEST_BATCH).contains(&batch) {
+fn check_point(point: &PointColumns) -> Result<()> {
+    let PointColumns { labels, batch, image } = point;
+    if !(1..=LARGEST_BATCH).contains(batch) {
         bail!("`{batch}` is no batch: a whole number from 1 to {LARGEST_BATCH}");
     }
     let is_side = |side: &str| side.parse().is_ok_and(|side: usize| (1..=LARGEST_IMAGE).contains(&side));
@@ -221,24 +210,13 @@ fn check_point(labels: &Labels, batch: usize, image: &str) -> Result<()> {
 }
 
 impl Take<PhaseRow> for Builder {
-    fn take(&mut self, row: PhaseRow) -> Result<()> {
-        let time = row.duration;
-        let ends = (time.ci95_low_us, time.ci95_high_us);
-        check_point(&row.labels, row.batch, &row.image)?;
-        let figures =
-            Figures::of(row.status, row.samples, time.mean_us, time.stddev_us, time.median_us, ends, row.share)?;
-        let (layer, kind) = (self.name(&row.layer), self.name(&row.kind));
-        let point = self.point(row.labels, row.batch, &row.image, row.status);
-        point.parts.extend(figures.map(|figures| LayerPart {
-            index: row.layer_index as u32,
-            layer,
-            kind,
-            group: row.group,
-            phase: row.phase,
-            flops: row.flops,
-            bytes: row.bytes,
-            figures,
-        }));
+    fn take(&mut self, row: &PhaseRow) -> Result<()> {
+        check_point(&row.point)?;
+        let part = LayerPart::of(row, &mut |text| name(&mut self.names, text));
+        let figures = part.as_ref().map(|part| part.figures);
+        check(row.status, figures, row.duration, row.share)?;
+        let (run, point) = self.point(&row.point, row.status, row.status.in_memory(part.is_some()));
+        self.runs[run].points[point].parts.extend(part);
         Ok(())
     }
 
@@ -248,21 +226,16 @@ impl Take<PhaseRow> for Builder {
 }
 
 impl Take<SummaryRow> for Builder {
-    fn take(&mut self, row: SummaryRow) -> Result<()> {
-        let scope = Scope { group: row.group, phase: row.phase };
-        let ends = (row.ci95_low_us, row.ci95_high_us);
-        check_point(&row.labels, row.batch, &row.image)?;
-        let figures = Figures::of(row.status, row.samples, row.mean_us, None, row.median_us, ends, row.share)?;
-        let run = self.by_labels.get(&row.labels).copied();
-        let known = run
-            .and_then(|run| Some((run, *self.by_batch.get(&(run, row.batch, self.names.get(&*row.image)?.clone()))?)));
+    fn take(&mut self, row: &SummaryRow) -> Result<()> {
+        check_point(&row.point)?;
+        check(row.status, Figures::of(row.samples, row.duration, row.share), row.duration, row.share)?;
+        let PointColumns { labels, batch, image } = &row.point;
+        let run = self.run(labels, row.status);
+        let known =
+            run.and_then(|run| Some((run, *self.by_batch.get(&(run, *batch, self.names.get(&**image)?.clone()))?)));
         // A batch without phases is a torn one.
-        if let Some((run, index)) = known {
-            let point = &mut self.runs[run].points[index];
-            point.totals.extend(figures.map(|figures| Total { scope, figures }));
-            if scope.is_step() {
-                point.step = row.step;
-            }
+        if let Some((run, point)) = known {
+            self.runs[run].points[point].add_total(row);
         }
         Ok(())
     }

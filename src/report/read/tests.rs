@@ -1,19 +1,21 @@
 use std::fs;
+use std::path::PathBuf;
 
 use super::*;
-use crate::profile::Measured;
-use crate::profile::summary::Summary;
-use crate::report::{csv as text, fixture, rows};
+use crate::model::kind::Group;
+use crate::plan::Phase;
+use crate::profile::summary::Scope;
+use crate::profile::{Measured, Status};
+use crate::report::rows::LabelColumns;
+use crate::report::{csv as text, fixture};
 
 /// The lines of a batch's phases, without a header.
-fn lines(labels: &Labels, measured: &Measured) -> String {
-    let ceilings = fixture::run(false).ceilings;
-    let rows = rows::phases(labels, &ceilings, measured, Summary::of(measured).as_ref());
-    String::from_utf8(text::lines::<PhaseRow>(rows).unwrap()).unwrap()
+fn lines(labels: &LabelColumns, measured: &Measured) -> String {
+    String::from_utf8(text::lines::<PhaseRow>(fixture::rows(labels, measured).0).unwrap()).unwrap()
 }
 
-fn labels(run_id: &str, precision: &str) -> Labels {
-    Labels { run_id: run_id.into(), precision: precision.into(), ..fixture::run(false).labels() }
+fn labels(run_id: &str, precision: &str) -> LabelColumns {
+    LabelColumns { run_id: run_id.into(), precision: precision.into(), ..fixture::run(false).labels() }
 }
 
 fn header() -> String {
@@ -33,13 +35,9 @@ fn refused(contents: &str, words: &[&str]) {
 }
 
 fn folder() -> (tempfile::TempDir, PathBuf) {
-    let out = tempfile::tempdir().unwrap();
-    let mut folder = crate::report::folder::Folder::create(out.path(), fixture::run(false)).unwrap();
-    for batch in [2, 1] {
-        folder.append(&fixture::measured(batch)).unwrap();
-    }
-    folder.append(&fixture::out_of_memory(64)).unwrap();
-    folder.finish(json::State::Complete).unwrap();
+    let measured = [2, 1].map(fixture::measured).into_iter().chain([fixture::out_of_memory(64)]);
+    let (out, mut folder) = fixture::folder(fixture::run(false), measured);
+    folder.finish(RunState::Complete).unwrap();
     let path = folder.path().to_owned();
     (out, path)
 }
@@ -61,8 +59,8 @@ fn a_folder_comes_back() {
     assert_eq!((conv.mean_us, conv.share_pct, conv.stddev_us), (25.0, 50.0, Some(2f64.sqrt())));
     assert!(conv.share_ci95.is_some() && point.step.closure == Some(1.125));
     assert_eq!(run.points[2].status, Status::OutOfMemory);
-    assert!(run.run.is_some());
-    assert_eq!(run.summaries().len(), 2 * point.totals.len() + 1);
+    assert!(run.header.is_some());
+    assert_eq!(run.points[2].step.planned_bytes, Some(4096));
 }
 
 #[test]
@@ -73,7 +71,7 @@ fn a_bare_file_adds_up_its_totals() {
     assert_eq!(total(None, None).mean_us, 50.0);
     assert_eq!(total(Some(Group::Fc), Some(Phase::Forward)).mean_us, 3.0);
     assert_eq!((point.share(Group::Conv), total(Some(Group::Conv), None).share_ci95), (50.0, None));
-    assert!(reading.runs[0].run.is_none());
+    assert!(reading.runs[0].header.is_none());
 }
 
 #[test]
@@ -81,7 +79,7 @@ fn several_runs_in_one_file() {
     let one = lines(&labels("one", "f32"), &fixture::measured(1));
     let two = lines(&labels("two", "f32"), &fixture::measured(1));
     for contents in [header() + &one + &two, header() + &one + &header() + &two, header() + &two + &one] {
-        let mut names: Vec<String> = read(&contents).unwrap().runs.into_iter().map(|run| run.labels.run_id).collect();
+        let mut names: Vec<String> = read(&contents).unwrap().runs.into_iter().map(|run| run.run_id).collect();
         names.sort();
         assert_eq!(names, ["one", "two"]);
     }
@@ -124,8 +122,8 @@ fn torn_rows_are_left_out_and_said() {
 fn files_that_are_no_runs() {
     refused("", &["is empty", "phases.csv"]);
     refused(&header(), &["a header and no rows"]);
-    refused("layer,time\nconv1,3\n", &["lacks run_id, model, device, precision and 35 more"]);
-    refused(&header().replace("share_pct,", "").replace(",flops", ""), &["lacks share_pct, flops"]);
+    refused("layer,time\nconv1,3\n", &["lacks run_id, model, device, precision and 8 more"]);
+    refused(&header().replace("mean_us,", "").replace(",batch", ""), &["lacks batch, mean_us"]);
     refused(&text::header::<SummaryRow>(), &["this is a summary.csv"]);
     let row = lines(&labels("r", "f32"), &fixture::measured(1));
     refused(
@@ -191,5 +189,5 @@ fn folders_that_are_no_runs() {
     fs::write(path.join("run.json"), json.replace("complete", "running")).unwrap();
     assert!(open(&path).unwrap().notes[0].contains("state is running"));
     fs::remove_file(path.join("run.json")).unwrap();
-    assert!(open(&path).unwrap().runs[0].run.is_none());
+    assert!(open(&path).unwrap().runs[0].header.is_none());
 }

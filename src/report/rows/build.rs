@@ -1,108 +1,212 @@
-//! From a measured batch and its statistics to rows. Figures that are not finite become `None`.
+//! From a batch, measured or predicted, to its rows. Figures that are not finite become `None`.
 
 use super::*;
-use crate::device::Ceilings;
-use crate::plan::Cost;
+use crate::plan::roofline::giga_per_s;
+use crate::plan::{Plan, Roofline, image_name};
+use crate::predict::Predicted;
 use crate::profile::Measured;
-use crate::profile::summary::{Part, Summary};
+use crate::profile::conditions::Conditions;
+use crate::profile::summary::{BatchSummary, PartSummary};
+use crate::report::run_file::PointRecord;
 use crate::stats::{self, Figure, Interval};
+use crate::step::Op;
 
-/// A phase that takes more than this many times what either ceiling asks for is bound by latency.
-const LATENCY: f64 = 4.0;
+/// One batch and image size on the way to its rows: a measurement with its statistics, or a prediction.
+pub struct Batch<'a> {
+    plan: &'a Plan,
+    status: StatusWord,
+    samples: Option<usize>,
+    /// Layer by layer, and in each by phase.
+    phases: Vec<PhaseTime<'a>>,
+    /// In the order of [`Scope::of`].
+    totals: Vec<(Scope, Time)>,
+    step: StepColumns,
+    conditions: Conditions,
+    /// The rates that phases are held against.
+    roofline: Roofline,
+    closure: Option<Figure>,
+    notes: Vec<String>,
+}
 
-/// One row per layer and phase, layer by layer.
-pub fn phases(labels: &Labels, ceilings: &Ceilings, measured: &Measured, summary: Option<&Summary>) -> Vec<PhaseRow> {
-    by_layer(measured)
-        .into_iter()
-        .map(|index| {
-            let op = measured.ops[index];
-            let layer = &measured.plan.layers[op.layer];
-            let part = summary.map(|summary| &summary.ops[index]);
-            let cost = layer.cost(op.phase);
-            let algorithm = measured.algorithms.get(index).and_then(Option::as_ref);
-            let conditions = measured.observed.conditions;
+struct PhaseTime<'a> {
+    op: Op,
+    time: Time,
+    /// `None` without a time.
+    bound: Option<Bound>,
+    algorithm: Option<&'a str>,
+    workspace_bytes: Option<u64>,
+}
+
+/// The time of a phase or total; all of it is `None` where nothing was measured.
+#[derive(Clone, Copy, Default)]
+struct Time {
+    /// As it was measured, for what is computed from it.
+    median_us: Option<f64>,
+    stddev_us: Option<f64>,
+    duration: DurationColumns,
+    share: ShareColumns,
+}
+
+impl<'a> Batch<'a> {
+    /// A measured batch; `notes` are for a reader of its figures.
+    pub fn measured(
+        measured: &'a Measured,
+        summary: Option<&BatchSummary>,
+        roofline: Roofline,
+        notes: Vec<String>,
+    ) -> Batch<'a> {
+        let plan = &measured.plan;
+        let phase = |index: usize| {
+            let (op, algorithm) = (measured.ops[index], measured.algorithms.get(index).and_then(Option::as_ref));
+            let time = summary.map(|summary| Time::measured(&summary.ops[index])).unwrap_or_default();
+            PhaseTime {
+                op,
+                time,
+                bound: time.median_us.map(|us| roofline.bound(plan.layers[op.layer].cost(op.phase), us)),
+                algorithm: algorithm.map(|algorithm| &*algorithm.name),
+                workspace_bytes: algorithm.map(|algorithm| algorithm.workspace_bytes),
+            }
+        };
+        let totals = match summary {
+            Some(summary) => summary.totals.iter().map(|(scope, part)| (*scope, Time::measured(part))).collect(),
+            None => Scope::of(plan, &measured.ops).into_iter().map(|scope| (scope, Time::default())).collect(),
+        };
+        Batch {
+            plan,
+            status: StatusWord::Of(measured.status),
+            samples: summary.map(|summary| summary.samples),
+            phases: by_layer(measured).into_iter().map(phase).collect(),
+            totals,
+            step: StepColumns::measured(measured, summary),
+            conditions: measured.observed.conditions,
+            roofline,
+            closure: summary.and_then(|summary| summary.step.closure),
+            notes,
+        }
+    }
+
+    /// A predicted batch. What only a measurement gives stays empty: samples, intervals, spread, clocks. Where the GPU's memory
+    /// does not hold the step, all figures are, and `planned_bytes` says why.
+    pub fn predicted(predicted: &'a Predicted) -> Batch<'a> {
+        let (fits, total_us) = (predicted.fits, predicted.total_us());
+        let time = |us: f64| if fits { Time::predicted(us, total_us) } else { Time::default() };
+        let phases = predicted.phases.iter().map(|phase| PhaseTime {
+            op: phase.op,
+            time: time(phase.us),
+            bound: Some(phase.bound).filter(|_| fits),
+            algorithm: None,
+            workspace_bytes: None,
+        });
+        let ops: Vec<Op> = predicted.phases.iter().map(|phase| phase.op).collect();
+        let total = |scope: Scope| {
+            let within = predicted.phases.iter().filter(|phase| scope.holds(&predicted.plan, phase.op));
+            (scope, time(within.map(|phase| phase.us).sum()))
+        };
+        let ceilings = predicted.ceilings;
+        Batch {
+            plan: &predicted.plan,
+            status: StatusWord::Predicted,
+            samples: None,
+            phases: phases.collect(),
+            totals: Scope::of(&predicted.plan, &ops).into_iter().map(total).collect(),
+            step: StepColumns::predicted(predicted),
+            conditions: Conditions::default(),
+            roofline: Roofline { flops_per_s: ceilings.gemm_flops_per_s, bytes_per_s: ceilings.copy_bytes_per_s },
+            closure: None,
+            notes: if fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
+        }
+    }
+
+    /// One row per layer and phase, layer by layer.
+    pub fn phases(&self, labels: &LabelColumns) -> Vec<PhaseRow> {
+        let point = self.point(labels);
+        let row = |phase: &PhaseTime| {
+            let layer = &self.plan.layers[phase.op.layer];
+            let cost = layer.cost(phase.op.phase);
             PhaseRow {
-                labels: labels.clone(),
-                batch: measured.plan.batch,
-                image: image_name(measured.plan.image()),
-                layer_index: op.layer,
+                point: point.clone(),
+                layer_index: phase.op.layer,
                 layer: layer.name.clone(),
                 kind: layer.kind.name().into(),
                 group: layer.group(),
-                phase: op.phase,
-                status: measured.status,
-                samples: summary.map(|summary| summary.samples),
-                duration: part.map(|part| DurationColumns::of(&part.duration)).unwrap_or_default(),
-                share: part.map(|part| ShareColumns::of(&part.share)).unwrap_or_default(),
-                flops: cost.flops,
-                bytes: cost.bytes,
-                roof: part.map(|part| RoofColumns::of(cost, ceilings, part.duration.median)).unwrap_or_default(),
-                algorithm: algorithm.map(|algorithm| algorithm.name.clone()),
-                workspace_bytes: algorithm.map(|algorithm| algorithm.workspace_bytes),
-                parameters: layer.parameters(),
-                sm_clock_mhz: conditions.sm_clock_mhz.and_then(figure),
-                mem_clock_mhz: conditions.mem_clock_mhz.and_then(figure),
-                temperature_c: conditions.temperature_c.and_then(figure),
-                throttled_samples: conditions.throttled_samples,
-            }
-        })
-        .collect()
-}
-
-/// One row per total, the step's last.
-pub fn summary(labels: &Labels, measured: &Measured, summary: Option<&Summary>) -> Vec<SummaryRow> {
-    let parts: Vec<(Scope, Option<&Part>)> = match summary {
-        Some(summary) => summary.totals.iter().map(|(scope, part)| (*scope, Some(part))).collect(),
-        None => Scope::of(&measured.plan, &measured.ops).into_iter().map(|scope| (scope, None)).collect(),
-    };
-    parts
-        .into_iter()
-        .map(|(scope, part)| {
-            let duration = part.map(|part| DurationColumns::of(&part.duration)).unwrap_or_default();
-            SummaryRow {
-                labels: labels.clone(),
-                batch: measured.plan.batch,
-                image: image_name(measured.plan.image()),
-                group: scope.group,
-                phase: scope.phase,
-                status: measured.status,
-                samples: summary.map(|summary| summary.samples),
-                mean_us: duration.mean_us,
-                median_us: duration.median_us,
-                ci95_low_us: duration.ci95_low_us,
-                ci95_high_us: duration.ci95_high_us,
-                share: part.map(|part| ShareColumns::of(&part.share)).unwrap_or_default(),
-                step: if scope.is_step() { StepColumns::of(measured, summary) } else { StepColumns::default() },
-            }
-        })
-        .collect()
-}
-
-/// One row per timed step and phase, step by step and in it layer by layer; `image` is [`image_name`]'s.
-pub fn samples<'a>(
-    labels: &'a Labels,
-    image: &'a str,
-    measured: &'a Measured,
-) -> impl Iterator<Item = SampleRow<'a>> + 'a {
-    let order = by_layer(measured);
-    measured.samples.iter().enumerate().flat_map(move |(number, sample)| {
-        let row = |index: usize| {
-            let op = measured.ops[index];
-            let layer = &measured.plan.layers[op.layer];
-            SampleRow {
-                labels,
-                batch: measured.plan.batch,
-                image,
-                sample: number,
-                layer_index: op.layer,
-                layer: &layer.name,
-                kind: layer.kind.name(),
-                group: layer.group(),
-                phase: op.phase,
-                duration_us: figure(sample.phases_us[index]),
+                phase: phase.op.phase,
+                status: self.status,
+                samples: self.samples,
+                duration: phase.time.duration,
+                share: phase.time.share,
+                flops: Some(cost.flops),
+                bytes: Some(cost.bytes),
+                roof: phase.time.median_us.map_or_else(RoofColumns::default, |us| RoofColumns {
+                    gflops_per_s: figure(giga_per_s(cost.flops, us)),
+                    gbytes_per_s: figure(giga_per_s(cost.bytes, us)),
+                    bound: phase.bound,
+                    roof_pct: figure(100.0 * self.roofline.roof_us(cost) / us),
+                }),
+                algorithm: phase.algorithm.map(Into::into),
+                workspace_bytes: phase.workspace_bytes,
+                parameters: Some(layer.parameters()),
+                conditions: ConditionColumns::of(self.conditions),
             }
         };
-        order.iter().map(|&index| row(index)).collect::<Vec<_>>()
+        self.phases.iter().map(row).collect()
+    }
+
+    /// One row per total, the step's last.
+    pub fn summary(&self, labels: &LabelColumns) -> Vec<SummaryRow> {
+        let point = self.point(labels);
+        let row = |(scope, time): &(Scope, Time)| SummaryRow {
+            point: point.clone(),
+            group: OrAll(scope.group),
+            phase: OrAll(scope.phase),
+            status: self.status,
+            samples: self.samples,
+            duration: time.duration.without_spread(),
+            share: time.share,
+            step: if scope.is_step() { self.step } else { StepColumns::default() },
+        };
+        self.totals.iter().map(row).collect()
+    }
+
+    /// The part of `run.json` that is about this batch.
+    pub fn record(&self) -> PointRecord {
+        let stddev = |(scope, time): &(Scope, Time)| Some((scope.name(), time.stddev_us?));
+        PointRecord {
+            batch: self.plan.batch,
+            image: image_name(self.plan.image()),
+            status: self.status.name().into(),
+            phases: self.phases.len(),
+            closure: self.closure.map(|closure| closure.value),
+            closure_ci95: self.closure.and_then(|closure| closure.ci95).map(|ends| [ends.low, ends.high]),
+            stddev_us: self.totals.iter().filter_map(stddev).collect(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    fn point(&self, labels: &LabelColumns) -> PointColumns {
+        PointColumns { labels: labels.clone(), batch: self.plan.batch, image: image_name(self.plan.image()) }
+    }
+}
+
+/// One row per timed step and phase, step by step and in it layer by layer.
+pub fn samples<'a>(labels: &LabelColumns, measured: &'a Measured) -> impl Iterator<Item = SampleRow> + 'a {
+    let image = image_name(measured.plan.image());
+    let point = PointColumns { labels: labels.clone(), batch: measured.plan.batch, image };
+    let order = by_layer(measured);
+    let indices =
+        (0..measured.samples.len()).flat_map(move |sample| order.clone().into_iter().map(move |op| (sample, op)));
+    indices.map(move |(sample, index)| {
+        let op = measured.ops[index];
+        let layer = &measured.plan.layers[op.layer];
+        SampleRow {
+            point: point.clone(),
+            sample,
+            layer_index: op.layer,
+            layer: layer.name.clone(),
+            kind: layer.kind.name().into(),
+            group: layer.group(),
+            phase: op.phase,
+            duration_us: figure(measured.samples[sample].phases_us[index]),
+        }
     })
 }
 
@@ -113,13 +217,35 @@ fn by_layer(measured: &Measured) -> Vec<usize> {
     order
 }
 
-/// To six decimals (a picosecond, a millionth of a percent), which drops the noise of binary fractions; `None` unless finite.
-pub(super) fn figure(value: f64) -> Option<f64> {
+/// Rounds to six decimals (a picosecond, a millionth of a percent), which drops the noise of binary fractions; `None` unless finite.
+fn figure(value: f64) -> Option<f64> {
     value.is_finite().then(|| (value * 1e6).round() / 1e6)
 }
 
 fn ends(interval: Option<Interval>) -> (Option<f64>, Option<f64>) {
     (interval.and_then(|ends| figure(ends.low)), interval.and_then(|ends| figure(ends.high)))
+}
+
+impl Time {
+    fn measured(part: &PartSummary) -> Time {
+        let PartSummary { duration, share } = part;
+        Time {
+            median_us: Some(duration.median),
+            stddev_us: duration.stddev,
+            duration: DurationColumns::of(duration),
+            share: ShareColumns::of(share),
+        }
+    }
+
+    /// One figure stands for the mean and the median alike.
+    fn predicted(us: f64, step_us: f64) -> Time {
+        Time {
+            median_us: Some(us),
+            stddev_us: None,
+            duration: DurationColumns { median_us: figure(us), mean_us: figure(us), ..DurationColumns::default() },
+            share: ShareColumns { share_pct: figure(100.0 * us / step_us), ..ShareColumns::default() },
+        }
+    }
 }
 
 impl DurationColumns {
@@ -139,6 +265,14 @@ impl DurationColumns {
     }
 }
 
+impl DurationColumns {
+    /// The columns that summary.csv has.
+    fn without_spread(self) -> DurationColumns {
+        let DurationColumns { median_us, ci95_low_us, ci95_high_us, mean_us, .. } = self;
+        DurationColumns { median_us, ci95_low_us, ci95_high_us, mean_us, ..DurationColumns::default() }
+    }
+}
+
 impl ShareColumns {
     fn of(share: &Figure) -> ShareColumns {
         let (share_ci95_low_pct, share_ci95_high_pct) = ends(share.ci95);
@@ -146,29 +280,19 @@ impl ShareColumns {
     }
 }
 
-impl RoofColumns {
-    /// The roofline of Williams, Waterman and Patterson (2009), "Roofline: an insightful visual performance model":
-    /// the ceiling that asks for the longer time is the roof.
-    fn of(cost: Cost, ceilings: &Ceilings, median_us: f64) -> RoofColumns {
-        let compute_us = cost.flops as f64 / ceilings.gemm_flops_per_s * 1e6;
-        let memory_us = cost.bytes as f64 / ceilings.copy_bytes_per_s * 1e6;
-        let roof_us = compute_us.max(memory_us);
-        let bound = match (median_us > LATENCY * roof_us, compute_us >= memory_us) {
-            (true, _) => Bound::Latency,
-            (false, true) => Bound::Compute,
-            (false, false) => Bound::Memory,
-        };
-        RoofColumns {
-            gflops_per_s: figure(cost.flops as f64 / median_us / 1e3),
-            gbytes_per_s: figure(cost.bytes as f64 / median_us / 1e3),
-            bound: Some(bound),
-            roof_pct: figure(100.0 * roof_us / median_us),
+impl ConditionColumns {
+    fn of(conditions: Conditions) -> ConditionColumns {
+        ConditionColumns {
+            sm_clock_mhz: conditions.sm_clock_mhz.and_then(figure),
+            mem_clock_mhz: conditions.mem_clock_mhz.and_then(figure),
+            temperature_c: conditions.temperature_c.and_then(figure),
+            throttled_samples: conditions.throttled_samples,
         }
     }
 }
 
 impl StepColumns {
-    fn of(measured: &Measured, summary: Option<&Summary>) -> StepColumns {
+    fn measured(measured: &Measured, summary: Option<&BatchSummary>) -> StepColumns {
         let step = summary.map(|summary| summary.step);
         StepColumns {
             closure: step.and_then(|step| figure(step.closure?.value)),
@@ -178,6 +302,15 @@ impl StepColumns {
             images_per_s: step.and_then(|step| figure(step.images_per_s?)),
             planned_bytes: Some(measured.planned_bytes),
             measured_bytes: measured.measured_bytes,
+        }
+    }
+
+    fn predicted(predicted: &Predicted) -> StepColumns {
+        let images_per_s = predicted.plan.batch as f64 / predicted.total_us() * 1e6;
+        StepColumns {
+            images_per_s: figure(images_per_s).filter(|_| predicted.fits),
+            planned_bytes: Some(predicted.planned_bytes),
+            ..StepColumns::default()
         }
     }
 }

@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::CompareArgs;
-use layertime::report::compare::{self, Comparison, Settings, Side};
+use layertime::report::compare::{self, CompareSettings, Comparison, Side};
 use layertime::report::read;
 
 pub fn run(args: CompareArgs) -> Result<ExitCode> {
     let (a, b) = sides(&args)?;
-    let settings = Settings {
+    let settings = CompareSettings {
         batches: args.batch,
         margin: args.margin,
         min_share: args.min_share,

@@ -14,17 +14,15 @@ use layertime::plan::Precision;
 use layertime::plan::{Phase, Plan};
 use layertime::predict::{Fractions, Gpu, GpuError, Predicted, Question};
 use layertime::report::folder::Folder;
-use layertime::report::json::{Machine, Run, Setup, State};
-use layertime::report::predict::{Sheet, one, several};
-use layertime::report::rows::{self, PhaseRow, SummaryRow};
-use layertime::report::verdict;
+use layertime::report::header::{Header, MachineFacts, RunState};
+use layertime::report::predict::several;
+use layertime::report::run::{Origin, Run};
+use layertime::report::{run_tables, verdict};
 
-/// One GPU's predictions, batch by batch, and their rows.
-struct Answer<'a> {
-    gpu: &'a Gpu,
+/// One GPU's predictions, batch by batch, and the run that they make.
+struct Answer {
     predicted: Vec<Predicted>,
-    phases: Vec<PhaseRow>,
-    summaries: Vec<SummaryRow>,
+    run: Run,
 }
 
 pub fn run(args: PredictArgs) -> Result<ExitCode> {
@@ -35,14 +33,14 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
     check_phases(&args.phases, &plans, args.precision)?;
     let answers: Vec<Answer> =
         gpus.into_iter().map(|gpu| Answer::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;
+    let fits = answers.iter().any(Answer::fits);
     print(&answers, &left_out, &args, &model)?;
     if let Some(out) = &args.out {
-        for answer in &answers {
-            let path = answer.save(out, &model, &args)?;
-            writeln!(std::io::stdout(), "saved in {path}")?;
+        for answer in answers {
+            writeln!(std::io::stdout(), "saved in {}", answer.save(out)?)?;
         }
     }
-    if !answers.iter().any(Answer::fits) {
+    if !fits {
         bail!("no batch fits in memory: choose smaller ones with --batch");
     }
     Ok(ExitCode::SUCCESS)
@@ -90,20 +88,15 @@ impl Known {
     }
 }
 
-impl<'a> Answer<'a> {
-    fn new(gpu: &'a Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Answer<'a>, GpuError> {
+impl Answer {
+    fn new(gpu: &Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Answer, GpuError> {
         let question = Question { gpu, precision: args.precision, search: args.algorithms, phases: &counted(args) };
         let fractions = Fractions::fitted();
         let predict = |plan: &Plan| Predicted::new(plan.clone(), &fractions, question);
         let predicted = plans.iter().map(predict).collect::<Result<Vec<_>, _>>()?;
-        let labels = setup(gpu, model, args).labels(String::new());
-        let phases = predicted.iter().flat_map(|predicted| rows::predicted_phases(&labels, predicted)).collect();
-        let summaries = predicted.iter().flat_map(|predicted| rows::predicted_summary(&labels, predicted)).collect();
-        Ok(Answer { gpu, predicted, phases, summaries })
-    }
-
-    fn sheet(&self) -> Sheet<'_> {
-        Sheet { title: &self.gpu.title, phases: &self.phases, summaries: &self.summaries }
+        let mut run = begun(gpu, model, args)?;
+        predicted.iter().for_each(|predicted| run.add_predicted(predicted));
+        Ok(Answer { predicted, run })
     }
 
     fn fits(&self) -> bool {
@@ -111,18 +104,12 @@ impl<'a> Answer<'a> {
     }
 
     /// Writes a run's folder; its path.
-    fn save(&self, out: &Path, model: &Model, args: &PredictArgs) -> Result<String> {
-        let machine = Machine {
-            device: facts(self.gpu),
-            notes: vec!["Nothing here was measured: `ceilings` are the datasheet's peaks.".into()],
-            ..Machine::default()
-        };
-        let ceilings = self.gpu.ceilings(args.precision)?;
-        let mut folder = Folder::create(out, Run::new(setup(self.gpu, model, args), None, machine, ceilings))?;
+    fn save(self, out: &Path) -> Result<String> {
+        let mut folder = Folder::create(out, Run { points: Vec::new(), ..self.run })?;
         for predicted in &self.predicted {
             folder.append_predicted(predicted)?;
         }
-        folder.finish(State::Complete)?;
+        folder.finish(RunState::Complete)?;
         Ok(folder.path().display().to_string())
     }
 }
@@ -146,24 +133,24 @@ fn check_phases(wanted: &[Phase], plans: &[Plan], precision: Precision) -> Resul
     )))
 }
 
-fn setup(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Setup {
+/// The run of a GPU, without points.
+fn begun(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Result<Run, GpuError> {
     let phases = counted(args).iter().map(|phase| phase.name()).collect::<Vec<_>>().join(",");
-    Setup {
-        model: model.name.clone(),
-        model_file: model.source.clone(),
-        device: format!("predicted: {}", gpu.title),
-        precision: args.precision.to_string(),
-        layout: String::new(),
-        launch: String::new(),
-        threads: 0,
-        training: None,
+    let machine = MachineFacts {
+        device: facts(gpu),
+        notes: vec!["Nothing here was measured: `ceilings` are the datasheet's peaks.".into()],
+        ..MachineFacts::default()
+    };
+    let header = Header {
         input_gradient: args.input_gradient,
-        samples: false,
         options: [("algorithms".into(), args.algorithms.to_string()), ("phases".into(), phases)].into(),
-    }
+        machine,
+        ..Header::begin(&*model.source, gpu.ceilings(args.precision)?)
+    };
+    Ok(Run::new(&model.name, args.precision, Origin::Predicted { gpu: gpu.title.clone() }, header))
 }
 
-/// What the prediction starts from.
+/// The figures that the prediction starts from.
 fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let mut note = |key: &str, value: Option<String>| facts.extend(value.map(|value| (key.to_owned(), value)));
@@ -181,18 +168,21 @@ fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
 
 fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Model) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let on = if let [answer] = answers { format!(" for {}", answer.gpu.title) } else { String::new() };
+    let on = match answers {
+        [Answer { run: Run { origin: Origin::Predicted { gpu }, .. }, .. }] => format!(" for {gpu}"),
+        _ => String::new(),
+    };
     let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
     let (model, precision, algorithms) = (&model.name, args.precision, args.algorithms);
     writeln!(out, "{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured\n")?;
     match answers {
         [answer] => {
-            write!(out, "{}", one(&answer.sheet()))?;
-            for sentence in verdict::sentences(&answer.summaries) {
+            write!(out, "{}", run_tables::tables_text(&answer.run))?;
+            for sentence in verdict::sentences(&answer.run) {
                 writeln!(out, "{sentence}")?;
             }
         }
-        answers => write!(out, "{}", several(&answers.iter().map(Answer::sheet).collect::<Vec<_>>()))?,
+        answers => write!(out, "{}", several(&answers.iter().map(|answer| &answer.run).collect::<Vec<_>>()))?,
     }
     if !left_out.is_empty() {
         let titles: Vec<&str> = left_out.iter().map(|gpu| gpu.title.as_str()).collect();

@@ -17,8 +17,9 @@ use layertime::plan::{Plan, PlanError};
 use layertime::profile::measure::{MeasureError, Settings, measure};
 use layertime::profile::stopping::StoppingRule;
 use layertime::report::folder::{self, Folder};
-use layertime::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
-use layertime::report::{table, verdict};
+use layertime::report::header::{Header, MachineFacts, Measuring, Processor, RunState};
+use layertime::report::run::{Measurement, Origin, Point, Run};
+use layertime::report::{run_tables, verdict};
 use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
@@ -34,19 +35,19 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
     no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let mut folder = open_folder(&args, &model, device, machine)?;
-    folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
+    folder.header_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
     let result = sweep(device, &wanted, &args, &interrupt, &mut folder);
     settings::put_back(device, &mut folder);
-    let state = *result.as_ref().unwrap_or(&State::Failed);
+    let state = *result.as_ref().unwrap_or(&RunState::Failed);
     folder.finish(state)?;
     print(&folder, state)?;
-    if result? == State::Interrupted {
+    if result? == RunState::Interrupted {
         let signal = interrupt.signal().unwrap_or_default();
         eprintln!("interrupted: go on with layertime run --resume {}", folder.path().display());
         return Ok(ExitCode::from(128 + signal as u8));
     }
-    if folder.summaries().iter().all(|row| row.mean_us.is_none()) {
+    if !folder.run().points.iter().any(Point::is_measured) {
         bail!("no batch could be measured: all were out of memory, choose smaller ones with --batch");
     }
     Ok(ExitCode::SUCCESS)
@@ -67,42 +68,39 @@ fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Pla
     sweep::plans(model, batches, &args.image, args.input_gradient, args.device.precision)
 }
 
-fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Machine) -> Result<Folder> {
+fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: MachineFacts) -> Result<Folder> {
     let ceilings = match &args.resume {
         Some(folder) => folder::read_run(folder)?.ceilings,
         None => device.ceilings()?,
     };
     let info = device.info();
-    let setup = Setup {
-        model: model.name.clone(),
-        model_file: model.source.clone(),
-        device: info.name.clone(),
-        precision: info.precision.to_string(),
-        layout: info.layout.to_string(),
-        launch: info.launch.to_string(),
-        threads: info.threads.unwrap_or(0),
-        training: Some(args.training.constants()),
-        input_gradient: args.input_gradient,
-        samples: args.samples,
-        options: settings::options(device),
-    };
     let measuring =
         Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
-    let run = Run::new(setup, Some(measuring), machine, ceilings);
+    let measurement =
+        Measurement { threads: info.threads, training: args.training.constants(), measuring, samples: args.samples };
+    let origin = Origin::Measured {
+        device: info.name.clone(),
+        layout: info.layout.to_string(),
+        launch: info.launch.to_string(),
+        measurement: Some(measurement),
+    };
+    let (input_gradient, options) = (args.input_gradient, settings::options(device));
+    let header = Header { input_gradient, options, machine, ..Header::begin(&*model.source, ceilings) };
+    let run = Run::new(&model.name, info.precision, origin, header);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
         None => Folder::create(&args.out, run),
     }
 }
 
-fn machine(device: &dyn Device) -> Machine {
+fn machine(device: &dyn Device) -> MachineFacts {
     let info = device.info();
-    Machine {
-        cpu: Cpu { model: device::cpu::processor_name(), threads: device::cpu::processor_threads() },
+    MachineFacts {
+        cpu: Processor { model: device::cpu::processor_name(), threads: device::cpu::processor_threads() },
         device: info.facts.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
         settings_before: settings::now(device),
         environment: info.environment.clone(),
-        ..Machine::default()
+        ..MachineFacts::default()
     }
 }
 
@@ -113,9 +111,9 @@ fn sweep(
     args: &RunArgs,
     interrupt: &Interrupt,
     folder: &mut Folder,
-) -> Result<State> {
+) -> Result<RunState> {
     let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
-    let before = folder.run().machine.settings_before.clone().unwrap_or_default();
+    let before = folder.header().machine.settings_before.clone().unwrap_or_default();
     let settings = Settings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
     let mut progress = Progress::new(wanted.len(), rule);
@@ -127,21 +125,21 @@ fn sweep(
                 settings::note(device, folder);
                 folder.append(&measured)?;
             }
-            Err(MeasureError::Interrupted(_)) => return Ok(State::Interrupted),
+            Err(MeasureError::Interrupted(_)) => return Ok(RunState::Interrupted),
             Err(error) => return Err(error).with_context(|| format!("at batch {}", plan.batch)),
         }
     }
-    Ok(State::Complete)
+    Ok(RunState::Complete)
 }
 
 /// The table and the verdict of all whole batches.
-fn print(folder: &Folder, state: State) -> Result<()> {
+fn print(folder: &Folder, state: RunState) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", table::run(folder.run(), folder.phases(), folder.summaries()))?;
-    for sentence in verdict::sentences(folder.summaries()) {
+    write!(out, "{}", run_tables::text(folder.run()))?;
+    for sentence in verdict::sentences(folder.run()) {
         writeln!(out, "{sentence}")?;
     }
-    if state == State::Complete {
+    if state == RunState::Complete {
         writeln!(out, "saved in {}", display(folder.path()))?;
     }
     Ok(())

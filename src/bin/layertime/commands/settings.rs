@@ -56,7 +56,7 @@ pub fn options(device: &dyn Device) -> BTreeMap<String, String> {
 /// Notes what a reader should know of the device, who else uses it above all.
 pub fn note(device: &dyn Device, folder: &mut Folder) {
     let of_monitor = device.monitor().map(|monitor| monitor.notes()).unwrap_or_default();
-    folder.run_mut().note(of_monitor.into_iter().chain(device.notes()));
+    folder.header_mut().note(of_monitor.into_iter().chain(device.notes()));
 }
 
 /// Puts back what [`lock`] changed, and notes how the settings are then.
@@ -64,8 +64,8 @@ pub fn put_back(device: &dyn Device, folder: &mut Folder) {
     note(device, folder);
     let Some(monitor) = device.monitor() else { return };
     monitor.release();
-    let before = folder.run().machine.settings_before.clone().unwrap_or_default();
-    let run = folder.run_mut();
-    run.note(changes(&before, &monitor.settings()));
-    run.machine.settings_after = now(device);
+    let before = folder.header().machine.settings_before.clone().unwrap_or_default();
+    let header = folder.header_mut();
+    header.note(changes(&before, &monitor.settings()));
+    header.machine.settings_after = now(device);
 }

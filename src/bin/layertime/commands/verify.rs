@@ -27,6 +27,6 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
     let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
     no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
     let report = check(device.as_ref(), &request)?;
-    std::io::stdout().lock().write_all(verify::table(&report).as_bytes())?;
+    std::io::stdout().lock().write_all(verify::text(&report).as_bytes())?;
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,0 +1,191 @@
+//! The fields of a row: how a value becomes the text of a CSV file, and that text a value.
+
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+use serde::{Deserialize, Serialize};
+
+use super::StatusWord;
+use crate::model::kind::Group;
+use crate::plan::{Bound, Phase};
+use crate::profile::Status;
+
+/// A field as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Written {
+    /// Not applicable, or not measured.
+    Empty,
+    /// A word or a name.
+    Text(String),
+    /// A whole number.
+    Whole(u64),
+    /// A number with decimals.
+    Real(f64),
+}
+
+/// Why a text is no value of its column, where more is to be said than that.
+pub type Refusal = Option<String>;
+
+/// A field of a row, which may be empty.
+pub trait Field {
+    /// The field as it is written.
+    fn written(&self) -> Written;
+
+    /// Takes the value from a file's text.
+    fn set(&mut self, text: &str) -> Result<(), Refusal>;
+}
+
+/// A value that is never empty.
+pub trait Value: Sized {
+    /// The value as it is written.
+    fn written(&self) -> Written;
+
+    /// Reads the value from a file's text.
+    fn parse(text: &str) -> Result<Self, Refusal>;
+
+    /// Puts the value that a text holds in place of this one.
+    fn replace(&mut self, text: &str) -> Result<(), Refusal> {
+        *self = Self::parse(text)?;
+        Ok(())
+    }
+}
+
+impl<T: Value> Field for T {
+    fn written(&self) -> Written {
+        Value::written(self)
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), Refusal> {
+        self.replace(text)
+    }
+}
+
+/// `None` is an empty field.
+impl<T: Value> Field for Option<T> {
+    fn written(&self) -> Written {
+        self.as_ref().map_or(Written::Empty, Value::written)
+    }
+
+    fn set(&mut self, text: &str) -> Result<(), Refusal> {
+        *self = if text.is_empty() { None } else { Some(T::parse(text)?) };
+        Ok(())
+    }
+}
+
+/// A word, or `all` for `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrAll<T>(pub Option<T>);
+
+const ALL: &str = "all";
+
+impl<T: Value> Value for OrAll<T> {
+    fn written(&self) -> Written {
+        self.0.as_ref().map_or(Written::Text(ALL.into()), Value::written)
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        if text == ALL { Ok(OrAll(None)) } else { T::parse(text).map(|word| OrAll(Some(word))) }
+    }
+}
+
+impl Value for String {
+    fn written(&self) -> Written {
+        Written::Text(self.clone())
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        Ok(text.to_owned())
+    }
+
+    /// Keeps the memory, for files of a million rows.
+    fn replace(&mut self, text: &str) -> Result<(), Refusal> {
+        self.clear();
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+impl Value for f64 {
+    fn written(&self) -> Written {
+        Written::Real(*self)
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|_| None)
+    }
+}
+
+impl Value for u64 {
+    fn written(&self) -> Written {
+        Written::Whole(*self)
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|_| None)
+    }
+}
+
+impl Value for usize {
+    fn written(&self) -> Written {
+        Written::Whole(*self as u64)
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|_| None)
+    }
+}
+
+/// A word of an enum, by the names that it has in `run.json` too.
+fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Refusal> {
+    let from: StrDeserializer<Error> = text.into_deserializer();
+    T::deserialize(from).map_err(|error| Some(error.to_string()))
+}
+
+impl Value for Group {
+    fn written(&self) -> Written {
+        Written::Text(self.name().into())
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        word(text)
+    }
+}
+
+impl Value for Phase {
+    fn written(&self) -> Written {
+        Written::Text(self.name().into())
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        word(text)
+    }
+}
+
+impl Value for StatusWord {
+    fn written(&self) -> Written {
+        Written::Text(self.name().into())
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        if text == StatusWord::Predicted.name() {
+            Ok(StatusWord::Predicted)
+        } else {
+            word::<Status>(text).map(Self::Of)
+        }
+    }
+}
+
+impl Value for Bound {
+    fn written(&self) -> Written {
+        let word = match self {
+            Bound::Compute => "compute",
+            Bound::Memory => "memory",
+            Bound::Latency => "latency",
+        };
+        Written::Text(word.into())
+    }
+
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        word(text)
+    }
+}

@@ -1,0 +1,248 @@
+//! The tables of a run, measured or predicted: the sweep, batch by batch, and the layers of the batch that the verdict speaks of.
+//! They fit in 100 columns.
+
+use super::header::Header;
+use super::run::{Figures, LayerPart, Point, Run};
+use super::table::{Table, numbers, words};
+use crate::model::kind::Group;
+use crate::plan::Phase;
+use crate::profile::summary::Scope;
+use crate::units::size;
+
+/// Stands where nothing was measured or nothing applies.
+pub(super) const NONE: &str = "-";
+
+/// What `run` prints of a run: who and where, the tables, the notes.
+pub fn text(run: &Run) -> String {
+    let header = run.header.as_ref();
+    let clocks = header.and_then(clocks).map(|line| line + "\n").unwrap_or_default();
+    format!("{}\n{clocks}\n{}{}", run.heading(), tables_text(run), notes(run))
+}
+
+/// All tables of a run as text.
+pub fn tables_text(run: &Run) -> String {
+    let of_image = |image: &std::sync::Arc<str>| {
+        let tables: Vec<String> = tables(run, image).iter().map(Table::text).collect();
+        tables.join("\n") + "\n"
+    };
+    run.images().iter().map(of_image).collect()
+}
+
+/// The tables of one image size.
+pub fn tables(run: &Run, image: &str) -> Vec<Table> {
+    let points = run.at(image);
+    let sweep = if run.is_predicted() { predicted_sweep(image, &points) } else { sweep(image, &points) };
+    let mut tables = vec![sweep, by_phase(&points)];
+    let mean = if run.is_predicted() { "ms" } else { "mean ms" };
+    tables.extend(
+        run.largest(image)
+            .map(|point| layers(&format!("Layers at batch {}: {mean}, and % of the step", point.batch), point)),
+    );
+    tables
+}
+
+/// A GPU's settings in one line; nothing for a device that has none.
+fn clocks(header: &Header) -> Option<String> {
+    let settings = header.machine.settings_before.as_ref()?;
+    let locked = |option: &str| header.options.get(option);
+    let memory = locked("lock_memory_clock").map(|clock| format!("memory clock locked at {clock}"));
+    let clocks = match locked("lock_clocks") {
+        Some(clock) => format!("clocks locked at {clock}"),
+        None => "clocks not locked: compare shares, not times".into(),
+    };
+    let told = |name: &str, word: &str| settings.get(name).map(|value| format!("{word} {value}"));
+    let rest = [memory, told("power_limit", "power limit"), told("ecc", "ECC")].into_iter().flatten();
+    Some([clocks].into_iter().chain(rest).collect::<Vec<_>>().join("; "))
+}
+
+/// Notes for a reader of the figures.
+fn notes(run: &Run) -> String {
+    let of_run = run.header.iter().flat_map(|header| &header.machine.notes).map(|note| format!("note: {note}\n"));
+    let of_batches = run.points.iter().flat_map(|point| {
+        let Point { batch, image, .. } = point;
+        point.notes().iter().map(move |note| format!("note: batch {batch}, image {image}: {note}\n"))
+    });
+    of_run.chain(of_batches).collect()
+}
+
+fn sweep(image: &str, points: &[&Point]) -> Table {
+    let mut header: Vec<_> =
+        ["batch", "step ms", "conv %", "fc %", "other %", "closure", "images/s"].map(numbers).into();
+    header.push(words("status"));
+    let line = |point: &&Point| {
+        let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
+        cells.extend([Group::Conv, Group::Fc].map(|group| share_with_interval(point.group(group))));
+        cells.push(share(point.group(Group::Other)));
+        cells.push(number(point.step.closure, 3));
+        cells.push(number(point.step.images_per_s, 1));
+        cells.push(point.status.name().into());
+        cells
+    };
+    let caption = format!("The training step by batch size, image {image}: share of the step in % (95 % CI)");
+    Table::new(caption, header, points.iter().map(line))
+}
+
+fn predicted_sweep(image: &str, points: &[&Point]) -> Table {
+    let mut header: Vec<_> =
+        ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
+    header.push(words("fits"));
+    let line = |point: &&Point| {
+        let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
+        cells.extend(Group::ALL.map(|group| share(point.group(group))));
+        cells.push(number(point.step.images_per_s, 1));
+        cells.push(memory(point));
+        cells.push(if point.is_measured() { "yes" } else { "no" }.into());
+        cells
+    };
+    let caption = format!("The training step by batch size, image {image}: share of the step in %");
+    Table::new(caption, header, points.iter().map(line))
+}
+
+fn by_phase(points: &[&Point]) -> Table {
+    let scopes = Scope::every().filter(|scope| scope.group.is_some() && scope.phase.is_some());
+    let columns: Vec<Scope> = scopes.filter(|&scope| points.iter().any(|point| point.total(scope).is_some())).collect();
+    let title =
+        |scope: &Scope| numbers(format!("{}\n{}", scope.group.map_or("", Group::name), scope.phase.map_or("", short)));
+    let header = [numbers("batch")].into_iter().chain(columns.iter().map(title)).collect();
+    let line = |point: &&Point| {
+        [point.batch.to_string()].into_iter().chain(columns.iter().map(|&scope| share(point.total(scope)))).collect()
+    };
+    let caption = "By phase, in % of the step (data: backward_data, weights: backward_weights)";
+    Table::new(caption, header, points.iter().map(line))
+}
+
+/// A column's title where all phases of all groups stand side by side.
+fn short(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Forward => "fwd",
+        Phase::BackwardData => "data",
+        Phase::BackwardWeights => "weights",
+        Phase::LossScale => "scale",
+        Phase::WeightUpdate => "update",
+    }
+}
+
+/// Time by layer and phase at one batch.
+pub fn layers(caption: &str, point: &Point) -> Table {
+    let exists = |phase: &Phase| *phase != Phase::LossScale || point.parts.iter().any(|part| part.phase == *phase);
+    let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
+    let mut header = vec![words("layer"), words("kind")];
+    header.extend(phases.iter().map(|phase| numbers(phase.name().replace('_', " "))));
+    header.extend(["total", "%"].map(numbers));
+    let line = |layer: &[LayerPart]| {
+        let ms = |phase| layer.iter().find(|part| part.phase == phase).map(|part| part.figures.mean_us / 1e3);
+        let sum = |figure: fn(&Figures) -> f64| layer.iter().map(|part| figure(&part.figures)).sum::<f64>();
+        let mut cells = vec![layer[0].layer.to_string(), layer[0].kind.to_string()];
+        cells.extend(phases.iter().map(|&phase| number(ms(phase), 3)));
+        cells.push(number(Some(sum(|figures| figures.mean_us) / 1e3), 3));
+        cells.push(number(Some(sum(|figures| figures.share_pct)), 1));
+        cells
+    };
+    Table::new(caption, header, point.layers().map(line))
+}
+
+/// The step's mean time in µs.
+pub(super) fn step_us(point: &Point) -> Option<f64> {
+    point.total(Scope::STEP).map(|step| step.mean_us)
+}
+
+/// The memory that the step holds.
+pub(super) fn memory(point: &Point) -> String {
+    point.step.planned_bytes.map_or(NONE.into(), size)
+}
+
+/// A share to a tenth of a percent.
+pub(super) fn share(figures: Option<&Figures>) -> String {
+    number(figures.map(|figures| figures.share_pct), 1)
+}
+
+/// A share with its interval, where it has one.
+pub(super) fn share_with_interval(figures: Option<&Figures>) -> String {
+    let interval = figures.and_then(|figures| figures.share_ci95);
+    let interval = interval.map_or(String::new(), |ends| format!(" ({:.1}–{:.1})", ends.low, ends.high));
+    share(figures) + &interval
+}
+
+/// A step's time in ms: hundredths, or three digits where these would be lost.
+pub(super) fn step_ms(us: Option<f64>) -> String {
+    let ms = us.map(|us| us / 1e3);
+    let decimals = match ms {
+        Some(ms) if ms > 0.0 && ms < 0.1 => (2 - ms.log10().floor() as i32).min(6) as usize,
+        _ => 2,
+    };
+    number(ms, decimals)
+}
+
+/// A number, or [`NONE`].
+pub(super) fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or(NONE.into(), |value| format!("{value:.decimals$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Measured;
+    use crate::report::fixture;
+
+    const EXPECTED: &str = "\
+small on A processor, with a comma, f32, nchw
+
+The training step by batch size, image 4x4: share of the step in % (95 % CI)
+
+batch  step ms            conv %              fc %  other %  closure  images/s         status
+---------------------------------------------------------------------------------------------
+    1   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   10000.0             ok
+    2   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   20000.0             ok
+   64        -                 -                 -        -        -         -  out_of_memory
+
+By phase, in % of the step (data: backward_data, weights: backward_weights)
+
+batch  conv     conv    conv   fc    fc       fc      fc  other  other
+        fwd  weights  update  fwd  data  weights  update    fwd   data
+----------------------------------------------------------------------
+    1  22.0     24.0     4.0  6.0  10.0     12.0     8.0    6.0    8.0
+    2  22.0     24.0     4.0  6.0  10.0     12.0     8.0    6.0    8.0
+   64     -        -       -    -     -        -       -      -      -
+
+Layers at batch 2: mean ms, and % of the step
+
+layer  kind          forward  backward data  backward weights  weight update  total     %
+-----------------------------------------------------------------------------------------
+conv1  conv            0.011              -             0.012          0.002  0.025  50.0
+relu1  relu            0.002          0.003                 -              -  0.005  10.0
+fc2    fc              0.003          0.005             0.006          0.004  0.018  36.0
+loss   softmax_loss    0.001          0.001                 -              -  0.002   4.0
+
+";
+
+    fn run(measured: impl IntoIterator<Item = Measured>) -> Run {
+        let (_out, folder) = fixture::folder(fixture::run(false), measured);
+        folder.run().clone()
+    }
+
+    /// Shares by hand: of 50 µs, conv's forward takes 11; two steps with 24 and 26 µs of conv, 48 and 52 %, have a standard
+    /// error of 2 and a Student factor of 12.706.
+    #[test]
+    fn a_run_as_printed() {
+        let run = run([fixture::measured(2), fixture::measured(1), fixture::out_of_memory(64)]);
+        let text = text(&run);
+        assert_eq!(text, EXPECTED);
+        assert!(text.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    /// A run's settings and notes by hand; a CPU has neither.
+    #[test]
+    fn settings_in_one_line() {
+        let mut run = run([]);
+        assert!(!text(&run).contains("clocks"));
+        fixture::header(&mut run).machine.settings_before =
+            Some([("power_limit", "400 W"), ("ecc", "on"), ("mig", "off")].map(|(k, v)| (k.into(), v.into())).into());
+        let line = |run: &_| text(run).lines().nth(1).unwrap().to_owned();
+        assert_eq!(line(&run), "clocks not locked: compare shares, not times; power limit 400 W; ECC on");
+        fixture::header(&mut run).options.insert("lock_clocks".into(), "1410 MHz".into());
+        fixture::header(&mut run).options.insert("lock_memory_clock".into(), "1215 MHz".into());
+        assert_eq!(line(&run), "clocks locked at 1410 MHz; memory clock locked at 1215 MHz; power limit 400 W; ECC on");
+        fixture::header(&mut run).note(["other processes are on the GPU: 12".into()]);
+        assert!(text(&run).ends_with("\nnote: other processes are on the GPU: 12\n"));
+    }
+}
