@@ -1,4 +1,4 @@
-//! What is known of a run beside its figures: who measured, with what, when, and how it ended.
+//! The head of a run, everything beside its figures: who measured, with what, when, and how it ended.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ pub struct Measuring {
     pub min_samples: usize,
 }
 
-/// What a run ran on.
+/// The machine that a run ran on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MachineFacts {
     /// The host's processor.

@@ -1,4 +1,4 @@
-//! What `inspect` prints: the layers of a network, before anything is measured.
+//! The text that `inspect` prints: the layers of a network, before anything is measured.
 
 use super::csv;
 use super::rows::columns::optional;

@@ -1,4 +1,4 @@
-//! What `predict` prints: one GPU as `run` prints a run, or several side by side. Fits in 100 columns.
+//! The text that `predict` prints of several GPUs, side by side; one GPU is printed as `run` prints a run. Fits in 100 columns.
 
 use super::run::{Origin, Point, Run};
 use super::run_tables::{NONE, memory, number, share, step_ms, step_us};

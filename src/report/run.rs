@@ -1,6 +1,6 @@
 //! One run in memory: measured here, read from files, or predicted.
 //!
-//! What is printed, drawn, compared and written to `run.json` is made from a [`Run`]; the CSV files are made from
+//! Everything that is printed, drawn, compared or written to `run.json` is made from a [`Run`]; the CSV files are made from
 //! [rows](super::rows), and a [`Point`] from the same rows, so that what is printed is what was saved.
 
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub struct Run {
     pub model: String,
     /// The precision of the arithmetic.
     pub precision: String,
-    /// Where its figures come from.
+    /// The source of its figures.
     pub origin: Origin,
     /// The head of its `run.json`; a bare CSV file has none.
     pub header: Option<Header>,
@@ -40,7 +40,7 @@ pub struct Run {
     pub points: Vec<Point>,
 }
 
-/// Where a run's figures come from.
+/// The source of a run's figures.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     /// Steps that ran.
@@ -89,7 +89,7 @@ pub struct Point {
     pub totals: Vec<Total>,
     /// The step's own figures.
     pub step: StepColumns,
-    /// What run.json knows beyond the rows; a bare CSV file has none.
+    /// The facts in run.json beyond the rows; a bare CSV file has none.
     pub record: Option<PointRecord>,
 }
 
@@ -117,7 +117,7 @@ pub struct LayerPart {
 /// All of a group, of a phase, or of the step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Total {
-    /// What it is the total of.
+    /// The group and phase that it is the total of.
     pub scope: Scope,
     /// Time and share.
     pub figures: Figures,

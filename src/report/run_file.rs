@@ -41,7 +41,7 @@ pub struct RunFile {
     pub ended: Option<String>,
     /// One entry per `--resume`.
     pub resumed: Vec<Resumed>,
-    /// What must be equal within a run.
+    /// The settings that are equal within a run.
     pub setup: SetupRecord,
     /// `null` in a prediction.
     pub measuring: Option<Measuring>,
@@ -55,7 +55,7 @@ pub struct RunFile {
     pub crossovers: Vec<Crossover>,
 }
 
-/// What must be equal for two batches' figures to stand in one run.
+/// The settings that must be equal for two batches' figures to stand in one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetupRecord {
     /// The model's name.

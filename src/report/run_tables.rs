@@ -12,7 +12,7 @@ use crate::units::size;
 /// Stands where nothing was measured or nothing applies.
 pub(super) const NONE: &str = "-";
 
-/// What `run` prints of a run: who and where, the tables, the notes.
+/// The text that `run` prints of a run: who and where, the tables, the notes.
 pub fn text(run: &Run) -> String {
     let header = run.header.as_ref();
     let clocks = header.and_then(clocks).map(|line| line + "\n").unwrap_or_default();

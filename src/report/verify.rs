@@ -1,4 +1,4 @@
-//! What `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
+//! The text that `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
 use super::table::{self, Table, words};
 use crate::verify::{Report, Row};

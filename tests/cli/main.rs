@@ -4,6 +4,7 @@ mod bad_input;
 mod compare;
 mod ending;
 mod folder;
+mod old_runs;
 mod plot;
 mod predict;
 mod program;

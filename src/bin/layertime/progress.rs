@@ -22,7 +22,7 @@ pub struct Progress {
     title: String,
 }
 
-/// What is known of the time that is left.
+/// The facts from which the time that is left is estimated.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     /// Batch and image sizes in all, and how many have begun.

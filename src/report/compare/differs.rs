@@ -1,4 +1,4 @@
-//! What differs between the sides before any figure: device, settings, versions, precision, clocks, rows.
+//! The differences between the sides before any figure: device, settings, versions, precision, clocks, rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,7 +19,7 @@ use crate::plan::Phase;
 use crate::profile::Status;
 use crate::profile::summary::Scope;
 use crate::stats::{self, Difference, Estimate, Verdict};
-pub use csv::text as csv;
+pub use csv::{ComparedRow, text as csv};
 pub use side::Side;
 pub use table::text as table;
 
@@ -39,56 +39,72 @@ pub struct CompareSettings {
 /// The figure that the verdicts are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
+    /// Durations, where the clocks were fixed.
     Times,
+    /// Shares of the step.
     Shares,
 }
 
 /// The subject of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
+    /// A group, a phase or the step.
     Total(Scope),
+    /// A phase of a layer, with the layer's group.
     Layer(Arc<str>, Group, Phase),
 }
 
 /// One batch and image size, and a subject there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RowKey {
+    /// Height x width.
     pub image: Arc<str>,
+    /// Images per step.
     pub batch: usize,
+    /// The subject.
     pub of: Subject,
 }
 
 /// One row.
 #[derive(Clone, Debug)]
 pub struct Compared {
+    /// Batch, image and subject.
     pub key: RowKey,
     /// Means or medians, whichever differ more clearly.
     pub statistic: Statistic,
-    /// A's and B's times; of several runs the mean on the log scale.
+    /// A's and B's times in µs; of several runs the mean on the log scale.
     pub times_us: [f64; 2],
+    /// A's and B's shares in percent of the step.
     pub share_pct: [f64; 2],
-    /// ln(B/A) of the times; points of the step.
+    /// ln(B/A) of the times.
     pub time: Option<Difference>,
+    /// B's share less A's, in points of the step.
     pub share: Option<Difference>,
     /// `None` where nothing is judged: the step's own share, the times of a throttled batch.
     pub verdict: Option<Verdict>,
 }
 
+/// The statistic by which two times are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
+    /// Their means.
     Mean,
+    /// Their medians.
     Median,
 }
 
+/// Two sides compared, row by row.
 #[derive(Debug)]
 pub struct Comparison {
+    /// The figure that is judged.
     pub judged: Judged,
     /// As in [`CompareSettings::margin`].
     pub margin: f64,
+    /// As in [`CompareSettings::min_share`].
     pub min_share: f64,
-    /// Runs of A and of B.
+    /// Numbers of runs of A and of B.
     pub runs: [usize; 2],
-    /// What is to be known before any figure is read.
+    /// Statements to read before any figure.
     pub preface: Vec<String>,
     /// The step and its groups.
     pub wholes: Vec<Compared>,
@@ -99,6 +115,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Compares two sides. Fails where they have no batch and image size in common.
     pub fn of(a: &Side, b: &Side, settings: &CompareSettings) -> Result<Comparison> {
         let unfixed = if settings.clocks_fixed { Vec::new() } else { differs::unfixed_clocks(a, b) };
         let judged = if unfixed.is_empty() { Judged::Times } else { Judged::Shares };
@@ -129,7 +146,7 @@ impl Comparison {
         })
     }
 
-    /// Rows that are slower by more than this fraction; `None` where times are not judged.
+    /// The rows that are slower by more than this fraction; `None` where times are not judged.
     pub fn slower_by(&self, fraction: f64) -> Option<Vec<&Compared>> {
         let slower = |line: &&Compared| line.verdict == Some(Verdict::Slower) && line.ratio() > 1.0 + fraction;
         (self.judged == Judged::Times).then(|| self.lines().filter(slower).collect())

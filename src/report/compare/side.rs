@@ -12,8 +12,10 @@ use crate::report::rows::LabelColumns;
 use crate::report::run::{Figures, Run};
 use crate::stats::Estimate;
 
+/// The runs of one side, and their figures row by row.
 #[derive(Debug)]
 pub struct Side {
+    /// The runs.
     pub runs: Vec<Run>,
     /// In the first run's order.
     keys: Vec<RowKey>,
@@ -24,7 +26,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// `name` is what errors call it.
+    /// Puts runs together that are alike; `name` is what errors call them.
     pub fn new(name: &str, runs: Vec<Run>) -> Result<Side> {
         check_alike(name, &runs)?;
         let mut side = Side { runs: Vec::new(), keys: Vec::new(), figures: HashMap::new(), states: HashMap::new() };
@@ -52,24 +54,27 @@ impl Side {
         Ok(side)
     }
 
+    /// All rows, in the first run's order.
     pub fn keys(&self) -> &[RowKey] {
         &self.keys
     }
 
+    /// Tells if a run of it has the row.
     pub fn has(&self, key: &RowKey) -> bool {
         self.figures.contains_key(key)
     }
 
-    /// Whether it measured, or tried to measure, this batch and image size.
+    /// Tells if it measured, or tried to measure, this batch and image size.
     pub fn tried(&self, key: &RowKey) -> bool {
         self.status(key).is_some()
     }
 
+    /// The worst status of the row's batch among the runs.
     pub fn status(&self, key: &RowKey) -> Option<Status> {
         self.states.get(&(key.image.clone(), key.batch)).copied()
     }
 
-    /// Over runs.
+    /// The mean of a figure over the runs.
     pub fn mean(&self, key: &RowKey, figure: fn(&Figures) -> f64) -> f64 {
         let of_runs = &self.figures[key];
         of_runs.iter().map(figure).sum::<f64>() / of_runs.len() as f64
@@ -88,7 +93,7 @@ impl Side {
         }
     }
 
-    /// For messages.
+    /// The batch and image sizes, for messages.
     pub fn batches(&self) -> String {
         let mut batches: Vec<String> = self.keys.iter().map(|key| format!("{} at {}", key.batch, key.image)).collect();
         batches.dedup();

@@ -8,7 +8,7 @@ fn run_with(points: &[usize], samples: bool) -> (tempfile::TempDir, Folder) {
     fixture::folder(fixture::run(samples), points.iter().map(|&batch| fixture::measured(batch)))
 }
 
-/// What the folder has in memory.
+/// The points that the folder has in memory.
 fn points(folder: &Folder) -> String {
     format!("{:?}", folder.run().points)
 }

@@ -29,14 +29,19 @@ pub const MOST_RUNS: usize = 6;
 /// The charts of one image size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chart {
+    /// Share of the step by group, over batch size.
     Shares,
+    /// Time by layer and phase at one batch.
     Layers,
+    /// Rate over operations per byte at one batch.
     Roofline,
 }
 
 impl Chart {
+    /// All of them, in the order of the page.
     pub const ALL: [Chart; 3] = [Chart::Shares, Chart::Layers, Chart::Roofline];
 
+    /// The name of its files.
     pub fn name(self) -> &'static str {
         match self {
             Chart::Shares => "shares",
@@ -117,7 +122,7 @@ fn at<'a>(run: &'a Run, image: &str, batch: Option<usize>) -> Option<&'a Point> 
     }
 }
 
-/// Who and where.
+/// Names the run and the image size.
 fn subtitle(run: &Run, image: &str) -> String {
     format!("{}, image {image}", run.heading())
 }
@@ -134,7 +139,7 @@ fn unlike_ok(run: &Run, image: &str) -> Vec<String> {
     if found.is_empty() { Vec::new() } else { vec![found.join("; ")] }
 }
 
-/// What tells runs from one another; the run's name where nothing else does.
+/// Names runs by what tells them from one another; by the run's name where nothing else does.
 fn names_of(runs: &[Run]) -> Vec<String> {
     let fields = |run: &Run| {
         let LabelColumns { model, device, precision, layout, launch, .. } = run.labels();

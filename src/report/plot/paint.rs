@@ -48,6 +48,7 @@ fn with_head(scene: &Scene, head: &str) -> Result<String> {
     ))
 }
 
+/// Writes a PNG file, two pixels for one of the scene.
 pub fn png(scene: &Scene, path: &Path) -> Result<()> {
     let scale = PNG_SCALE * SAMPLES;
     let size = [scene.canvas.width, scene.height].map(|side| side as u32);

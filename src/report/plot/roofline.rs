@@ -114,7 +114,7 @@ fn around([x, y]: [f64; 2], radius: f64) -> [f64; 4] {
     [x - radius, y - radius, x + radius, y + radius]
 }
 
-/// What color and marker mean; the size says itself.
+/// Explains color and marker; the size says itself.
 fn legends(scene: &mut Scene, top: f64, dots: &[Dot], roof: Option<&Roof>) -> f64 {
     let groups: Vec<Group> =
         Group::ALL.into_iter().filter(|&group| dots.iter().any(|dot| dot.part.group == group)).collect();

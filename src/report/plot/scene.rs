@@ -1,4 +1,4 @@
-//! What a chart is made of, in pixels from the top left, before it is known whether it becomes SVG or PNG.
+//! The parts of a chart, in pixels from the top left, before it is known whether it becomes SVG or PNG.
 //!
 //! A chart is a function from rows to a [`Scene`]; nothing here knows rows.
 
@@ -27,7 +27,7 @@ pub struct Text {
     pub turned: bool,
 }
 
-/// Which point of the text, half way up, stands at its place.
+/// The point of a text, half way up, that stands at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Across {
     Left,
@@ -38,26 +38,34 @@ pub enum Across {
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Canvas {
+    /// Width in pixels.
     pub width: f64,
+    /// Size of the usual text in pixels.
     pub font: f64,
 }
 
+/// A chart.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    /// The room it was drawn for.
     pub canvas: Canvas,
+    /// Height in pixels.
     pub height: f64,
-    /// What is to be seen, in one line.
+    /// The chart's subject in one line.
     pub title: String,
     /// The same in words, for those who do not see it.
     pub description: String,
+    /// The parts, from back to front.
     pub items: Vec<Item>,
 }
 
 impl Canvas {
+    /// A page.
     pub const WIDE: Canvas = Canvas { width: 900.0, font: 15.0 };
     /// A phone held upright.
     pub const NARROW: Canvas = Canvas { width: 340.0, font: 12.0 };
 
+    /// Tells if there is room for the least only.
     pub fn is_narrow(self) -> bool {
         self.width < 600.0
     }
@@ -83,35 +91,42 @@ impl Scene {
         (scene, y)
     }
 
+    /// Adds a polygon.
     pub fn area(&mut self, points: Vec<Pixel>, fill: Rgb, hatch: Hatch) {
         self.items.push(Item::Area { points, fill, hatch });
     }
 
+    /// Adds a rectangle.
     pub fn rectangle(&mut self, [left, top]: Pixel, [right, bottom]: Pixel, fill: Rgb, hatch: Hatch) {
         self.area(vec![[left, top], [right, top], [right, bottom], [left, bottom]], fill, hatch);
     }
 
+    /// Adds a line.
     pub fn line(&mut self, points: Vec<Pixel>, color: Rgb, width: f64) {
         self.items.push(Item::Line { points, color, width, dash: None });
     }
 
+    /// Adds a line of strokes and gaps of these lengths; one without gaps for `None`.
     pub fn dashed(&mut self, points: Vec<Pixel>, color: Rgb, width: f64, dash: Option<[f64; 2]>) {
         self.items.push(Item::Line { points, color, width, dash });
     }
 
+    /// Adds a marker.
     pub fn mark(&mut self, at: Pixel, marker: Marker, radius: f64, color: Rgb) {
         self.items.push(Item::Mark { at, marker, radius, color });
     }
 
+    /// Adds a text that reads from left to right.
     pub fn text(&mut self, at: Pixel, text: impl Into<String>, size: f64, across: Across) {
         self.items.push(Item::Text(Text { at, text: text.into(), size, across, turned: false }));
     }
 
+    /// Adds a text that reads from bottom to top.
     pub fn turned_text(&mut self, at: Pixel, text: impl Into<String>, size: f64) {
         self.items.push(Item::Text(Text { at, text: text.into(), size, across: Across::Center, turned: true }));
     }
 
-    /// A vertical interval with its ends.
+    /// Adds a vertical interval with its ends.
     pub fn whisker(&mut self, x: f64, low: f64, high: f64, color: Rgb) {
         self.line(vec![[x, low], [x, high]], color, 1.5);
         for y in [low, high] {
@@ -119,6 +134,7 @@ impl Scene {
         }
     }
 
+    /// All texts.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
         self.items.iter().filter_map(|item| match item {
             Item::Text(text) => Some(text),
@@ -152,7 +168,7 @@ pub fn overlap(one: [f64; 4], other: [f64; 4]) -> bool {
     one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3]
 }
 
-/// Whether a line goes through a rectangle (Liang and Barsky 1984): the part of it within the sides is within top and bottom too.
+/// Tells if a line goes through a rectangle (Liang and Barsky 1984): the part of it within the sides is within top and bottom too.
 pub fn crosses([from, to]: [Pixel; 2], bounds: [f64; 4]) -> bool {
     let (mut enter, mut leave) = (0.0f64, 1.0f64);
     for axis in [0, 1] {

@@ -56,7 +56,7 @@ fn groups(points: &[&Point]) -> Vec<Group> {
     Group::ALL.into_iter().filter(|&group| points.iter().any(|point| point.share(group) > 0.0)).collect()
 }
 
-/// What lies below a group in the stack.
+/// The share of all that lies below a group in the stack.
 fn below(point: &Point, group: Group) -> f64 {
     Group::ALL.into_iter().take_while(|&lower| lower != group).map(|lower| point.share(lower)).sum()
 }

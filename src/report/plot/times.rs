@@ -67,7 +67,7 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
     Some(scene)
 }
 
-/// What the figures are: a prediction has no intervals, and neither has a bare phases.csv.
+/// Names the kind of the figures: a prediction has no intervals, and neither has a bare phases.csv.
 fn subtitle(runs: &[Run], lines: &[Curve]) -> &'static str {
     let intervals = lines.iter().flat_map(|line| &line.times).any(|(_, _, ends)| ends.is_some());
     let predicted = runs.iter().filter(|run| run.is_predicted()).count();

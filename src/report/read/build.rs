@@ -19,7 +19,7 @@ use crate::stats::Interval;
 
 /// More than eleven days.
 const LONGEST_US: f64 = 1e12;
-/// What a share may be, with what rounding adds.
+/// The largest share in percent, with what rounding adds.
 const MOST_PCT: f64 = 100.01;
 
 /// How far from 100 the shares of a whole batch's rows may add up to.

@@ -20,7 +20,7 @@ use super::run_file::RunFile;
 pub struct Reading {
     /// The runs, each with points that were measured whole.
     pub runs: Vec<Run>,
-    /// What was left out, and what else to know, one line each.
+    /// Notes on what was left out, and on what else to know, one line each.
     pub notes: Vec<String>,
 }
 

@@ -229,3 +229,45 @@ pub fn described<R: Row>() -> Table {
     let rows: Cells = R::columns().into_iter().map(row).collect();
     Table::of_words("", &["column", "unit", "meaning", "empty"], rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::compare::ComparedRow;
+    use crate::report::inspect::LayerRow;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/csv.md");
+
+    /// The page with the table of `R` below its mark.
+    fn with<R: Row>(page: &str) -> String {
+        let mark = format!("<!-- {} -->\n", R::FILE);
+        let (before, after) = page.split_once(&mark).unwrap_or_else(|| panic!("docs/csv.md lacks {mark}"));
+        let rest = after.find("\n## ").map_or("", |heading| &after[heading..]);
+        format!("{before}{mark}\n{}{rest}", described::<R>().markdown())
+    }
+
+    #[test]
+    fn the_page_lists_the_columns() {
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let tables = [with::<PhaseRow>, with::<SummaryRow>, with::<SampleRow>, with::<LayerRow>, with::<ComparedRow>];
+        let wanted = tables.iter().fold(page.clone(), |page, with| with(&page));
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            std::fs::write(PAGE, wanted).unwrap();
+        } else {
+            assert!(page == wanted, "docs/csv.md is not what the columns are: WRITE_DOCS=1 cargo test --lib columns");
+        }
+    }
+
+    #[test]
+    fn every_column_is_described() {
+        fn check<R: Row>() {
+            let mut names: Vec<&str> = R::columns().iter().map(|column| column.name).collect();
+            assert!(R::columns().iter().all(|column| !column.unit.is_empty() && !column.meaning.is_empty()));
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        }
+        check::<PhaseRow>();
+        check::<SummaryRow>();
+        check::<SampleRow>();
+    }
+}

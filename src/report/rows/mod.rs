@@ -126,7 +126,7 @@ pub struct RoofColumns {
     pub roof_pct: Option<f64>,
 }
 
-/// What the device was like meanwhile.
+/// The device's state meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ConditionColumns {
     /// The clock that it computed at, in MHz.
@@ -250,7 +250,7 @@ impl StatusWord {
 }
 
 impl SummaryRow {
-    /// What the total is over.
+    /// The group and phase that the total is over.
     pub fn scope(&self) -> Scope {
         Scope { group: self.group.0, phase: self.phase.0 }
     }

@@ -48,7 +48,7 @@ fn gpu_section(gpu: &Offered) -> String {
     text
 }
 
-/// Where each library was found, or what is missing and how to get it.
+/// Lists where each library was found, or what is missing and how to get it.
 fn library_section(survey: &Survey, no_gpu: Option<&String>) -> String {
     let mut missing: Vec<String> = Vec::new();
     let mut found = String::new();

@@ -62,7 +62,7 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
     })
 }
 
-/// What is to be measured.
+/// The batch and image sizes to measure.
 fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Plan>, PlanError> {
     let batches = if args.batch.is_empty() { own_batches } else { &args.batch };
     sweep::plans(model, batches, &args.image, args.input_gradient, args.device.precision)

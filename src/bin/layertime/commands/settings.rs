@@ -45,7 +45,7 @@ pub fn unlocked(device: &dyn Device, wanted: &Clocks) -> Vec<String> {
     sm.into_iter().chain(memory).map(String::from).collect()
 }
 
-/// What must be equal for batches to stand in one run, as it is now.
+/// The options that must be equal for batches to stand in one run, as they are now.
 pub fn options(device: &dyn Device) -> BTreeMap<String, String> {
     let locked = device.monitor().map(|monitor| monitor.locked()).unwrap_or_default();
     let sm = locked.sm.map(|clock| ("lock_clocks".into(), clock.to_string()));
