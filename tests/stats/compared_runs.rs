@@ -1,4 +1,4 @@
-//! How often `compare`'s own tables err, and what they find, by simulation: whole runs of a network with AlexNet's number of
+//! The error rates of `compare`, by simulation: whole runs of a network with AlexNet's number of
 //! layers go through the very code of the command. `--nocapture` prints what was found.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use layertime::profile::summary::Scope;
 use layertime::report::compare::{Comparison, Of, Settings, Side};
 use layertime::report::read::{Figures, LayerPart, Point, Run, Total};
 use layertime::report::rows::{Labels, StepColumns};
-use layertime::stats::{Summary, Verdict, share};
+use layertime::stats::{SampleSummary, Verdict, share};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -52,7 +52,7 @@ fn unit(rng: &mut StdRng) -> f64 {
 
 /// Figures as they stand in a run's files.
 fn figures(durations: &[f64], steps: &[f64]) -> Figures {
-    let (time, share) = (Summary::of(durations).unwrap(), share(durations, steps).unwrap());
+    let (time, share) = (SampleSummary::of(durations).unwrap(), share(durations, steps).unwrap());
     Figures {
         samples: time.samples as u32,
         mean_us: time.mean,

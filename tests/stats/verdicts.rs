@@ -1,7 +1,7 @@
-//! How often a comparison of two runs errs, and what it finds, by simulation. Only what stands in the rows goes in: mean,
+//! The error rates of a comparison of two runs, by simulation. Only what stands in the rows goes in: mean,
 //! standard deviation, median, its interval and the number of samples. `--nocapture` prints the tables.
 
-use layertime::stats::{ALPHA, Difference, Estimate, Summary, Verdict, verdicts};
+use layertime::stats::{ALPHA, Difference, Estimate, SampleSummary, Verdict, verdicts};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -29,7 +29,7 @@ fn skewed(rng: &mut StdRng) -> f64 {
 
 fn row(draw: Draw, samples: usize, ratio: f64, rng: &mut StdRng) -> Vec<Difference> {
     let mut side = |factor: f64| {
-        let summary = Summary::of(&(0..samples).map(|_| factor * draw(rng)).collect::<Vec<_>>()).unwrap();
+        let summary = SampleSummary::of(&(0..samples).map(|_| factor * draw(rng)).collect::<Vec<_>>()).unwrap();
         [
             Estimate::ln_mean(summary.mean, summary.stddev.unwrap(), samples).unwrap(),
             Estimate::ln_median(summary.median, summary.ci95.unwrap(), samples).unwrap(),

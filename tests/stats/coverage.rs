@@ -1,4 +1,4 @@
-//! How often the 95 % intervals cover the truth, by simulation with the stopping rule switched on.
+//! The coverage of the 95 % intervals, by simulation with the stopping rule switched on.
 //!
 //! Each simulated run draws steps of five phases, asks [`StoppingRule`] after every pair as a real run does, and summarises
 //! what it then has. The truth is that of the distribution drawn from, found from many draws of it; under drift it is the
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use layertime::profile::stopping::{Decision, StoppingRule};
-use layertime::stats::{Interval, Summary, quantile, share};
+use layertime::stats::{Interval, SampleSummary, quantile, share};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Gamma, StandardNormal};
@@ -155,7 +155,7 @@ fn coverage(name: &str, timing: Timing, (noise, seconds): (f64, f64)) -> [f64; 3
     for _ in 0..RUNS {
         let (steps, decision) = run(timing, noise, rule, rng);
         let column = |figure: fn(&Step) -> f64| steps.iter().map(figure).collect::<Vec<_>>();
-        let median_interval = |samples: &[f64]| Summary::of(samples).and_then(|summary| summary.ci95);
+        let median_interval = |samples: &[f64]| SampleSummary::of(samples).and_then(|summary| summary.ci95);
         let totals = column(total);
         let share = share(&column(group), &totals).and_then(|share| share.ci95);
         let [step_us, phase_us] = truth.medians(steps.len());
