@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use softcuda::Clock;
+
 use super::program::{Program, Record, number, records};
 use super::soft;
 
@@ -66,10 +68,8 @@ const MARK: f64 = 0.25;
 const PHASES: [&str; 4] = ["forward", "backward_data", "backward_weights", "weight_update"];
 
 fn scripted(program: &Program) -> String {
-    let script = program.folder.path().join("script.txt");
-    std::fs::write(&script, SCRIPT).unwrap();
     let arguments = "run --model tiny --device cuda --batch 1 --samples --seed 3";
-    let output = soft::output(program, arguments, &[("SOFTCUDA_CLOCK", script.to_str().unwrap())]);
+    let output = soft::output(program, arguments, &soft::gpu().clock(Clock::Script(SCRIPT.parse().unwrap())));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     std::fs::read_to_string(program.run_folder().join("phases.csv")).unwrap()
 }

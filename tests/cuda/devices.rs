@@ -1,15 +1,17 @@
 //! `layertime devices`: what is there, where it was found, what is missing.
 
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::program::{Program, stdout};
+use softcuda::ThrottleReason::{HwThermal, PowerCap};
+use softcuda::{Fault, Library, Softcuda};
 
-/// `devices` under softcuda, with some knobs.
-fn devices(knobs: &[(&str, &str)]) -> String {
-    let output = softcuda::command(env!("CARGO_BIN_EXE_layertime"), knobs).unwrap().arg("devices").output().unwrap();
-    success(&output)
+use super::program::{Program, stdout};
+use super::soft;
+
+/// `devices` on softcuda.
+fn devices(gpu: &Softcuda) -> String {
+    success(&soft::on(gpu, env!("CARGO_BIN_EXE_layertime")).arg("devices").output().unwrap())
 }
 
 fn success(output: &Output) -> String {
@@ -26,7 +28,7 @@ fn section(text: &str, title: &str) -> Vec<String> {
 /// The facts are those that softcuda is made with: an A100's clocks, 8 GiB, and NVML's order reversed.
 #[test]
 fn each_gpu_with_its_settings_and_users() {
-    let text = devices(&[("SOFTCUDA_DEVICES", "2"), ("SOFTCUDA_OTHERS", "1"), ("SOFTCUDA_THROTTLE", "thermal,power")]);
+    let text = devices(&Softcuda::new().devices(2).others(1).throttle(HwThermal, ..).throttle(PowerCap, ..));
     for (device, nvidia_smi) in [("cuda:0", 1), ("cuda:1", 0)] {
         let gpu = section(&text, device);
         for fact in [
@@ -52,8 +54,9 @@ fn each_gpu_with_its_settings_and_users() {
 
 #[test]
 fn each_library_with_its_version_and_file() {
-    let libraries = section(&devices(&[("SOFTCUDA_DRIVER", "12.2")]), "libraries");
-    let folder = softcuda::folder().unwrap();
+    let gpu = Softcuda::new().driver(12, 2);
+    let libraries = section(&devices(&gpu), "libraries");
+    let folder = gpu.folder().unwrap();
     let expected =
         ["CUDA driver: 12.2, ", "cuDNN: 9.28.1 for CUDA 12.2, ", "cuBLAS: 12.2.0, ", "NVML: 13.580.00.softcuda, "];
     assert_eq!(libraries.len(), expected.len(), "{libraries:#?}");
@@ -65,24 +68,24 @@ fn each_library_with_its_version_and_file() {
 
 #[test]
 fn libraries_that_do_not_fit_are_said_to_be() {
-    let mixed = section(&devices(&[("SOFTCUDA_CUBLAS", "12.4")]), "missing");
+    let mixed = section(&devices(&Softcuda::new().cublas(12, 4)), "missing");
     assert!(mixed.len() == 1 && mixed[0].contains("pip install nvidia-cudnn-cu12"), "{mixed:?}");
-    let old = section(&devices(&[("SOFTCUDA_DRIVER", "12.2"), ("SOFTCUDA_CUBLAS", "13.0")]), "missing");
+    let old = section(&devices(&Softcuda::new().driver(12, 2).cublas(13, 0)), "missing");
     assert!(old.len() == 1 && old[0].contains("pip install nvidia-cudnn-cu13"), "{old:?}");
 }
 
 /// What is to be installed depends on the GPU that is there.
 #[test]
 fn old_gpus_want_old_libraries() {
-    let knobs = [("SOFTCUDA_CAPABILITY", "6.0"), ("SOFTCUDA_CUBLAS", "12.4")];
-    let mixed = section(&devices(&knobs), "missing");
+    let mixed = section(&devices(&Softcuda::new().capability(6, 0).cublas(12, 4)), "missing");
     let fix = "pip install nvidia-cublas-cu12 \"nvidia-cudnn-cu12<9.11\"";
     assert!(mixed.len() == 1 && mixed[0].contains(fix), "{mixed:?}");
 }
 
 #[test]
 fn a_driver_without_a_gpu_is_said_to_be() {
-    let text = devices(&[("SOFTCUDA_NO_DEVICE", "1"), ("CUDA_VISIBLE_DEVICES", "7")]);
+    let mut command = soft::on(&Softcuda::new().no_device(true), env!("CARGO_BIN_EXE_layertime"));
+    let text = success(&command.arg("devices").env("CUDA_VISIBLE_DEVICES", "7").output().unwrap());
     let missing = section(&text, "missing").join("\n");
     assert!(missing.contains("CUDA_ERROR_NO_DEVICE (CUDA_VISIBLE_DEVICES=7)"), "{missing}");
     assert!(missing.contains("NVML does not start: NVIDIA driver is not loaded"), "{missing}");
@@ -92,11 +95,12 @@ fn a_driver_without_a_gpu_is_said_to_be() {
 /// What NVML refuses to tell is left out, and nothing else.
 #[test]
 fn what_a_gpu_does_not_tell_is_left_out() {
-    let faults = [("SOFTCUDA_FAULTS", "nvmlDeviceGetEccMode@1=NVML_ERROR_NOT_SUPPORTED")];
-    let gpu = section(&devices(&faults), "cuda:0");
+    let fault = Fault::call("nvmlDeviceGetEccMode").returns("NVML_ERROR_NOT_SUPPORTED");
+    let gpu = section(&devices(&Softcuda::new().fault(fault)), "cuda:0");
     assert!(!gpu.iter().any(|line| line.starts_with("ecc")), "{gpu:#?}");
     assert!(gpu.iter().any(|line| line.starts_with("mig")), "{gpu:#?}");
-    let unknown = section(&devices(&[("SOFTCUDA_FAULTS", "nvmlInit_v2@1=NVML_ERROR_UNKNOWN")]), "cuda:0");
+    let fault = Fault::call("nvmlInit_v2").returns("NVML_ERROR_UNKNOWN");
+    let unknown = section(&devices(&Softcuda::new().fault(fault)), "cuda:0");
     assert_eq!(unknown, ["compute capability: 8.0", "memory: 8.0 GiB", "kernels: committed (NVRTC 12.9)"]);
 }
 
@@ -132,11 +136,7 @@ fn pips_libraries_are_found_and_opened_by_their_path() {
         assert!(std::env::var_os("CI").is_none(), "CI's loader finds a cuDNN by itself: this cannot be tested");
         return eprintln!("not tested: this machine's loader finds a cuDNN by itself");
     }
-    let driver = program.folder.path().join("driver");
-    std::fs::create_dir(&driver).unwrap();
-    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-        symlink(softcuda::folder().unwrap().join(name), driver.join(name)).unwrap();
-    }
+    let driver = Softcuda::new().without(Library::Cublas).without(Library::Cudnn).folder().unwrap();
     let packages = program.folder.path().join("venv/lib/python3.12/site-packages/nvidia");
     library(&packages.join("cudnn/lib"), "libcudnn.so.9", CUDNN);
     library(&packages.join("cu13/lib"), "libcublas.so.13", CUBLAS);

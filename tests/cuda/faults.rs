@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use softcuda::{Fault, Softcuda};
+
 use super::program::{Program, records};
 use super::soft::{self, QUICK};
 
@@ -18,21 +20,21 @@ struct Prepared {
 impl Prepared {
     fn new(options: &'static str) -> Prepared {
         let program = Program::new();
-        let output = soft::output(&program, &format!("{QUICK} --batch 1 {options}"), &[]);
+        let output = soft::output(&program, &format!("{QUICK} --batch 1 {options}"), &soft::gpu());
         assert!(output.status.success(), "{output:?}");
         let phases = std::fs::read_to_string(program.run_folder().join("phases.csv")).unwrap();
         Prepared { program, options, phases }
     }
 
     /// Goes on with batch 2 in a copy of the folder; also gives what phases.csv holds then.
-    fn go_on(&self, knobs: &[(&str, &str)]) -> (Output, String) {
+    fn go_on(&self, gpu: Softcuda) -> (Output, String) {
         let copy = tempfile::tempdir_in(self.program.folder.path()).unwrap();
         for entry in std::fs::read_dir(self.program.run_folder()).unwrap() {
             let file = entry.unwrap().path();
             std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
         }
         let arguments = format!("{QUICK} --batch 1,2 {} --resume {}", self.options, copy.path().display());
-        let mut child = soft::command(&self.program, &arguments, knobs)
+        let mut child = soft::command(&self.program, &arguments, &gpu)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -41,7 +43,7 @@ impl Prepared {
         while child.try_wait().unwrap().is_none() {
             if began.elapsed() > Duration::from_secs(60) {
                 child.kill().unwrap();
-                panic!("it hangs: {knobs:?}");
+                panic!("it hangs: {gpu:?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -50,9 +52,9 @@ impl Prepared {
     }
 
     /// How often the run calls each function, and each kernel it launches, without a fault.
-    fn calls(&self) -> BTreeMap<(String, String), usize> {
+    fn calls(&self) -> BTreeMap<(String, String), u64> {
         let file = self.program.folder.path().join("trace.txt");
-        let (output, _) = self.go_on(&[("SOFTCUDA_TRACE", file.to_str().unwrap())]);
+        let (output, _) = self.go_on(soft::gpu().trace(&file));
         assert!(output.status.success(), "{output:?}");
         let mut calls = BTreeMap::new();
         for line in std::fs::read_to_string(&file).unwrap().lines().filter(|line| !line.starts_with('#')) {
@@ -84,7 +86,7 @@ fn may_pass(call: &str) -> bool {
 }
 
 /// What must hold whatever fails: no panic, no leak, and the rows that were there before.
-fn assert_orderly(output: &Output, phases: &str, prepared: &Prepared, fault: &str) {
+fn assert_orderly(output: &Output, phases: &str, prepared: &Prepared, fault: &Fault) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("panicked") && !stderr.contains("left at exit"), "{fault}: {stderr}");
     assert!(phases.starts_with(&prepared.phases), "{fault}: rows of batch 1 are gone");
@@ -101,8 +103,8 @@ fn fail_each(prepared: &Prepared, wanted: impl Fn(&str, &str) -> bool) -> usize 
         let late = uses - uses / 3;
         let uses = if late > 1 { vec![(1, false), (late, true)] } else { vec![(1, false)] };
         for (nth, is_late) in uses {
-            let fault = format!("{call}@{nth}={}", status(library, is_late));
-            let (output, phases) = prepared.go_on(&[("SOFTCUDA_FAULTS", &fault)]);
+            let fault = Fault::call(call).nth(nth).returns(status(library, is_late));
+            let (output, phases) = prepared.go_on(soft::gpu().fault(fault.clone()));
             assert_orderly(&output, &phases, prepared, &fault);
             let said = soft::own_lines(&output).join("\n");
             let named = said.contains(call.trim_end_matches("_v2")) && said.contains(status(library, is_late));
@@ -140,9 +142,9 @@ fn work_that_fails_later() {
     let prepared = Prepared::new("--precision f16");
     for call in ["cuLaunchKernel", "cudnnConvolutionForward", "cublasGemmEx", "cudnnPoolingBackward"] {
         for nth in [1, 5] {
-            let fault = format!("{call}@{nth}~CUDA_ERROR_ILLEGAL_ADDRESS");
+            let fault = Fault::call(call).nth(nth).work_fails("CUDA_ERROR_ILLEGAL_ADDRESS");
             // The fault itself is a finding of softcuda's, so strictness would hide the exit code; leaks are looked for all the same.
-            let (output, phases) = prepared.go_on(&[("SOFTCUDA_FAULTS", &fault), ("SOFTCUDA_STRICT", "0")]);
+            let (output, phases) = prepared.go_on(soft::gpu().strict(false).fault(fault.clone()));
             assert_orderly(&output, &phases, &prepared, &fault);
             let said = soft::own_lines(&output).join("\n");
             assert!(output.status.code() == Some(1) && said.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{fault}: {said}");
@@ -154,8 +156,8 @@ fn work_that_fails_later() {
 fn a_lost_device() {
     let prepared = Prepared::new("");
     for nth in [1, 20, 150, 300, 600, 1000] {
-        let fault = format!("lost@{nth}");
-        let (output, phases) = prepared.go_on(&[("SOFTCUDA_FAULTS", &fault)]);
+        let fault = Fault::device_lost(nth);
+        let (output, phases) = prepared.go_on(soft::gpu().fault(fault.clone()));
         assert_orderly(&output, &phases, &prepared, &fault);
         let said = soft::own_lines(&output).join("\n");
         assert!(output.status.code() == Some(1) && said.starts_with("error: "), "{fault}: {said}");
@@ -165,15 +167,15 @@ fn a_lost_device() {
 /// In the ceilings, before there is a folder.
 #[test]
 fn ceilings_that_fail_leave_no_folder() {
-    for call in [
-        "cublasGemmEx@1=CUBLAS_STATUS_INTERNAL_ERROR",
-        "cuMemsetD8Async@1=CUDA_ERROR_NOT_SUPPORTED",
-        "cuMemcpyDtoDAsync_v2@1=CUDA_ERROR_INVALID_VALUE",
+    for (call, status) in [
+        ("cublasGemmEx", "CUBLAS_STATUS_INTERNAL_ERROR"),
+        ("cuMemsetD8Async", "CUDA_ERROR_NOT_SUPPORTED"),
+        ("cuMemcpyDtoDAsync_v2", "CUDA_ERROR_INVALID_VALUE"),
     ] {
         let program = Program::new();
-        let output = soft::output(&program, &format!("{QUICK} --batch 1"), &[("SOFTCUDA_FAULTS", call)]);
-        let name = call.split('@').next().unwrap();
-        soft::assert_refused(&output, 1, &[name, call.split('=').next_back().unwrap()]);
+        let gpu = soft::gpu().fault(Fault::call(call).returns(status));
+        let output = soft::output(&program, &format!("{QUICK} --batch 1"), &gpu);
+        soft::assert_refused(&output, 1, &[call, status]);
         assert!(!Path::new(&program.folder.path().join("results")).exists());
     }
 }
@@ -183,8 +185,8 @@ fn ceilings_that_fail_leave_no_folder() {
 fn rows_before_an_error_stay() {
     let program = Program::new();
     // Batch 1 runs 21 steps of three convolutions.
-    let fault = [("SOFTCUDA_FAULTS", "cudnnConvolutionForward@70=CUDNN_STATUS_EXECUTION_FAILED")];
-    let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &fault);
+    let fault = Fault::call("cudnnConvolutionForward").nth(70).returns("CUDNN_STATUS_EXECUTION_FAILED");
+    let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &soft::gpu().fault(fault));
     let named = ["batch 2", "conv", "forward", "cudnnConvolutionForward", "CUDNN_STATUS_EXECUTION_FAILED"];
     soft::assert_refused(&output, 1, &named);
     let rows = records(&program.run_folder().join("phases.csv"));
@@ -204,8 +206,8 @@ fn nvml_calls() {
 #[test]
 fn a_driver_older_than_the_compiler() {
     let program = Program::new();
-    let fault = [("SOFTCUDA_FAULTS", "cuModuleLoadData@2=CUDA_ERROR_UNSUPPORTED_PTX_VERSION")];
-    let output = soft::output(&program, &format!("{QUICK} --batch 1"), &fault);
+    let fault = Fault::call("cuModuleLoadData").nth(2).returns("CUDA_ERROR_UNSUPPORTED_PTX_VERSION");
+    let output = soft::output(&program, &format!("{QUICK} --batch 1"), &soft::gpu().fault(fault));
     assert!(output.status.success(), "{output:?}");
     let run = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
     assert!(run.contains("committed (NVRTC 12.9)"), "{run}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use layertime::device::cuda::nvml::Gpu;
 use layertime::device::monitor::{Clock, Clocks, Monitor};
 use layertime::interrupt::Interrupt;
+use softcuda::{Fault, Softcuda};
 use tempfile::TempDir;
 
 use super::soft;
@@ -28,11 +29,10 @@ struct Inner {
     folder: TempDir,
 }
 
-fn inner(test: &str, knobs: &[(&str, &str)]) -> Inner {
+fn inner(test: &str, gpu: Softcuda) -> Inner {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = softcuda::command(std::env::current_exe().unwrap(), knobs).unwrap();
+    let mut command = soft::on(&gpu.trace(folder.path().join("trace")), std::env::current_exe().unwrap());
     command.args(["--exact", &format!("locks::{test}"), "--nocapture"]).env("LAYERTIME_TEST_INNER", "1");
-    command.env("SOFTCUDA_TRACE", folder.path().join("trace"));
     Inner { command, folder }
 }
 
@@ -74,7 +74,7 @@ fn a_lock_holds_until_the_gpu_is_let_go() {
         drop(gpu);
         return assert_eq!(Gpu::open(FIRST).state()["sm_clock"], "1410 MHz");
     }
-    let mut inner = inner("a_lock_holds_until_the_gpu_is_let_go", &[("SOFTCUDA_STRICT", "1")]);
+    let mut inner = inner("a_lock_holds_until_the_gpu_is_let_go", soft::gpu());
     let output = inner.output();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(inner.changes(), LOCKED_AND_RESET);
@@ -94,7 +94,7 @@ fn a_release_resets_once() {
         gpu.release();
         return assert_eq!(gpu.locked(), Clocks::default());
     }
-    let mut inner = inner("a_release_resets_once", &[("SOFTCUDA_STRICT", "1")]);
+    let mut inner = inner("a_release_resets_once", soft::gpu());
     assert!(inner.output().status.success());
     assert_eq!(inner.changes(), ["SetGpuLockedClocks 0", "ResetGpuLockedClocks 0"]);
 }
@@ -106,7 +106,7 @@ fn a_panic_puts_the_clocks_back() {
         lock(&gpu, &BOTH);
         panic!("on purpose");
     }
-    let mut inner = inner("a_panic_puts_the_clocks_back", &[]);
+    let mut inner = inner("a_panic_puts_the_clocks_back", Softcuda::new());
     let output = inner.output();
     assert!(!output.status.success() && stderr(&output).contains("on purpose"), "{output:?}");
     assert_eq!(inner.changes(), LOCKED_AND_RESET);
@@ -127,7 +127,7 @@ fn a_second_signal_ends_at_once_but_puts_the_clocks_back() {
         std::thread::sleep(Duration::from_secs(600));
     }
     for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
-        let mut inner = inner("a_second_signal_ends_at_once_but_puts_the_clocks_back", &[]);
+        let mut inner = inner("a_second_signal_ends_at_once_but_puts_the_clocks_back", Softcuda::new());
         let command = soft::hear_hang_up(&mut inner.command).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
@@ -148,8 +148,8 @@ fn without_permission_nothing_is_locked_and_root_is_told_what_to_do() {
         lock(&gpu, &BOTH);
         return assert_eq!(gpu.locked(), Clocks::default());
     }
-    let knobs = [("SOFTCUDA_NO_PERMISSION", "1"), ("SOFTCUDA_DEVICES", "2")];
-    let mut inner = inner("without_permission_nothing_is_locked_and_root_is_told_what_to_do", &knobs);
+    let gpu = Softcuda::new().no_permission(true).devices(2);
+    let mut inner = inner("without_permission_nothing_is_locked_and_root_is_told_what_to_do", gpu);
     let output = inner.output();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
@@ -167,8 +167,8 @@ fn a_reset_that_fails_is_said() {
     if is_inner() {
         return lock(&Gpu::open(FIRST), &BOTH);
     }
-    let faults = [("SOFTCUDA_FAULTS", "nvmlDeviceResetGpuLockedClocks@1=NVML_ERROR_GPU_IS_LOST")];
-    let mut inner = inner("a_reset_that_fails_is_said", &faults);
+    let fault = Fault::call("nvmlDeviceResetGpuLockedClocks").returns("NVML_ERROR_GPU_IS_LOST");
+    let mut inner = inner("a_reset_that_fails_is_said", Softcuda::new().fault(fault));
     let said = stderr(&inner.output());
     assert!(said.contains("the SM clock is still locked") && said.contains("--reset-gpu-clocks"), "{said}");
     assert_eq!(inner.changes().last().unwrap(), "ResetMemoryLockedClocks 0", "the other is reset all the same");
@@ -185,7 +185,7 @@ fn nvml_may_fail_at_any_call() {
         gpu.notes();
         return lock(&gpu, &BOTH);
     }
-    let mut clean = inner("nvml_may_fail_at_any_call", &[]);
+    let mut clean = inner("nvml_may_fail_at_any_call", Softcuda::new());
     assert!(clean.output().status.success());
     let trace = std::fs::read_to_string(clean.trace()).unwrap();
     let mut calls: Vec<&str> = trace.lines().filter_map(|line| line.strip_prefix("nvml ")?.split(' ').next()).collect();
@@ -194,8 +194,8 @@ fn nvml_may_fail_at_any_call() {
     assert!(calls.len() > 20, "{calls:?}");
     for call in calls {
         for status in ["NVML_ERROR_NOT_SUPPORTED", "NVML_ERROR_GPU_IS_LOST"] {
-            let fault = format!("{call}@1={status}");
-            let mut inner = inner("nvml_may_fail_at_any_call", &[("SOFTCUDA_FAULTS", &fault)]);
+            let fault = Fault::call(call).returns(status);
+            let mut inner = inner("nvml_may_fail_at_any_call", Softcuda::new().fault(fault.clone()));
             let output = inner.output();
             assert!(output.status.success(), "{fault}: {output:?}");
             let changes = inner.changes();

@@ -3,6 +3,7 @@
 mod clock;
 mod devices;
 mod faults;
+mod kernels;
 mod locks;
 mod memory;
 #[path = "../cli/program.rs"]

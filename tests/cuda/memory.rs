@@ -1,5 +1,7 @@
 //! Running out of memory is a result: the sweep goes on with what fits.
 
+use softcuda::Clock;
+
 use super::program::{Program, records};
 use super::soft::{self, QUICK};
 
@@ -13,7 +15,7 @@ fn statuses(program: &Program) -> Vec<(String, String)> {
 #[test]
 fn what_does_not_fit_is_a_row_and_the_rest_goes_on() {
     let program = Program::new();
-    let output = soft::output(&program, &format!("{QUICK} --batch 2,16384"), &[("SOFTCUDA_MEMORY", "64M")]);
+    let output = soft::output(&program, &format!("{QUICK} --batch 2,16384"), &soft::gpu().memory(64 << 20));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let statuses = statuses(&program);
     assert_ne!(statuses[0].1, "out_of_memory");
@@ -36,8 +38,8 @@ fn it_may_run_out_anywhere() {
         "cublasGemmEx@200=CUBLAS_STATUS_ALLOC_FAILED",
     ] {
         let program = Program::new();
-        let knobs = [("SOFTCUDA_FAULTS", fault), ("SOFTCUDA_CLOCK", "virtual")];
-        let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &knobs);
+        let gpu = soft::gpu().fault(fault.parse().unwrap()).clock(Clock::Virtual);
+        let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &gpu);
         assert_eq!(output.status.code(), Some(0), "{fault}: {output:?}");
         let statuses = statuses(&program);
         assert_eq!(statuses.len(), 2, "{fault}");
@@ -55,16 +57,16 @@ fn unclear_failures_are_of_memory_where_there_is_none() {
         "cudnnConvolutionForward@7=CUDNN_STATUS_EXECUTION_FAILED",
         "cudnnConvolutionBackwardData@7=CUDNN_STATUS_INTERNAL_ERROR",
     ] {
-        let run = |memory: &str| {
+        let run = |memory| {
             let program = Program::new();
-            let knobs = [("SOFTCUDA_FAULTS", fault), ("SOFTCUDA_MEMORY", memory)];
-            let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &knobs);
+            let gpu = soft::gpu().fault(fault.parse().unwrap()).memory(memory);
+            let output = soft::output(&program, &format!("{QUICK} --batch 1,2"), &gpu);
             (program, output)
         };
-        let (program, output) = run("200M");
+        let (program, output) = run(200 << 20);
         assert_eq!(output.status.code(), Some(0), "{fault}: {output:?}");
         assert_eq!(statuses(&program)[0].1, "out_of_memory", "{fault}");
-        assert_eq!(run("8G").1.status.code(), Some(1), "{fault}");
+        assert_eq!(run(8 << 30).1.status.code(), Some(1), "{fault}");
     }
 }
 
@@ -78,12 +80,11 @@ fn workspaces_are_no_larger_than_the_memory() {
             rows.iter().filter_map(|row| row["workspace_bytes"].parse::<u64>().ok()).max().unwrap()
         };
         let program = Program::new();
-        assert!(soft::output(&program, &arguments, &[]).status.success());
+        assert!(soft::output(&program, &arguments, &soft::gpu()).status.success());
         let rows = records(&program.run_folder().join("summary.csv"));
         let planned: u64 = rows.iter().find_map(|row| row["planned_bytes"].parse().ok()).unwrap();
         let small = Program::new();
-        let memory = (planned + 1024).to_string();
-        let output = soft::output(&small, &arguments, &[("SOFTCUDA_MEMORY", &memory)]);
+        let output = soft::output(&small, &arguments, &soft::gpu().memory(planned + 1024));
         assert!(output.status.success(), "{how}: {output:?}");
         assert_ne!(statuses(&small)[0].1, "out_of_memory", "{how}");
         assert!(largest(&small) < largest(&program), "{how}");
@@ -94,8 +95,8 @@ fn workspaces_are_no_larger_than_the_memory() {
 #[test]
 fn what_cannot_be_counted_is_a_row_and_the_rest_goes_on() {
     let program = Program::new();
-    let output =
-        soft::output(&program, &format!("{QUICK} --batch 1,1048576 --image 64"), &[("SOFTCUDA_MEMORY", "9000G")]);
+    let gpu = soft::gpu().memory(9000 << 30);
+    let output = soft::output(&program, &format!("{QUICK} --batch 1,1048576 --image 64"), &gpu);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(statuses(&program)[1], ("1048576".into(), "out_of_memory".into()));
     assert_ne!(statuses(&program)[0].1, "out_of_memory");
@@ -106,6 +107,6 @@ fn what_cannot_be_counted_is_a_row_and_the_rest_goes_on() {
 #[test]
 fn nothing_that_fits_is_an_error() {
     let program = Program::new();
-    let output = soft::output(&program, &format!("{QUICK} --batch 16384"), &[("SOFTCUDA_MEMORY", "64M")]);
+    let output = soft::output(&program, &format!("{QUICK} --batch 16384"), &soft::gpu().memory(64 << 20));
     soft::assert_refused(&output, 1, &["no batch could be measured", "--batch"]);
 }

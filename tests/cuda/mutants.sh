@@ -16,7 +16,7 @@ run="run --model tiny --device cuda --batch 2 --max-time 1ms --min-samples 1"
 caught() {
   (cd "$copy/tree" && cargo build --quiet --bin layertime --target-dir "$target")
   cp "$target/debug/layertime" "$copy/layertime"
-  ! (cd "$copy" && SOFTCUDA_STRICT=1 SOFTCUDA_HANG_SECONDS=5 timeout 120 "$softcuda" ./layertime $run > said 2>&1)
+  ! (cd "$copy" && LAYERTIME_KERNELS=committed SOFTCUDA_STRICT=1 SOFTCUDA_HANG_SECONDS=5 timeout 120 "$softcuda" ./layertime $run > said 2>&1)
 }
 
 mkdir "$copy/tree"

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use softcuda::{Clock, Softcuda};
+
 use super::program::{Program, Record, number, records, stdout};
 use super::soft::{self, QUICK};
 
@@ -15,7 +17,7 @@ fn every_precision_gives_the_whole_folder() {
         let program = Program::new();
         // With the machine's own clock a busy machine can make a batch noisy, and the verdict another.
         let arguments = format!("{QUICK} --precision {precision} --batch 1,2 --samples");
-        let output = soft::output(&program, &arguments, &[("SOFTCUDA_CLOCK", "virtual")]);
+        let output = soft::output(&program, &arguments, &soft::gpu().clock(Clock::Virtual));
         assert_eq!(output.status.code(), Some(0), "{precision}: {output:?}");
         assert!(stdout(&output).contains("of the training step at batch 2"), "{}", stdout(&output));
         for file in ["phases.csv", "summary.csv", "samples.csv", "run.json"] {
@@ -48,7 +50,11 @@ fn every_precision_gives_the_whole_folder() {
 fn bytes_follow_the_precision() {
     for (precision, forward, update) in [("f32", 4 * 196, 20 * 170), ("f16", 2 * 196, (16 + 2 + 2) * 170)] {
         let program = Program::new();
-        assert!(soft::output(&program, &format!("{QUICK} --batch 1 --precision {precision}"), &[]).status.success());
+        assert!(
+            soft::output(&program, &format!("{QUICK} --batch 1 --precision {precision}"), &soft::gpu())
+                .status
+                .success()
+        );
         let rows = phases(&program);
         let bytes = |phase: &str| {
             let row = rows.iter().find(|row| row["layer"] == "fc6" && row["phase"] == phase).unwrap();
@@ -63,11 +69,9 @@ fn calls(trace: &str, name: &str) -> usize {
     trace.lines().filter(|line| line.split(' ').nth(1) == Some(name)).count()
 }
 
-fn trace(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> String {
+fn trace(program: &Program, arguments: &str, gpu: Softcuda) -> String {
     let file = program.folder.path().join("trace.txt");
-    let file = file.to_str().unwrap();
-    let knobs: Vec<(&str, &str)> = knobs.iter().copied().chain([("SOFTCUDA_TRACE", file)]).collect();
-    let output = soft::output(program, arguments, &knobs);
+    let output = soft::output(program, arguments, &gpu.trace(&file));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     std::fs::read_to_string(file).unwrap()
 }
@@ -75,12 +79,12 @@ fn trace(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> String {
 /// Six pairs of held steps, each pair with a live one; warm-up is never held.
 #[test]
 fn steps_are_held_until_they_are_enqueued() {
-    let held = trace(&Program::new(), &format!("{QUICK} --batch 1"), &[]);
+    let held = trace(&Program::new(), &format!("{QUICK} --batch 1"), soft::gpu());
     assert_eq!(calls(&held, "cuStreamWaitValue32_v2"), 12);
-    let live = trace(&Program::new(), &format!("{QUICK} --batch 1 --launch live"), &[]);
+    let live = trace(&Program::new(), &format!("{QUICK} --batch 1 --launch live"), soft::gpu());
     assert_eq!(calls(&live, "cuStreamWaitValue32_v2"), 0);
     // Without stream memory operations a kernel waits.
-    let kernel = trace(&Program::new(), &format!("{QUICK} --batch 1"), &[("SOFTCUDA_STREAM_MEMORY_OPS", "0")]);
+    let kernel = trace(&Program::new(), &format!("{QUICK} --batch 1"), soft::gpu().stream_memory_ops(false));
     assert_eq!(calls(&kernel, "cuStreamWaitValue32_v2"), 0);
     assert_eq!(kernel.lines().filter(|line| line.starts_with("# hold ")).count(), 12);
 }
@@ -89,10 +93,10 @@ fn steps_are_held_until_they_are_enqueued() {
 /// out.
 #[test]
 fn launches_that_block_are_held_once() {
-    for ops in ["1", "0"] {
+    for ops in [true, false] {
         let program = Program::new();
-        let knobs = [("SOFTCUDA_SERIAL", "1"), ("SOFTCUDA_STREAM_MEMORY_OPS", ops)];
-        let trace = trace(&program, &format!("{QUICK} --batch 1"), &knobs);
+        let gpu = soft::gpu().serial(true).stream_memory_ops(ops);
+        let trace = trace(&program, &format!("{QUICK} --batch 1"), gpu);
         let waits = trace.lines().filter(|line| line.starts_with("# hold ")).count();
         assert_eq!(calls(&trace, "cuStreamWaitValue32_v2") + waits, 1, "{ops}");
         let run = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
@@ -104,7 +108,7 @@ fn launches_that_block_are_held_once() {
 fn blocking_launches_make_steps_live() {
     let program = Program::new();
     let run = |value: &str| {
-        let mut command = soft::command(&program, &format!("{QUICK} --batch 1 --out {value}"), &[]);
+        let mut command = soft::command(&program, &format!("{QUICK} --batch 1 --out {value}"), &soft::gpu());
         let output = command.env("CUDA_LAUNCH_BLOCKING", value).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         stdout(&output)
@@ -119,7 +123,7 @@ fn skipped_steps_are_noted() {
     for (rate, skips) in [("1e6", true), ("0.01", false)] {
         let program = Program::new();
         let arguments = format!("{QUICK} --batch 1 --precision f16 --learning-rate {rate}");
-        let output = soft::output(&program, &arguments, &[]);
+        let output = soft::output(&program, &arguments, &soft::gpu());
         assert!(output.status.success(), "{output:?}");
         let note =
             "note: batch 1, image 16x16: loss scaling skipped 18 measured steps: their weight_update took no time";
@@ -131,7 +135,7 @@ fn skipped_steps_are_noted() {
 #[test]
 fn nothing_is_enqueued_behind_our_back() {
     let program = Program::new();
-    let trace = trace(&program, &format!("{QUICK} --batch 1"), &[("SOFTCUDA_CLOCK", "virtual")]);
+    let trace = trace(&program, &format!("{QUICK} --batch 1"), soft::gpu().clock(Clock::Virtual));
     let ops = phases(&program).len();
     // Three warm-up steps, six plain and six live ones with two marks each; six timed ones with a mark per boundary and one more;
     // the ceilings with two around each of seven rounds of warm-up, the products and the copies.
@@ -145,7 +149,7 @@ fn nothing_is_enqueued_behind_our_back() {
 fn convolutions_keep_to_their_limits() {
     let algorithms = |options: &str| {
         let program = Program::new();
-        let output = soft::output(&program, &format!("{QUICK} --batch 2 {options}"), &[]);
+        let output = soft::output(&program, &format!("{QUICK} --batch 2 {options}"), &soft::gpu());
         assert!(output.status.success(), "{output:?}");
         let rows = phases(&program);
         let conv = rows.into_iter().filter(|row| row["kind"] == "conv" && row["phase"] != "weight_update");

@@ -4,6 +4,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use softcuda::ThrottleReason::{HwSlowdown, HwThermal, PowerBrake, PowerCap, SwThermal};
+use softcuda::{Clock, Fault, Softcuda};
 
 use super::program::{Program, Record, number, records, stdout};
 use super::soft::{self, QUICK, own_lines};
@@ -12,9 +14,9 @@ use super::soft::{self, QUICK, own_lines};
 const EASY: &str = "run --model tiny --device cuda --max-time 1ms --min-samples 1 --target 100% --batch 1,2";
 
 /// A run that must end well, and whose status does not depend on how busy this machine is.
-fn run(arguments: &str, knobs: &[(&str, &str)]) -> (Program, Output) {
+fn run(arguments: &str, gpu: Softcuda) -> (Program, Output) {
     let program = Program::new();
-    let output = soft::output(&program, arguments, &[&[("SOFTCUDA_CLOCK", "virtual")], knobs].concat());
+    let output = soft::output(&program, arguments, &gpu.clock(Clock::Virtual));
     assert!(output.status.success(), "{output:?}");
     (program, output)
 }
@@ -54,13 +56,17 @@ fn lock_calls(program: &Program) -> Vec<String> {
     calls.map(|line| line.replace("nvml nvmlDevice", "")).collect()
 }
 
-const TRACE: (&str, &str) = ("SOFTCUDA_TRACE", "trace");
+/// A device that writes the trace that `lock_calls` reads.
+fn traced() -> Softcuda {
+    soft::gpu().trace("trace")
+}
+
 const SET_AND_RESET: [&str; 2] = ["SetGpuLockedClocks 0", "ResetGpuLockedClocks 0"];
 
 /// 1400 MHz is no clock of the device, 1395 is; the kernel measures it within softcuda's own tolerance of 1 %.
 #[test]
 fn a_locked_run_says_so_everywhere_and_puts_the_clocks_back() {
-    let (program, output) = run(&format!("{EASY} --lock-clocks 1400 --lock-memory-clock 1215"), &[]);
+    let (program, output) = run(&format!("{EASY} --lock-clocks 1400 --lock-memory-clock 1215"), soft::gpu());
     let expected = "clocks locked at 1395 MHz; memory clock locked at 1215 MHz; power limit 400 W; ECC on";
     assert_eq!(settings_line(&output), expected);
     assert_eq!(own_lines(&output).len(), 1, "the warning alone: {output:?}");
@@ -82,7 +88,7 @@ fn a_locked_run_says_so_everywhere_and_puts_the_clocks_back() {
 
 #[test]
 fn an_unlocked_run_says_so() {
-    let (program, output) = run(EASY, &[TRACE]);
+    let (program, output) = run(EASY, traced());
     assert!(settings_line(&output).starts_with("clocks not locked: compare shares, not times;"), "{output:?}");
     assert!(run_json(&program)["setup"]["options"].get("lock_clocks").is_none());
     assert_eq!(lock_calls(&program), [""; 0]);
@@ -90,7 +96,7 @@ fn an_unlocked_run_says_so() {
 
 #[test]
 fn without_permission_the_run_goes_on_unlocked() {
-    let (program, output) = run(&format!("{EASY} --lock-clocks base"), &[("SOFTCUDA_NO_PERMISSION", "1")]);
+    let (program, output) = run(&format!("{EASY} --lock-clocks base"), soft::gpu().no_permission(true));
     assert!(settings_line(&output).starts_with("clocks not locked"), "{output:?}");
     assert!(run_json(&program)["setup"]["options"].get("lock_clocks").is_none());
     assert_eq!(notes(&program), ["the SM clock is not locked, as --lock-clocks asked"]);
@@ -102,19 +108,19 @@ fn without_permission_the_run_goes_on_unlocked() {
 /// after the second pair is the fourth: the second and the third sample of batch 1 end or begin there.
 #[test]
 fn samples_under_a_slowdown_are_counted_and_kept() {
-    for reason in ["thermal", "sw_thermal", "hw_slowdown", "power_brake"] {
-        let (program, output) = run(EASY, &[("SOFTCUDA_THROTTLE", &format!("{reason}@4-4"))]);
+    for reason in [HwThermal, SwThermal, HwSlowdown, PowerBrake] {
+        let (program, output) = run(EASY, soft::gpu().throttle(reason, 4..=4));
         let [first, second] = ["1", "2"].map(|batch| row(&program, batch));
-        assert_eq!((first["throttled_samples"].as_str(), first["samples"].as_str()), ("2", "6"), "{reason}");
-        assert_eq!((first["status"].as_str(), second["status"].as_str()), ("throttled", "ok"), "{reason}");
-        assert_eq!(second["throttled_samples"], "0", "{reason}");
+        assert_eq!((first["throttled_samples"].as_str(), first["samples"].as_str()), ("2", "6"), "{reason:?}");
+        assert_eq!((first["status"].as_str(), second["status"].as_str()), ("throttled", "ok"), "{reason:?}");
+        assert_eq!(second["throttled_samples"], "0", "{reason:?}");
         assert!(stdout(&output).contains("throttled"), "{output:?}");
     }
 }
 
 #[test]
 fn a_power_cap_is_noted_and_no_slowdown() {
-    let (program, output) = run(EASY, &[("SOFTCUDA_THROTTLE", "power@4-4")]);
+    let (program, output) = run(EASY, soft::gpu().throttle(PowerCap, 4..=4));
     assert_eq!(row(&program, "1")["status"], "ok");
     assert_eq!(row(&program, "1")["throttled_samples"], "0");
     assert_eq!(batch_notes(&program, 1), ["the power limit held clocks down in 2 of 6 samples"]);
@@ -125,7 +131,7 @@ fn a_power_cap_is_noted_and_no_slowdown() {
 /// Settings are read before the run, after each batch, and after the run: the third time is after batch 2.
 #[test]
 fn settings_that_change_are_said_in_table_csv_and_run_json() {
-    let (program, output) = run(EASY, &[("SOFTCUDA_POWER_LIMIT", "300@3")]);
+    let (program, output) = run(EASY, soft::gpu().power_limit(300, 3));
     let changed = "settings changed during the run: power_limit was 400 W, now 300 W";
     assert_eq!(["1", "2"].map(|batch| row(&program, batch)["status"].clone()), ["ok", "noisy"]);
     assert_eq!(batch_notes(&program, 1), [""; 0]);
@@ -136,7 +142,7 @@ fn settings_that_change_are_said_in_table_csv_and_run_json() {
 
 #[test]
 fn other_processes_are_noted() {
-    let (program, output) = run(EASY, &[("SOFTCUDA_OTHERS", "2")]);
+    let (program, output) = run(EASY, soft::gpu().others(2));
     assert_eq!(notes(&program), ["other processes are on the GPU: 900001, 900002"]);
     assert!(stdout(&output).contains("note: other processes"), "{output:?}");
     let before = run_json(&program)["machine"]["settings_before"]["processes"].clone();
@@ -145,8 +151,8 @@ fn other_processes_are_noted() {
 
 #[test]
 fn without_nvml_the_run_goes_on_and_says_so() {
-    let fault = [("SOFTCUDA_FAULTS", "nvmlInit_v2@1+=NVML_ERROR_DRIVER_NOT_LOADED")];
-    let (program, output) = run(&format!("{EASY} --lock-clocks base"), &fault);
+    let fault = Fault::call("nvmlInit_v2").from(1).returns("NVML_ERROR_DRIVER_NOT_LOADED");
+    let (program, output) = run(&format!("{EASY} --lock-clocks base"), soft::gpu().fault(fault));
     let row = row(&program, "1");
     assert_eq!(["mem_clock_mhz", "temperature_c", "throttled_samples"].map(|column| row[column].as_str()), [""; 3]);
     assert!((number(&row, "sm_clock_mhz") - 1410.0).abs() < 14.0, "the kernel needs no NVML: {row:?}");
@@ -157,14 +163,14 @@ fn without_nvml_the_run_goes_on_and_says_so() {
 
 #[test]
 fn a_run_is_resumed_under_its_own_clocks_alone() {
-    let (program, _) = run(&format!("{QUICK} --batch 1 --lock-clocks 1395"), &[]);
+    let (program, _) = run(&format!("{QUICK} --batch 1 --lock-clocks 1395"), soft::gpu());
     let resume = format!("--batch 1,2 --resume {}", program.run_folder().display());
-    let output = soft::output(&program, &format!("{QUICK} --lock-clocks max {resume}"), &[]);
+    let output = soft::output(&program, &format!("{QUICK} --lock-clocks max {resume}"), &soft::gpu());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let last = own_lines(&output).pop().unwrap();
     assert!(last.contains("lock_clocks was 1395 MHz, now 1410 MHz; give the same options"), "{last}");
     // What is not said again is as it was.
-    let output = soft::output(&program, &format!("run {resume}"), &[]);
+    let output = soft::output(&program, &format!("run {resume}"), &soft::gpu());
     assert!(output.status.success() && own_lines(&output)[0].contains("locking the clocks"), "{output:?}");
 }
 
@@ -172,8 +178,8 @@ fn a_run_is_resumed_under_its_own_clocks_alone() {
 #[test]
 fn an_error_puts_the_clocks_back() {
     let program = Program::new();
-    let fault = ("SOFTCUDA_FAULTS", "cuLaunchKernel@200=CUDA_ERROR_LAUNCH_FAILED");
-    let output = soft::output(&program, &format!("{QUICK} --batch 1 --lock-clocks max"), &[fault, TRACE]);
+    let fault = Fault::call("cuLaunchKernel").nth(200).returns("CUDA_ERROR_LAUNCH_FAILED");
+    let output = soft::output(&program, &format!("{QUICK} --batch 1 --lock-clocks max"), &traced().fault(fault));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(own_lines(&output).last().unwrap().contains("CUDA_ERROR_LAUNCH_FAILED"), "{output:?}");
     assert_eq!(lock_calls(&program), SET_AND_RESET);
@@ -184,7 +190,7 @@ fn signals_end_the_run_and_put_the_clocks_back() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let program = Program::new();
         let endless = "run --model tiny --device cuda --batch 1 --max-time 1h --target 0.000001% --lock-clocks 1395";
-        let mut command = soft::command(&program, endless, &[TRACE]);
+        let mut command = soft::command(&program, endless, &traced());
         let command = soft::hear_hang_up(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let began = Instant::now();

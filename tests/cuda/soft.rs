@@ -1,18 +1,30 @@
 //! Running the binary on softcuda, strictly: whatever softcuda finds, and whatever is left at exit, makes the exit code 97.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
+use softcuda::Softcuda;
+
 use super::program::Program;
 
-/// The binary with these arguments, on softcuda with these knobs.
-pub fn command(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Command {
+/// A device that ends the process with exit code 97 where it finds something.
+pub fn gpu() -> Softcuda {
+    Softcuda::new().strict(true)
+}
+
+/// Any program on a device. The kernels are the committed ones, against which softcuda is tested; some nvcc's may use more of PTX.
+pub fn on(gpu: &Softcuda, program: impl AsRef<OsStr>) -> Command {
+    let mut command = gpu.command(program).unwrap();
+    command.env("LAYERTIME_KERNELS", "committed");
+    command
+}
+
+/// The binary with these arguments on a device.
+pub fn command(program: &Program, arguments: &str, gpu: &Softcuda) -> Command {
     let plain = program.command(arguments);
-    let mut command = softcuda::command(plain.get_program(), knobs).unwrap();
+    let mut command = on(gpu, plain.get_program());
     command.args(plain.get_args()).current_dir(program.folder.path());
-    if !knobs.iter().any(|(knob, _)| *knob == "SOFTCUDA_STRICT") {
-        command.env("SOFTCUDA_STRICT", "1");
-    }
     command
 }
 
@@ -27,8 +39,8 @@ pub fn hear_hang_up(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(usual) }
 }
 
-pub fn output(program: &Program, arguments: &str, knobs: &[(&str, &str)]) -> Output {
-    command(program, arguments, knobs).output().unwrap()
+pub fn output(program: &Program, arguments: &str, gpu: &Softcuda) -> Output {
+    command(program, arguments, gpu).output().unwrap()
 }
 
 /// A short run of the smallest network on one GPU.

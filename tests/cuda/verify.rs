@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use softcuda::Fault;
+
 use super::program::{Program, records, stdout};
 use super::soft;
 
 fn assert_right(arguments: &str) {
-    let output = soft::output(&Program::new(), &format!("verify --device cuda {arguments}"), &[]);
+    let output = soft::output(&Program::new(), &format!("verify --device cuda {arguments}"), &soft::gpu());
     let text = stdout(&output) + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("PASS"), "{arguments}\n{text}");
 }
@@ -36,23 +38,26 @@ fn sums_in_slices() {
 /// that is there already (conv2's and conv3's go to pool1) included.
 #[test]
 fn nhwc_that_cudnn_lacks_goes_by_way_of_nchw() {
-    let refuse = |direction: &str, nth: usize| {
-        format!("cudnnFindConvolution{direction}AlgorithmEx@{nth}=CUDNN_STATUS_NOT_SUPPORTED")
+    let refuse = |direction: &str, nth: u64| {
+        Fault::call(format!("cudnnFindConvolution{direction}AlgorithmEx"))
+            .nth(nth)
+            .returns("CUDNN_STATUS_NOT_SUPPORTED")
     };
     // A refused search is one call, an accepted one three.
     let all = ["Forward", "BackwardFilter", "BackwardData"]
-        .map(|direction| (1..9).map(|nth| refuse(direction, 4 * nth - 3)).collect::<Vec<_>>().join(","));
-    for faults in [all[0].clone(), all[1].clone(), all[2].clone(), all.join(",")] {
+        .map(|direction| (1..9).map(|nth| refuse(direction, 4 * nth - 3)).collect::<Vec<_>>());
+    for faults in [all[0].clone(), all[1].clone(), all[2].clone(), all.concat()] {
+        let gpu = soft::gpu().faults(faults.clone());
         for precision in ["f32", "f16"] {
             let program = Program::new();
             let verify = format!("verify --device cuda --model tiny --batch 3 --layout nhwc --precision {precision}");
-            let output = soft::output(&program, &verify, &[("SOFTCUDA_FAULTS", &faults)]);
-            assert!(output.status.success(), "{faults}: {}", stdout(&output));
+            let output = soft::output(&program, &verify, &gpu);
+            assert!(output.status.success(), "{faults:?}: {}", stdout(&output));
             let run = format!("{} --batch 1 --layout nhwc --precision {precision}", soft::QUICK);
-            assert!(soft::output(&program, &run, &[("SOFTCUDA_FAULTS", &faults)]).status.success());
+            assert!(soft::output(&program, &run, &gpu).status.success());
             let rows = records(&program.run_folder().join("phases.csv"));
             let around = rows.iter().filter(|row| row["algorithm"].ends_with(" by way of NCHW")).count();
-            assert!(around >= 2, "{faults}: {around}");
+            assert!(around >= 2, "{faults:?}: {around}");
         }
     }
 }
@@ -60,16 +65,16 @@ fn nhwc_that_cudnn_lacks_goes_by_way_of_nchw() {
 /// The way around NHWC is searched with scratch of its own size, also where cuDNN's guesses say nothing of NHWC.
 #[test]
 fn the_way_around_nhwc_has_workspace() {
-    let refuse = |call: String| move |nth: usize| format!("{call}@{nth}=CUDNN_STATUS_NOT_SUPPORTED");
+    let refuse = |call: String| move |nth: u64| Fault::call(&call).nth(nth).returns("CUDNN_STATUS_NOT_SUPPORTED");
     // A convolution's guesses are for NHWC and NCHW in turn; a refused search is one call, an accepted one three.
     let faults = ["Forward", "BackwardFilter", "BackwardData"].map(|direction| {
         let guesses = (1..9).step_by(2).map(refuse(format!("cudnnGetConvolution{direction}Algorithm_v7")));
         let searches = (1..17).step_by(4).map(refuse(format!("cudnnFindConvolution{direction}AlgorithmEx")));
-        guesses.chain(searches).collect::<Vec<_>>().join(",")
+        guesses.chain(searches).collect::<Vec<_>>()
     });
     let program = Program::new();
     let run = format!("{} --batch 1 --layout nhwc", soft::QUICK);
-    assert!(soft::output(&program, &run, &[("SOFTCUDA_FAULTS", &faults.join(","))]).status.success());
+    assert!(soft::output(&program, &run, &soft::gpu().faults(faults.concat())).status.success());
     let rows = records(&program.run_folder().join("phases.csv"));
     let winograd = |name: &str| name.contains("WINOGRAD") && name.ends_with(" by way of NCHW");
     assert!(rows.iter().any(|row| winograd(&row["algorithm"])), "{rows:?}");

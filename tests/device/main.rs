@@ -6,6 +6,7 @@ use layertime::init;
 use layertime::model::Model;
 use layertime::plan::{self, Plan, Precision};
 use layertime::step::Step;
+use softcuda::Softcuda;
 
 const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true };
 
@@ -25,8 +26,8 @@ fn the_same_on_a_gpu() {
     if std::env::var_os(WITH_CUDA).is_some() {
         return;
     }
-    let knobs = [("SOFTCUDA_STRICT", "1"), (WITH_CUDA, "1")];
-    let output = softcuda::command(std::env::current_exe().unwrap(), &knobs).unwrap().output().unwrap();
+    let mut command = Softcuda::new().strict(true).command(std::env::current_exe().unwrap()).unwrap();
+    let output = command.env("LAYERTIME_KERNELS", "committed").env(WITH_CUDA, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("the_same_on_a_gpu ... ok"), "{text}");
 }
