@@ -117,10 +117,10 @@ fn several_gpus_are_one_table() {
 }
 
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+fn the_page_on_gpus_shows_what_is_printed() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gpu.md")).unwrap();
     let text = stdout(&Program::new().output("predict"));
-    assert!(readme.contains(text.trim_end()), "README.md lacks:\n{text}");
+    assert!(page.contains(text.trim_end()), "docs/gpu.md lacks:\n{text}");
 }
 
 #[test]
