@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use softcuda::Softcuda;
 
-use super::program::Program;
+use crate::program::Program;
 
 /// A device that ends the process with exit code 97 where it finds something.
 pub fn gpu() -> Softcuda {

@@ -1,4 +1,4 @@
-//! Black-box tests of the binary.
+//! The command line.
 
 mod bad_input;
 mod compare;
@@ -6,5 +6,4 @@ mod ending;
 mod folder;
 mod plot;
 mod predict;
-mod program;
 mod verify;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use softcuda::Fault;
 
-use super::program::{Program, records, stdout};
 use super::soft;
+use crate::program::{Program, records, stdout};
 
 fn assert_right(arguments: &str) {
     let output = soft::output(&Program::new(), &format!("verify --device cuda {arguments}"), &soft::gpu());

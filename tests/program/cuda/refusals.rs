@@ -1,7 +1,7 @@
 //! What cannot be done as asked is one clear line.
 
-use super::program::{Program, stdout};
 use super::soft::{self, QUICK, assert_refused};
+use crate::program::{Program, stdout};
 
 #[test]
 fn arithmetic_that_the_device_lacks() {

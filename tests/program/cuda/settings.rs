@@ -7,8 +7,8 @@ use serde_json::Value;
 use softcuda::ThrottleReason::{HwSlowdown, HwThermal, PowerBrake, PowerCap, SwThermal};
 use softcuda::{Clock, Fault, Softcuda};
 
-use super::program::{Program, Record, number, records, stdout};
 use super::soft::{self, QUICK, own_lines};
+use crate::program::{Program, Record, number, records, stdout};
 
 /// A quick run of two batches, every one of which is exact enough after six pairs: time is scripted.
 const EASY: &str = "run --model tiny --device cuda --max-time 1ms --min-samples 1 --target 100% --batch 1,2";

@@ -1,6 +1,6 @@
 //! Bad input gives one clear line that says what to do, and exit code 2, or 1 where the machine is at fault.
 
-use super::program::{Program, QUICK, assert_refused, number, records};
+use crate::program::{Program, QUICK, assert_refused, number, records};
 
 const HEAD: &str = "name = \"mine\"\ninput = [3, 8, 8]\n";
 const TAIL: &str =

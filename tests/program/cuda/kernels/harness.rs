@@ -10,17 +10,17 @@ pub const SIZES: [usize; 7] = [1, 31, 32, 33, 1023, 1025, 70_001];
 
 /// Every committed PTX file, by name.
 pub const SOURCES: [(&str, &str); 11] = [
-    ("batchnorm", include_str!("../../../kernels/ptx/batchnorm.ptx")),
-    ("bias", include_str!("../../../kernels/ptx/bias.ptx")),
-    ("copy", include_str!("../../../kernels/ptx/copy.ptx")),
-    ("dropout", include_str!("../../../kernels/ptx/dropout.ptx")),
-    ("layout", include_str!("../../../kernels/ptx/layout.ptx")),
-    ("loss_scale", include_str!("../../../kernels/ptx/loss_scale.ptx")),
-    ("lrn", include_str!("../../../kernels/ptx/lrn.ptx")),
-    ("measure", include_str!("../../../kernels/ptx/measure.ptx")),
-    ("pool", include_str!("../../../kernels/ptx/pool.ptx")),
-    ("sgd", include_str!("../../../kernels/ptx/sgd.ptx")),
-    ("softmax_loss", include_str!("../../../kernels/ptx/softmax_loss.ptx")),
+    ("batchnorm", include_str!("../../../../kernels/ptx/batchnorm.ptx")),
+    ("bias", include_str!("../../../../kernels/ptx/bias.ptx")),
+    ("copy", include_str!("../../../../kernels/ptx/copy.ptx")),
+    ("dropout", include_str!("../../../../kernels/ptx/dropout.ptx")),
+    ("layout", include_str!("../../../../kernels/ptx/layout.ptx")),
+    ("loss_scale", include_str!("../../../../kernels/ptx/loss_scale.ptx")),
+    ("lrn", include_str!("../../../../kernels/ptx/lrn.ptx")),
+    ("measure", include_str!("../../../../kernels/ptx/measure.ptx")),
+    ("pool", include_str!("../../../../kernels/ptx/pool.ptx")),
+    ("sgd", include_str!("../../../../kernels/ptx/sgd.ptx")),
+    ("softmax_loss", include_str!("../../../../kernels/ptx/softmax_loss.ptx")),
 ];
 
 pub static KERNELS: LazyLock<HashMap<String, Arc<ptx::Kernel>>> = LazyLock::new(|| {

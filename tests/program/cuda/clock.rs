@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use softcuda::Clock;
 
-use super::program::{Program, Record, number, records};
 use super::soft;
+use crate::program::{Program, Record, number, records};
 
 /// Microseconds per operation, in the order in which a step of tiny enqueues operations of that name.
 const SCRIPT: &str = "

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::program::{Program, QUICK, Record, number, records, stdout};
+use crate::program::{Program, QUICK, Record, number, records, stdout};
 
 pub const PHASES: &str = "run_id,model,device,precision,layout,launch,batch,image,layer_index,layer,kind,group,phase,status,samples,\
     median_us,ci95_low_us,ci95_high_us,mean_us,stddev_us,min_us,q1_us,q3_us,max_us,\

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use softcuda::{Fault, Softcuda};
 
-use super::program::{Program, records};
 use super::soft::{self, QUICK};
+use crate::program::{Program, records};
 
 /// A run that has batch 1 and is to measure batch 2: its ceilings are there already, and its rows must stay.
 struct Prepared {

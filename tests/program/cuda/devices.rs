@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use softcuda::ThrottleReason::{HwThermal, PowerCap};
 use softcuda::{Fault, Library, Softcuda};
 
-use super::program::{Program, stdout};
 use super::soft;
+use crate::program::{Program, stdout};
 
 /// `devices` on softcuda.
 fn devices(gpu: &Softcuda) -> String {

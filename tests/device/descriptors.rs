@@ -1,7 +1,7 @@
 //! The plan's shapes against cuDNN's own arithmetic, which needs no GPU: every convolution and every pooling layer of every
 //! built-in. softcuda answers always, the real library where `SOFTCUDA_REAL_CUDNN` names it.
 
-#[path = "../softcuda/tests/descriptors/library.rs"]
+#[path = "../../softcuda/tests/descriptors/library.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with softcuda's own suite")]
 mod library;
 

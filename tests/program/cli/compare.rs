@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::program::{Program, QUICK, assert_refused, stderr, stdout};
+use crate::program::{Program, QUICK, assert_refused, stderr, stdout};
 
 /// Real runs of the smallest network, in the order in which they were made.
 fn runs(program: &Program, count: usize) -> Vec<PathBuf> {

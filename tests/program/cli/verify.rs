@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::program::{Program, assert_refused, stdout};
+use crate::program::{Program, assert_refused, stdout};
 
 fn references() -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Does softcuda see what a CUDA program can do wrong? Each patch in tests/cuda/mutants makes one mistake in the device's code; the
+# Does softcuda see what a CUDA program can do wrong? Each patch in tests/program/cuda/mutants makes one mistake in the device's code; the
 # program with it is built from a copy of the tree and must be caught: a finding of softcuda's, or a call that fails.
 # The copies are built in target/mutants; MUTANTS_TARGET names another folder.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 cargo build --quiet --package softcuda
 softcuda=$PWD/target/debug/softcuda
@@ -27,7 +27,7 @@ if caught; then
   exit 1
 fi
 failed=0
-for patch in tests/cuda/mutants/*.patch; do
+for patch in tests/program/cuda/mutants/*.patch; do
   patch --quiet --strip=1 --directory="$copy/tree" < "$patch"
   if caught; then
     echo "caught  $(basename "$patch" .patch): $(grep -m 1 -E '^(softcuda|error):' "$copy/said")"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::program::{Program, QUICK, assert_refused, number, records, stderr, stdout};
+use crate::program::{Program, QUICK, assert_refused, number, records, stderr, stdout};
 
 /// A sweep whose batch 1 is saved and whose batch 2 goes on for an hour.
 fn in_the_middle_of_a_batch(program: &Program) -> (Child, PathBuf) {

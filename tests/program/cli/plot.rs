@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::program::{Program, QUICK, assert_refused, stdout};
+use crate::program::{Program, QUICK, assert_refused, stdout};
 
 fn files(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =

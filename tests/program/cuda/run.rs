@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use softcuda::{Clock, Softcuda};
 
-use super::program::{Program, Record, number, records, stdout};
 use super::soft::{self, QUICK};
+use crate::program::{Program, Record, number, records, stdout};
 
 fn phases(program: &Program) -> Vec<Record> {
     records(&program.run_folder().join("phases.csv"))

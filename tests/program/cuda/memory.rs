@@ -2,8 +2,8 @@
 
 use softcuda::Clock;
 
-use super::program::{Program, records};
 use super::soft::{self, QUICK};
+use crate::program::{Program, records};
 
 fn statuses(program: &Program) -> Vec<(String, String)> {
     let rows = records(&program.run_folder().join("summary.csv"));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::folder::{PHASES, SUMMARY};
-use super::program::{Program, Record, assert_refused, number, records, stdout};
+use crate::program::{Program, Record, assert_refused, number, records, stdout};
 
 const MINE: &str =
     "[[gpu]]\nname = \"mine\"\ntitle = \"My GPU\"\nf32 = 10.0\nbandwidth = 500.0\nmemory = 8.0\nsms = 20\n";

@@ -6,9 +6,6 @@ mod faults;
 mod kernels;
 mod locks;
 mod memory;
-#[path = "../cli/program.rs"]
-#[allow(dead_code, reason = "shared with the tests of the command line")]
-mod program;
 mod refusals;
 mod run;
 mod settings;
