@@ -9,9 +9,9 @@ use crate::device::DeviceError;
 use crate::device::options::Layout;
 use crate::model::Source;
 use crate::plan::kinds::{AfterFlatten, rules};
-use crate::plan::{ConvGeometry, LayerPlan, Plan, Shape};
+use crate::plan::{ConvGeometry, Geometry, LayerPlan, Plan, Shape};
 
-/// Where an image's elements lie in memory.
+/// The places of an image's elements in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     /// C×H×W kept as H×W×C; with a plane of one, as it is.
@@ -46,8 +46,8 @@ impl Order {
         }
     }
 
-    /// Where a channel of an image with so many pixels stands among the channels in memory.
-    pub fn channel(&self, channel: usize, plane: usize) -> usize {
+    /// The place of a channel among the channels in memory, in an image of so many pixels.
+    fn channel(&self, channel: usize, plane: usize) -> usize {
         match self {
             Order::ChannelsLast { plane: 1, .. } => channel,
             Order::ChannelsLast { .. } | Order::Listed(_) => self.offset(channel * plane),
@@ -73,31 +73,59 @@ impl Order {
     }
 }
 
-/// Where an element of a convolution's \[K, C/g, R, S\] weights belongs.
-pub struct FilterIndex {
-    /// Of the K outputs.
-    pub out: usize,
-    /// Of the C/g inputs, in memory order: behind a flatten the channels are in the order it left.
-    pub channel: usize,
-    /// Of the R·S places.
-    pub tap: usize,
+/// How the \[K, C/groups, R, S\] weights of convolutions lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterOrder {
+    /// As they are in canonical order.
+    Kcrs,
+    /// \[K, R, S, C/groups\].
+    Krsc,
+    /// \[R, S, C/groups, K\].
+    Rsck,
 }
 
-impl FilterIndex {
-    pub fn new(geometry: &ConvGeometry, input: &Order, canonical: usize) -> FilterIndex {
-        let (c, taps) = (geometry.group_c(), geometry.kernel[0] * geometry.kernel[1]);
-        let plane = geometry.h * geometry.w;
-        let (out, rest) = (canonical / (c * taps), canonical % (c * taps));
-        let (channel, tap) = (rest / taps, rest % taps);
-        let channel = if geometry.groups == 1 { input.channel(channel, plane) } else { channel };
-        FilterIndex { out, channel, tap }
+/// Maps the canonical indices of one tensor to offsets in its memory.
+#[derive(Clone, Debug)]
+pub enum Indices {
+    /// Memory order is canonical order.
+    Same,
+    /// Activations: the order within an image, and an image's elements.
+    Images(Order, usize),
+    /// One number per channel: the order of a tensor with those channels, and the pixels of its images.
+    Channels(Order, usize),
+    /// A convolution's weights, and the order of its input, in which the channels are.
+    Filters(FilterOrder, ConvGeometry, Order),
+    /// A fully connected layer's \[out, in\], with `in` in the order of its input.
+    Matrix(Order),
+}
+
+impl Indices {
+    /// The memory offset of a canonical index.
+    pub fn offset(&self, canonical: usize) -> usize {
+        match self {
+            Indices::Same => canonical,
+            Indices::Images(order, elements) => canonical / elements * elements + order.offset(canonical % elements),
+            Indices::Channels(order, plane) => order.channel(canonical, *plane),
+            Indices::Filters(order, geometry, input) => filter_offset(*order, geometry, input, canonical),
+            Indices::Matrix(input) => {
+                let inputs = input.len();
+                canonical / inputs * inputs + input.offset(canonical % inputs)
+            }
+        }
     }
 }
 
-/// The offset in \[out, in\] of an index with canonical `in`.
-pub fn fc_weight(input: &Order, canonical: usize) -> usize {
-    let inputs = input.len();
-    canonical / inputs * inputs + input.offset(canonical % inputs)
+fn filter_offset(order: FilterOrder, geometry: &ConvGeometry, input: &Order, canonical: usize) -> usize {
+    let (c, taps) = (geometry.group_c(), geometry.kernel[0] * geometry.kernel[1]);
+    let (out, rest) = (canonical / (c * taps), canonical % (c * taps));
+    let (channel, tap) = (rest / taps, rest % taps);
+    // Behind a flatten the channels are in the order it left; groups are refused there.
+    let channel = if geometry.groups == 1 { input.channel(channel, geometry.h * geometry.w) } else { channel };
+    match order {
+        FilterOrder::Kcrs => (out * c + channel) * taps + tap,
+        FilterOrder::Krsc => (out * taps + tap) * c + channel,
+        FilterOrder::Rsck => (tap * c + channel) * geometry.k + out,
+    }
 }
 
 /// The order of every layer's output within an image, and of the image itself.
@@ -138,6 +166,33 @@ impl Orders {
             Source::Layer(index) => &self.layers[index],
         }
     }
+
+    /// Maps the elements of activations, or of their gradients, with this many elements to an image.
+    pub fn activations(&self, source: Source, image_elements: usize) -> Indices {
+        Indices::Images(self.of(source).clone(), image_elements)
+    }
+
+    /// Maps a layer's weights.
+    pub fn weights(&self, layer: &LayerPlan, filters: FilterOrder) -> Indices {
+        match &layer.geometry {
+            Geometry::Conv(conv) => Indices::Filters(filters, *conv, self.of(layer.inputs[0]).clone()),
+            Geometry::Fc(_) => Indices::Matrix(self.of(layer.inputs[0]).clone()),
+            Geometry::Pool(_) | Geometry::Shapes => self.channels(layer),
+        }
+    }
+
+    /// Maps a layer's biases.
+    pub fn biases(&self, layer: &LayerPlan) -> Indices {
+        match &layer.geometry {
+            // These give their output in the device's own order.
+            Geometry::Conv(_) | Geometry::Fc(_) => Indices::Same,
+            Geometry::Pool(_) | Geometry::Shapes => self.channels(layer),
+        }
+    }
+
+    fn channels(&self, layer: &LayerPlan) -> Indices {
+        Indices::Channels(self.of(layer.inputs[0]).clone(), layer.output.h * layer.output.w)
+    }
 }
 
 fn refused(layer: &LayerPlan, layout: Layout) -> DeviceError {
@@ -146,4 +201,29 @@ fn refused(layer: &LayerPlan, layout: Layout) -> DeviceError {
         layer.name,
         layer.kind.name()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two outputs of three channels under a 1×2 kernel: canonical (k, c, s) = (1, 2, 0) is index 10.
+    #[test]
+    fn filters_in_each_order() {
+        let geometry =
+            ConvGeometry { n: 1, c: 3, h: 1, w: 2, k: 2, kernel: [1, 2], stride: [1, 1], pad: [0, 0], groups: 1 };
+        let plain = Order::of(Shape { n: 1, c: 3, h: 1, w: 2 }, Layout::Nhwc);
+        let offset = |order| Indices::Filters(order, geometry, plain.clone()).offset(10);
+        // (1·3 + 2)·2 + 0, (1·2 + 0)·3 + 2, (0·3 + 2)·2 + 1.
+        assert_eq!([FilterOrder::Kcrs, FilterOrder::Krsc, FilterOrder::Rsck].map(offset), [10, 8, 5]);
+    }
+
+    /// Three channels of 1×2 pixels behind a flatten: in NHWC, memory holds (c, w) as w·3 + c.
+    #[test]
+    fn a_matrix_follows_its_input() {
+        let input = Order::of(Shape { n: 1, c: 3, h: 1, w: 2 }, Layout::Nhwc);
+        let indices = Indices::Matrix(input.clone());
+        assert_eq!([0, 1, 2, 7].map(|index| indices.offset(index)), [0, 3, 1, 9]);
+        assert_eq!(Indices::Images(input, 6).offset(8), 6 + 1);
+    }
 }

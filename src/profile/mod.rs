@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod measure;
+pub mod profiler;
 pub mod stopping;
 pub mod summary;
 
@@ -11,22 +12,22 @@ use crate::device::Algorithm;
 use crate::plan::Plan;
 use crate::step::{Op, Sample};
 
-/// How a batch size's measurement ended; the first that holds.
+/// The end of a batch size's measurement; the first that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The device's memory does not hold the step.
+    /// The batch does not fit.
     OutOfMemory,
     /// A thermal or hardware slowdown was seen.
     Throttled,
     /// The target was not reached in the time given, or the device's settings changed meanwhile.
     Noisy,
-    /// None of these.
+    /// The target was reached.
     Ok,
 }
 
 impl Status {
-    /// The status's word in files and tables.
+    /// The status's word in tables and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Status::OutOfMemory => "out_of_memory",
@@ -40,8 +41,11 @@ impl Status {
 /// Everything that one batch and image size gave, before any statistics.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// Shapes and costs.
     pub plan: Plan,
+    /// The step's operations, in order.
     pub ops: Vec<Op>,
+    /// How it ended.
     pub status: Status,
     /// Per operation, how it was computed where there was a choice.
     pub algorithms: Vec<Option<Algorithm>>,
@@ -51,8 +55,10 @@ pub struct Measured {
     pub plain_us: Vec<f64>,
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
-    /// What the device was like meanwhile.
+    /// The device's state meanwhile.
     pub observed: Observed,
+    /// Bytes that the session holds, scratch included.
     pub planned_bytes: u64,
+    /// Bytes that the device's memory in use grew by, where it tells.
     pub measured_bytes: Option<u64>,
 }

@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::model::kind::Group;
 use crate::plan::{Options, Phase, Plan};
 use crate::profile::conditions::{Conditions, Observed};
-use crate::profile::summary::BatchSummary;
+use crate::profile::summary::Summary;
 use crate::profile::{Measured, Status};
 use crate::step::{Sample, Step};
 
@@ -100,7 +100,7 @@ pub fn run(samples: bool) -> Run {
 /// The rows of a batch.
 pub fn rows(labels: &LabelColumns, measured: &Measured) -> (Vec<PhaseRow>, Vec<SummaryRow>) {
     let roofline = run(false).header.unwrap().roofline();
-    let summary = BatchSummary::of(measured);
+    let summary = Summary::of(measured);
     let batch = Batch::measured(measured, summary.as_ref(), roofline, Vec::new());
     (batch.phases(labels), batch.summary(labels))
 }

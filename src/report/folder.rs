@@ -21,7 +21,7 @@ use super::run_tables::step_ms;
 use crate::plan::image_name;
 use crate::predict::Predicted;
 use crate::profile::Measured;
-use crate::profile::summary::{BatchSummary, Scope};
+use crate::profile::summary::{Scope, Summary};
 
 /// Times the median, a mean that single steps have made.
 const MUCH_SLOWER: f64 = 1.1;
@@ -109,7 +109,7 @@ impl Folder {
 
     /// Saves a batch. On failure the files are as they were before.
     pub fn append(&mut self, measured: &Measured) -> anyhow::Result<()> {
-        let summary = BatchSummary::of(measured);
+        let summary = Summary::of(measured);
         let notes = measured.observed.notes.iter().cloned().chain(summary.as_ref().and_then(slow_steps)).collect();
         let batch = Batch::measured(measured, summary.as_ref(), self.header().roofline(), notes);
         let lines = match self.writes_samples() {
@@ -290,7 +290,7 @@ impl Records {
 }
 
 /// The table shows means, while images per second and the status go by medians: says so where that makes a difference.
-fn slow_steps(summary: &BatchSummary) -> Option<String> {
+fn slow_steps(summary: &Summary) -> Option<String> {
     let step = summary.totals.iter().find(|(scope, _)| *scope == Scope::STEP).map(|(_, part)| &part.duration)?;
     let (mean, median) = (step.mean, step.median);
     let [mean_ms, median_ms] = [mean, median].map(|us| step_ms(Some(us)));

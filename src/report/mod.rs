@@ -4,8 +4,6 @@
 //! reports start from that run, whether it was measured just now, [read from files](read) or predicted, so that what is printed is
 //! what was saved. One file per report.
 
-#![warn(missing_docs)]
-
 pub mod compare;
 pub mod csv;
 pub mod folder;

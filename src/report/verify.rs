@@ -1,7 +1,7 @@
 //! The text that `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
 use super::table::{self, Table, words};
-use crate::verify::{Report, Row};
+use crate::verify::{Check, Report};
 
 /// All comparisons of a report, and the verdict. Ends with a line break.
 pub fn text(report: &Report) -> String {
@@ -16,7 +16,7 @@ pub fn text(report: &Report) -> String {
     Table::new(caption, header.collect(), rows).text() + "\n" + &verdict(report) + "\n"
 }
 
-fn numbers(row: &Row) -> [String; 2] {
+fn numbers(row: &Check) -> [String; 2] {
     [format!("{:.1e}", row.error), format!("{:.0e}", row.bound)]
 }
 
@@ -40,7 +40,7 @@ mod tests {
     use crate::plan::Precision;
 
     fn report(errors: &[f64]) -> Report {
-        let rows = errors.iter().map(|&error| Row {
+        let rows = errors.iter().map(|&error| Check {
             layer: "conv1".into(),
             phase: Some(Phase::Forward),
             tensor: "output.conv1".into(),

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::layer::Layer;
 use super::session::CpuSession;
-use crate::device::order::{self, FilterIndex, Order};
+use crate::device::order::{FilterOrder, Indices, Order};
 use crate::device::{Algorithm, DeviceError, Session, Tensor};
-use crate::model::{Kind, Source};
-use crate::plan::{ConvGeometry, Phase};
+use crate::model::Source;
+use crate::plan::Phase;
 use crate::step::{Op, Runner};
 
 /// Which of the session's buffers of floats.
@@ -22,38 +22,12 @@ enum Which {
     Momentum,
 }
 
-/// How canonical indices map to offsets within a tensor.
-enum Map {
-    Same,
-    /// Activations: image by image.
-    Images(Order, usize),
-    /// One number per channel, the channels in the order of a tensor whose images have this many pixels.
-    Channels(Order, usize),
-    Conv(ConvGeometry, Order),
-    Fc(Order),
-}
-
-impl Map {
-    fn offset(&self, index: usize) -> usize {
-        match self {
-            Map::Same => index,
-            Map::Images(order, elements) => index / elements * elements + order.offset(index % elements),
-            Map::Channels(order, plane) => order.channel(index, *plane),
-            Map::Conv(geometry, order) => {
-                let FilterIndex { out, channel, tap } = FilterIndex::new(geometry, order, index);
-                (tap * geometry.group_c() + channel) * geometry.k + out
-            }
-            Map::Fc(order) => order::fc_weight(order, index),
-        }
-    }
-}
-
 impl CpuSession {
     /// Buffer, range and order of a tensor of floats; `None` for labels, loss and masks, which are kept apart.
-    fn place(&self, tensor: Tensor) -> Option<(Which, Range<usize>, Map)> {
+    fn place(&self, tensor: Tensor) -> Option<(Which, Range<usize>, Indices)> {
         let activations = |range: Range<usize>, of: Source| {
             let elements = self.step.plan.shape_of(of).image_elements();
-            Some((Which::Arena, range, Map::Images(self.orders.of(of).clone(), elements)))
+            Some((Which::Arena, range, self.orders.activations(of, elements)))
         };
         match tensor {
             Tensor::Labels | Tensor::Loss | Tensor::Mask(_) => None,
@@ -70,30 +44,12 @@ impl CpuSession {
         }
     }
 
-    fn weight_map(&self, layer: usize) -> Map {
-        let planned = &self.step.plan.layers[layer];
-        let order = self.orders.of(planned.inputs[0]).clone();
-        match &planned.kind {
-            Kind::Conv(_) => Map::Conv(*planned.conv(), order),
-            Kind::Fc(_) => Map::Fc(order),
-            Kind::BatchNorm(_) => Map::Channels(order, planned.output.h * planned.output.w),
-            Kind::Relu
-            | Kind::MaxPool(_)
-            | Kind::AvgPool(_)
-            | Kind::Lrn(_)
-            | Kind::Dropout(_)
-            | Kind::Flatten
-            | Kind::Add
-            | Kind::Concat
-            | Kind::SoftmaxLoss => Map::Same,
-        }
+    fn weight_map(&self, layer: usize) -> Indices {
+        self.orders.weights(&self.step.plan.layers[layer], FilterOrder::Rsck)
     }
 
-    fn bias_map(&self, layer: usize) -> Map {
-        match self.step.plan.layers[layer].kind {
-            Kind::BatchNorm(_) => self.weight_map(layer),
-            _ => Map::Same,
-        }
+    fn bias_map(&self, layer: usize) -> Indices {
+        self.orders.biases(&self.step.plan.layers[layer])
     }
 
     fn buffer(&mut self, which: Which) -> &mut [f32] {
@@ -106,9 +62,9 @@ impl CpuSession {
     }
 
     /// A dropout layer's mask, with the order of its elements.
-    fn mask(&mut self, layer: usize) -> Option<(&mut [u8], Map)> {
+    fn mask(&mut self, layer: usize) -> Option<(&mut [u8], Indices)> {
         let elements = self.step.plan.layers[layer].output.image_elements();
-        let map = Map::Images(self.orders.of(Source::Layer(layer)).clone(), elements);
+        let map = self.orders.activations(Source::Layer(layer), elements);
         match &mut self.layers[layer] {
             Layer::Dropout(_, mask) => Some((mask, map)),
             _ => None,

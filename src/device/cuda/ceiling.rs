@@ -12,7 +12,7 @@ use super::memory::{self, Buffer};
 use super::queue::Queue;
 use super::stream::Event;
 use crate::device::{Ceilings, DeviceError};
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 
 const REPETITIONS: usize = 16;
 /// What keeps the stream busy while the host enqueues those.
@@ -84,7 +84,7 @@ fn copy_bytes_per_s(queue: &Queue, bytes: usize) -> Result<f64, Fault> {
 /// Random numbers: hardware runs faster on zeros.
 fn fill(queue: &Queue, element: Element, buffers: &[&Buffer], elements: usize) -> Result<(), Fault> {
     let philox = Philox::new(1);
-    let values: Vec<f32> = (0..elements).map(|index| philox.uniform(Stream::Images, index) - 0.5).collect();
+    let values: Vec<f32> = (0..elements).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
     let bytes = element.encode(&values);
     buffers.iter().try_for_each(|buffer| memory::write(&queue.stream, buffer.address(), &bytes))
 }

@@ -12,48 +12,20 @@ use super::parameters::{Part, Span};
 use super::session::CudaSession;
 use super::stream::Event;
 use crate::device::options::Launch;
-use crate::device::order::{self, FilterIndex, Order};
+use crate::device::order::{FilterOrder, Indices, Order};
 use crate::device::{Algorithm, DeviceError, Session, Tensor};
-use crate::model::{Kind, Source};
-use crate::plan::{ConvGeometry, Phase};
+use crate::model::Source;
+use crate::plan::Phase;
 use crate::step::{Op, Runner};
 
 /// Operations that a held stream takes, marks counted: drivers make the host wait at about a thousand, and then nobody would
 /// let the stream go.
 const MOST_HELD: usize = 500;
 
-/// How canonical indices map to offsets within a tensor.
-enum Map {
-    Same,
-    /// Activations: image by image.
-    Images(Order, usize),
-    /// One number per channel, the channels in the order of a tensor whose images have this many pixels.
-    Channels(Order, usize),
-    /// \[K, C/groups, R, S\] kept as \[K, R, S, C/groups\].
-    ChannelsLast(ConvGeometry, Order),
-    Fc(Order),
-}
-
-impl Map {
-    fn offset(&self, index: usize) -> usize {
-        match self {
-            Map::Same => index,
-            Map::Images(order, elements) => index / elements * elements + order.offset(index % elements),
-            Map::Channels(order, plane) => order.channel(index, *plane),
-            Map::ChannelsLast(geometry, order) => {
-                let FilterIndex { out, channel, tap } = FilterIndex::new(geometry, order, index);
-                let taps = geometry.kernel[0] * geometry.kernel[1];
-                (out * taps + tap) * geometry.group_c() + channel
-            }
-            Map::Fc(order) => order::fc_weight(order, index),
-        }
-    }
-}
-
 /// Where a tensor is, and in which order.
 struct Place {
     span: Span,
-    map: Map,
+    map: Indices,
     /// Under f16 the loss scale is in it.
     scaled: bool,
 }
@@ -64,7 +36,7 @@ impl CudaSession {
         let element = self.gpu.arithmetic.element();
         let activations = |address: u64, of: Source, scaled: bool| {
             let shape = self.step.plan.shape_of(of);
-            let map = Map::Images(self.orders.of(of).clone(), shape.image_elements());
+            let map = self.orders.activations(of, shape.image_elements());
             Some(Place { span: Span { address, elements: shape.elements(), element }, map, scaled })
         };
         let parameters = |span: Span, layer: usize, part: Part, scaled: bool| {
@@ -104,27 +76,11 @@ impl CudaSession {
         }
     }
 
-    fn parameter_map(&self, layer: usize, part: Part) -> Map {
-        let planned = self.planned(layer);
-        let order = self.orders.of(planned.inputs[0]).clone();
-        match (&planned.kind, part) {
-            (Kind::BatchNorm(_), _) => Map::Channels(order, planned.output.h * planned.output.w),
-            (Kind::Conv(_), Part::Weights) if self.gpu.arithmetic.nhwc() => Map::ChannelsLast(*planned.conv(), order),
-            (Kind::Fc(_), Part::Weights) => Map::Fc(order),
-            (
-                Kind::Conv(_)
-                | Kind::Fc(_)
-                | Kind::Relu
-                | Kind::MaxPool(_)
-                | Kind::AvgPool(_)
-                | Kind::Lrn(_)
-                | Kind::Dropout(_)
-                | Kind::Flatten
-                | Kind::Add
-                | Kind::Concat
-                | Kind::SoftmaxLoss,
-                _,
-            ) => Map::Same,
+    fn parameter_map(&self, layer: usize, part: Part) -> Indices {
+        let filters = if self.gpu.arithmetic.nhwc() { FilterOrder::Krsc } else { FilterOrder::Kcrs };
+        match part {
+            Part::Weights => self.orders.weights(self.planned(layer), filters),
+            Part::Biases => self.orders.biases(self.planned(layer)),
         }
     }
 
@@ -150,9 +106,9 @@ impl CudaSession {
     }
 
     /// A layer's mask, with the order of its elements.
-    fn mask(&self, layer: usize) -> Option<(u64, usize, Map)> {
+    fn mask(&self, layer: usize) -> Option<(u64, usize, Indices)> {
         let shape = self.planned(layer).output;
-        let map = Map::Images(self.orders.of(Source::Layer(layer)).clone(), shape.image_elements());
+        let map = self.orders.activations(Source::Layer(layer), shape.image_elements());
         let Layer::Dropout(dropout) = &self.layers[layer] else { return None };
         Some((dropout.mask().address(), shape.elements(), map))
     }

@@ -6,7 +6,7 @@ use crate::plan::{Plan, Roofline, image_name};
 use crate::predict::Predicted;
 use crate::profile::Measured;
 use crate::profile::conditions::Conditions;
-use crate::profile::summary::{BatchSummary, PartSummary};
+use crate::profile::summary::{PartSummary, Summary};
 use crate::report::run_file::PointRecord;
 use crate::stats::{self, Figure, Interval};
 use crate::step::Op;
@@ -51,7 +51,7 @@ impl<'a> Batch<'a> {
     /// A measured batch; `notes` are for a reader of its figures.
     pub fn measured(
         measured: &'a Measured,
-        summary: Option<&BatchSummary>,
+        summary: Option<&Summary>,
         roofline: Roofline,
         notes: Vec<String>,
     ) -> Batch<'a> {
@@ -249,7 +249,7 @@ impl Time {
 }
 
 impl DurationColumns {
-    fn of(duration: &stats::Summary) -> DurationColumns {
+    fn of(duration: &stats::SampleSummary) -> DurationColumns {
         let (ci95_low_us, ci95_high_us) = ends(duration.ci95);
         DurationColumns {
             median_us: figure(duration.median),
@@ -292,7 +292,7 @@ impl ConditionColumns {
 }
 
 impl StepColumns {
-    fn measured(measured: &Measured, summary: Option<&BatchSummary>) -> StepColumns {
+    fn measured(measured: &Measured, summary: Option<&Summary>) -> StepColumns {
         let step = summary.map(|summary| summary.step);
         StepColumns {
             closure: step.and_then(|step| figure(step.closure?.value)),

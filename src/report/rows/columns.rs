@@ -3,7 +3,7 @@
 use super::*;
 use crate::report::table::{Cells, Table};
 
-const NOT_MEASURED: &str = "nothing was measured, as when the batch does not fit";
+const NOT_MEASURED: &str = "where nothing was measured, as when the batch does not fit";
 const PREDICTED: &str = "in a prediction, and where nothing was measured";
 const FEW: &str = "in a prediction, and with fewer than 6 samples";
 const NO_CHOICE: &str = "where there is no choice";
@@ -240,10 +240,11 @@ mod tests {
 
     /// The page with the table of `R` below its mark.
     fn with<R: Row>(page: &str) -> String {
-        let mark = format!("<!-- {} -->\n", R::FILE);
+        const END: &str = "<!-- end of columns -->";
+        let mark = format!("<!-- columns: {} -->\n", R::FILE);
         let (before, after) = page.split_once(&mark).unwrap_or_else(|| panic!("docs/csv.md lacks {mark}"));
-        let rest = after.find("\n## ").map_or("", |heading| &after[heading..]);
-        format!("{before}{mark}\n{}{rest}", described::<R>().markdown())
+        let (_, rest) = after.split_once(END).unwrap();
+        format!("{before}{mark}\n{}\n{END}{rest}", described::<R>().markdown())
     }
 
     #[test]

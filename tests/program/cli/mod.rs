@@ -1,0 +1,10 @@
+//! The command line.
+
+mod bad_input;
+mod compare;
+mod ending;
+mod folder;
+mod old_runs;
+mod plot;
+mod predict;
+mod verify;
