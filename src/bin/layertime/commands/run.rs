@@ -20,6 +20,7 @@ use layertime::report::folder::{self, Folder};
 use layertime::report::header::{Header, MachineFacts, Measuring, Processor, RunState};
 use layertime::report::run::{Measurement, Origin, Point, Run};
 use layertime::report::{run_tables, verdict};
+use layertime::stderr::say;
 use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
@@ -33,7 +34,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let wanted = plans(&model, &args, device.info().default_batches)?;
     let machine = machine(device);
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
-    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
+    no_gpu.iter().for_each(|why| say(format!("on the CPU: {why}")));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.header_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
@@ -44,7 +45,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     print(&folder, state)?;
     if result? == RunState::Interrupted {
         let signal = interrupt.signal().unwrap_or_default();
-        eprintln!("interrupted: go on with layertime run --resume {}", folder.path().display());
+        say(format!("interrupted: go on with layertime run --resume {}", folder.path().display()));
         return Ok(ExitCode::from(128 + signal as u8));
     }
     if !folder.run().points.iter().any(Point::is_measured) {
