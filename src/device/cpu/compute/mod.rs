@@ -13,3 +13,4 @@ pub(super) mod tasks;
 #[cfg(test)]
 pub(super) mod testing;
 pub(super) mod vector;
+pub(super) mod winograd;

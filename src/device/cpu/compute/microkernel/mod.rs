@@ -68,10 +68,21 @@ pub enum Write {
     Stream,
 }
 
+/// Squares to turn around, which the vectors' lanes divide evenly.
+struct Squares {
+    from: *const f32,
+    from_pitch: usize,
+    to: *mut f32,
+    to_pitch: usize,
+    rows: usize,
+    columns: usize,
+}
+
 type RowKernel = unsafe fn(&RowTile);
 type ColumnKernel = unsafe fn(&ColumnTile);
 type DotKernel = unsafe fn(&DotTile);
 type AxpyKernel = unsafe fn(&AxpyTile);
+type TransposeKernel = unsafe fn(&Squares);
 
 /// The kernels of one instruction set.
 pub struct MicroKernels {
@@ -84,6 +95,7 @@ pub struct MicroKernels {
     dots: &'static [(usize, DotKernel)],
     /// By images − 1.
     axpys: &'static [AxpyKernel],
+    transpose: TransposeKernel,
 }
 
 impl MicroKernels {
@@ -165,6 +177,39 @@ impl MicroKernels {
     }
 }
 
+impl MicroKernels {
+    /// Turns a matrix of `rows` × `columns` around: `to` has `columns` rows, with zeros after the last number up to `to_pitch`.
+    pub fn transpose(
+        &self,
+        from: &[f32],
+        from_pitch: usize,
+        [rows, columns]: [usize; 2],
+        to: &mut [f32],
+        to_pitch: usize,
+    ) {
+        assert!(rows <= to_pitch && columns * to_pitch <= to.len());
+        assert!(rows * columns == 0 || (rows - 1) * from_pitch + columns <= from.len());
+        let [whole_rows, whole_columns] = [rows, columns].map(|count| count / self.lanes * self.lanes);
+        let squares = Squares {
+            from: from.as_ptr(),
+            from_pitch,
+            to: to.as_mut_ptr(),
+            to_pitch,
+            rows: whole_rows,
+            columns: whole_columns,
+        };
+        // SAFETY: both matrices lie in their slices, as checked above; this table exists only for a supported instruction set.
+        unsafe { (self.transpose)(&squares) }
+        for (column, to) in to.chunks_exact_mut(to_pitch).take(columns).enumerate() {
+            let first = if column < whole_columns { whole_rows } else { 0 };
+            for row in first..rows {
+                to[row] = from[row * from_pitch + column];
+            }
+            to[rows..].fill(0.0);
+        }
+    }
+}
+
 /// Splits `total` rows into the fewest tiles of at most `max`, of nearly equal size: `(first row, rows)` of each.
 pub fn tiles(total: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(max);
@@ -212,6 +257,19 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
         for m in 0..ROWS {
             let to = tile.output.add(*tile.output_rows.get_unchecked(m));
             write_row(&results[m], to, tile.columns, write);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transpose_squares<V: Vector>(squares: &Squares) {
+    let Squares { from, from_pitch, to, to_pitch, rows, columns } = *squares;
+    for column in (0..columns).step_by(V::LANES) {
+        for row in (0..rows).step_by(V::LANES) {
+            // SAFETY: the squares lie in both matrices.
+            unsafe {
+                V::transpose(from.add(row * from_pitch + column), from_pitch, to.add(column * to_pitch + row), to_pitch)
+            }
         }
     }
 }
@@ -301,12 +359,19 @@ macro_rules! kernels {
                 unsafe { axpy_tile::<$vector, IMAGES>(tile) }
             }
 
+            #[target_feature(enable = $features)]
+            unsafe fn transpose(squares: &Squares) {
+                // SAFETY: the caller's promise.
+                unsafe { transpose_squares::<$vector>(squares) }
+            }
+
             pub(super) static TABLE: MicroKernels = MicroKernels {
                 lanes: <$vector>::LANES,
                 rows: [&[$(row::<$rows, 1>),*], &[$(row::<$rows, 2>),*]],
                 columns: [&[$(column::<$rows, 1>),*], &[$(column::<$rows, 2>),*]],
                 dots: &[$(($dot_rows, dot::<$images, $dot_rows>)),*],
                 axpys: &[$(axpy::<$images>),*],
+                transpose,
             };
         }
         use $module::TABLE as $table;

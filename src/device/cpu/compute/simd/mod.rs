@@ -63,16 +63,22 @@ pub(in crate::device::cpu) trait Vector: Copy {
     unsafe fn load_part(from: *const f32, lanes: usize) -> Self;
     /// One number in every lane.
     unsafe fn splat(from: *const f32) -> Self;
+    /// As [`splat`](Self::splat), of a number at hand.
+    unsafe fn constant(number: f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// The first `lanes` lanes, fewer than `LANES`.
     unsafe fn store_part(self, to: *mut f32, lanes: usize);
     /// Stores past the caches.
     unsafe fn stream(self, to: *mut f32);
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     /// `self · factor + addend`, rounded once.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    unsafe fn scale(self, factor: f32) -> Self;
     /// The sum over the lanes.
     unsafe fn sum(self) -> f32;
+    /// Writes a square of `LANES` rows and columns turned around; both pitches are from row to row.
+    unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize);
 }
 
 /// Makes [`Vector::stream`]ed numbers visible to the threads that later synchronise with this one.

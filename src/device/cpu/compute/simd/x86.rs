@@ -30,6 +30,11 @@ impl Vector for Avx512 {
         unsafe { Self(_mm512_set1_ps(*from)) }
     }
     #[inline(always)]
+    unsafe fn constant(number: f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm512_set1_ps(number)) }
+    }
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see `zero`.
         unsafe { _mm512_storeu_ps(to, self.0) }
@@ -50,14 +55,68 @@ impl Vector for Avx512 {
         unsafe { Self(_mm512_add_ps(self.0, other.0)) }
     }
     #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see `zero`.
         unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
     }
     #[inline(always)]
+    unsafe fn scale(self, factor: f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm512_mul_ps(self.0, _mm512_set1_ps(factor))) }
+    }
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: see `zero`.
         unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+        // SAFETY: see `zero`.
+        unsafe {
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(from.add(i * from_pitch));
+            }
+            let mut pairs = rows;
+            for i in 0..8 {
+                pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+                pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            }
+            // Now 4 × 4 squares are turned around within their 128 bits ...
+            for i in 0..4 {
+                for half in 0..2 {
+                    let [first, second] =
+                        [pairs[4 * i + half], pairs[4 * i + 2 + half]].map(|row| _mm512_castps_pd(row));
+                    rows[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
+                    rows[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
+                }
+            }
+            // ... and the squares are.
+            for i in 0..4 {
+                let even = [
+                    _mm512_shuffle_f32x4::<0x88>(rows[i], rows[i + 4]),
+                    _mm512_shuffle_f32x4::<0x88>(rows[i + 8], rows[i + 12]),
+                ];
+                let odd = [
+                    _mm512_shuffle_f32x4::<0xdd>(rows[i], rows[i + 4]),
+                    _mm512_shuffle_f32x4::<0xdd>(rows[i + 8], rows[i + 12]),
+                ];
+                let turned = [
+                    _mm512_shuffle_f32x4::<0x88>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]),
+                    _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]),
+                ];
+                for (square, row) in turned.into_iter().enumerate() {
+                    _mm512_storeu_ps(to.add((4 * square + i) * to_pitch), row);
+                }
+            }
+        }
     }
 }
 
@@ -99,6 +158,11 @@ impl Vector for Avx2 {
         unsafe { Self(_mm256_set1_ps(*from)) }
     }
     #[inline(always)]
+    unsafe fn constant(number: f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm256_set1_ps(number)) }
+    }
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see `zero`.
         unsafe { _mm256_storeu_ps(to, self.0) }
@@ -119,9 +183,19 @@ impl Vector for Avx2 {
         unsafe { Self(_mm256_add_ps(self.0, other.0)) }
     }
     #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm256_sub_ps(self.0, other.0)) }
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: see `zero`.
         unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0)) }
+    }
+    #[inline(always)]
+    unsafe fn scale(self, factor: f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm256_mul_ps(self.0, _mm256_set1_ps(factor))) }
     }
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
@@ -130,6 +204,33 @@ impl Vector for Avx2 {
             let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+        // SAFETY: see `zero`.
+        unsafe {
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm256_loadu_ps(from.add(i * from_pitch));
+            }
+            let mut pairs = rows;
+            for i in 0..4 {
+                pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+                pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+            }
+            for i in 0..2 {
+                for half in 0..2 {
+                    let [first, second] =
+                        [pairs[4 * i + half], pairs[4 * i + 2 + half]].map(|row| _mm256_castps_pd(row));
+                    rows[4 * i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(first, second));
+                    rows[4 * i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(first, second));
+                }
+            }
+            for i in 0..4 {
+                _mm256_storeu_ps(to.add(i * to_pitch), _mm256_permute2f128_ps::<0x20>(rows[i], rows[i + 4]));
+                _mm256_storeu_ps(to.add((4 + i) * to_pitch), _mm256_permute2f128_ps::<0x31>(rows[i], rows[i + 4]));
+            }
         }
     }
 }

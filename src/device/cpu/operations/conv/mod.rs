@@ -9,6 +9,7 @@ mod direct;
 mod im2col;
 mod weights;
 mod windows;
+mod winograd;
 
 use super::{BackwardData, BackwardWeights, Forward, Operation, algorithm};
 use crate::device::Algorithm;
@@ -17,6 +18,7 @@ use crate::device::cpu::compute::simd::Isa;
 use crate::plan::{ConvGeometry, Phase};
 use direct::Direct;
 use im2col::Im2col;
+use winograd::Winograd;
 
 /// A convolution ready to run.
 pub struct ConvOp {
@@ -25,17 +27,35 @@ pub struct ConvOp {
     method: Method,
 }
 
+/// Algorithms that a convolution may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlgorithmChoice {
+    /// Winograd too, where it serves the shape.
+    ByRule,
+    /// Direct ones alone.
+    Direct,
+}
+
 enum Method {
     Direct(Box<Direct>),
     Im2col(Im2col),
+    Winograd(Box<Winograd>),
 }
 
 impl ConvOp {
     /// Plans a convolution for `threads` threads and an instruction set that this CPU supports.
-    pub fn new(geometry: ConvGeometry, threads: usize, isa: Isa) -> Self {
-        let method = match MicroKernels::of(isa) {
-            Some(kernels) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),
-            None => Method::Im2col(Im2col::new(geometry, threads)),
+    ///
+    /// The algorithm is chosen by rule, so that runs can be repeated: Winograd where it serves the shape, unless `choice` is
+    /// direct; else the direct kernels; by the portable instructions im2col.
+    pub fn new(geometry: ConvGeometry, threads: usize, isa: Isa, choice: AlgorithmChoice) -> Self {
+        let winograd = match choice {
+            AlgorithmChoice::Direct => None,
+            AlgorithmChoice::ByRule => Winograd::new(&geometry, threads, isa),
+        };
+        let method = match (winograd, MicroKernels::of(isa)) {
+            (Some(winograd), _) => Method::Winograd(Box::new(winograd)),
+            (None, Some(kernels)) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),
+            (None, None) => Method::Im2col(Im2col::new(geometry, threads)),
         };
         Self { geometry, isa, method }
     }
@@ -55,6 +75,7 @@ impl Operation for ConvOp {
         match &self.method {
             Method::Direct(direct) => direct.forward(operands),
             Method::Im2col(im2col) => im2col.forward(operands),
+            Method::Winograd(winograd) => winograd.forward(operands),
         }
     }
 
@@ -63,6 +84,7 @@ impl Operation for ConvOp {
         match &self.method {
             Method::Direct(direct) => direct.backward_data(operands),
             Method::Im2col(im2col) => im2col.backward_data(operands),
+            Method::Winograd(winograd) => winograd.backward_data(operands),
         }
     }
 
@@ -71,6 +93,7 @@ impl Operation for ConvOp {
         match &self.method {
             Method::Direct(direct) => direct.backward_weights(operands),
             Method::Im2col(im2col) => im2col.backward_weights(operands),
+            Method::Winograd(winograd) => winograd.backward_weights(operands),
         }
     }
 
@@ -78,15 +101,16 @@ impl Operation for ConvOp {
         match &self.method {
             Method::Direct(direct) => direct.workspace_floats(phase),
             Method::Im2col(im2col) => im2col.workspace_floats(),
+            Method::Winograd(winograd) => winograd.workspace_floats(phase),
         }
     }
 
     fn algorithm(&self, phase: Phase) -> Option<Algorithm> {
-        let name = match self.isa {
-            Isa::Avx512 => "direct_avx512",
-            Isa::Avx2 => "direct_avx2",
-            Isa::Portable => "im2col_gemm",
+        let name = match &self.method {
+            Method::Direct(_) => format!("direct_{}", self.isa.name()),
+            Method::Im2col(_) => "im2col_gemm".into(),
+            Method::Winograd(winograd) => format!("{}_{}", winograd.name(), self.isa.name()),
         };
-        algorithm(name, self.workspace_floats(phase))
+        algorithm(&name, self.workspace_floats(phase))
     }
 }
