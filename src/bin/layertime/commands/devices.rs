@@ -11,7 +11,7 @@ use layertime::device::cpu::Cpu;
 use layertime::device::cuda::devices::{Offered, offered};
 use layertime::device::cuda::kernels::Kernels;
 use layertime::device::cuda::libraries::{self, Libraries, Survey};
-use layertime::device::cuda::nvml::{self, Gpu};
+use layertime::device::cuda::nvml::{self, NvmlGpu};
 use layertime::device::monitor::Monitor;
 use layertime::device::options::Options;
 
@@ -34,7 +34,7 @@ fn cpu() -> Result<String> {
 }
 
 fn gpu_section(gpu: &Offered) -> String {
-    let nvml = Gpu::open(gpu.uuid);
+    let nvml = NvmlGpu::open(gpu.uuid);
     let (major, minor) = gpu.capability;
     let mut text = line(&format!("cuda:{}", gpu.index), &gpu.name);
     text += &entry("compute capability", format!("{major}.{minor}"));
