@@ -6,30 +6,32 @@
 //! in [0.5, 1.5). Never zeros: hardware runs faster on them. Momentum alone begins at zero, as SGD defines it.
 
 use crate::device::{DeviceError, Session, Tensor, Training};
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::plan::Plan;
 
 /// Draws everything a session needs before its first step.
 pub fn fill(session: &mut dyn Session, plan: &Plan, training: &Training) -> Result<(), DeviceError> {
     let philox = Philox::new(training.seed);
-    session.fill(Tensor::Input, &|index| symmetric(&philox, Stream::Images, index, 3f32.sqrt()))?;
+    session.fill(Tensor::Input, &|index| symmetric(&philox, RandomStream::Images, index, 3f32.sqrt()))?;
     let classes = plan.classes();
-    session.fill(Tensor::Labels, &|index| philox.below(Stream::Labels, index, classes) as f32)?;
+    session.fill(Tensor::Labels, &|index| philox.below(RandomStream::Labels, index, classes) as f32)?;
     for (index, layer) in plan.layers.iter().enumerate().filter(|(_, layer)| layer.weights > 0) {
         let (centre, bound) = layer.initial_weights();
         session.fill(Tensor::Weight(index), &|element| {
-            centre + symmetric(&philox, Stream::Weights(index), element, bound)
+            centre + symmetric(&philox, RandomStream::Weights(index), element, bound)
         })?;
         session.fill(Tensor::WeightMomentum(index), &|_| 0.0)?;
         if layer.biases > 0 {
             let bound = layer.fan_in().sqrt().recip();
-            session.fill(Tensor::Bias(index), &|element| symmetric(&philox, Stream::Biases(index), element, bound))?;
+            session.fill(Tensor::Bias(index), &|element| {
+                symmetric(&philox, RandomStream::Biases(index), element, bound)
+            })?;
             session.fill(Tensor::BiasMomentum(index), &|_| 0.0)?;
         }
     }
     Ok(())
 }
 
-fn symmetric(philox: &Philox, stream: Stream, index: usize, bound: f32) -> f32 {
+fn symmetric(philox: &Philox, stream: RandomStream, index: usize, bound: f32) -> f32 {
     (2.0 * philox.uniform(stream, index) - 1.0) * bound
 }

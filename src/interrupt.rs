@@ -8,22 +8,22 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// What has been asked of the program since it started. Cheap to clone and to look at.
+/// A signal that asked the program to end, if one came. Cheap to clone and to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     signal: Arc<AtomicUsize>,
 }
 
-type Work = Box<dyn Fn() + Send>;
+type Cleanup = Box<dyn Fn() + Send>;
 
 /// Done before a sudden end.
-static BEFORE_SUDDEN_END: Mutex<Vec<Work>> = Mutex::new(Vec::new());
+static BEFORE_SUDDEN_END: Mutex<Vec<Cleanup>> = Mutex::new(Vec::new());
 
-fn before() -> MutexGuard<'static, Vec<Work>> {
+fn before() -> MutexGuard<'static, Vec<Cleanup>> {
     BEFORE_SUDDEN_END.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Work for when a second signal ends the program without unwinding. It runs on another thread than all else.
+/// Cleanup for when a second signal ends the program without unwinding. It runs on another thread than all else.
 pub fn before_sudden_end(work: impl Fn() + Send + 'static) {
     before().push(Box::new(work));
 }

@@ -4,7 +4,7 @@
 //!
 //! The counter's words say what a number is for: `[position, image / 4, layer, step]` for dropout, where position is the
 //! element's canonical index within its image and the lane is `image % 4`, so that devices of either memory layout draw whole
-//! blocks. What is drawn once, before the first step, has a [`Stream`] in place of the layer.
+//! blocks. What is drawn once, before the first step, has a [`RandomStream`] in place of the layer.
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -12,35 +12,40 @@ const ROUNDS: usize = 10;
 
 /// Streams of numbers that belong to no dropout layer; they count down from the top, out of the layers' way.
 #[derive(Clone, Copy, Debug)]
-pub enum Stream {
+pub enum RandomStream {
+    /// Pixels of the images.
     Images,
+    /// Classes of the images.
     Labels,
     /// Weights of the layer with this index.
     Weights(usize),
+    /// Biases of the layer with this index.
     Biases(usize),
-    /// Which step of a pair comes first.
+    /// The order of the steps of a pair.
     Pairs,
 }
 
-impl Stream {
+impl RandomStream {
     fn word(self) -> u32 {
         const LAYERS: u32 = 1 << 24;
         match self {
-            Stream::Images => u32::MAX,
-            Stream::Labels => u32::MAX - 1,
-            Stream::Pairs => u32::MAX - 2,
-            Stream::Weights(layer) => u32::MAX - 3 - LAYERS - layer as u32,
-            Stream::Biases(layer) => u32::MAX - 3 - 2 * LAYERS - layer as u32,
+            RandomStream::Images => u32::MAX,
+            RandomStream::Labels => u32::MAX - 1,
+            RandomStream::Pairs => u32::MAX - 2,
+            RandomStream::Weights(layer) => u32::MAX - 3 - LAYERS - layer as u32,
+            RandomStream::Biases(layer) => u32::MAX - 3 - 2 * LAYERS - layer as u32,
         }
     }
 }
 
+/// The generator with its key: from one seed every number follows.
 #[derive(Clone, Copy, Debug)]
 pub struct Philox {
     key: [u32; 2],
 }
 
 impl Philox {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Philox {
         Philox { key: [seed as u32, (seed >> 32) as u32] }
     }
@@ -60,17 +65,17 @@ impl Philox {
     }
 
     /// Number `index` of a stream, uniform in \[0, 1) with 24 bits.
-    pub fn uniform(&self, stream: Stream, index: usize) -> f32 {
+    pub fn uniform(&self, stream: RandomStream, index: usize) -> f32 {
         unit(self.word(stream, index))
     }
 
     /// Number `index` of a stream, uniform below `bound` (Lemire's multiplication, "Fast random integer generation in an
     /// interval", 2019, without the rejection: the bias is at most bound / 2³²).
-    pub fn below(&self, stream: Stream, index: usize, bound: usize) -> usize {
+    pub fn below(&self, stream: RandomStream, index: usize, bound: usize) -> usize {
         ((u64::from(self.word(stream, index)) * bound as u64) >> 32) as usize
     }
 
-    fn word(&self, stream: Stream, index: usize) -> u32 {
+    fn word(&self, stream: RandomStream, index: usize) -> u32 {
         let block = index / 4;
         self.block([block as u32, (block >> 32) as u32, stream.word(), 0])[index % 4]
     }
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn uniform_numbers_fill_the_unit_interval() {
         let philox = Philox::new(7);
-        let numbers: Vec<f32> = (0..10_000).map(|index| philox.uniform(Stream::Images, index)).collect();
+        let numbers: Vec<f32> = (0..10_000).map(|index| philox.uniform(RandomStream::Images, index)).collect();
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
         let mean = numbers.iter().sum::<f32>() / 10_000.0;
         // Four standard errors of a mean of uniforms: 4 / √(12 · 10⁴).

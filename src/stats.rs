@@ -1,4 +1,4 @@
-//! What samples say: a duration's summary, a group's share, a run's closure.
+//! Statistics of samples: a duration's summary, a group's share, a run's closure.
 //!
 //! Every function is pure and answers `None` where a figure cannot be computed, never NaN.
 //!
@@ -8,7 +8,7 @@
 //! 1956, *On the distribution of the number of successes in independent trials*, Ann. Math. Stat. 27:713). What another
 //! run would give on another day is not in any of these intervals.
 //!
-//! `tests/stats_coverage.rs` measures how often the intervals cover, with the stopping rule switched on.
+//! `tests/stats/coverage.rs` measures how often the intervals cover, with the stopping rule switched on.
 
 mod compare;
 mod interval;
@@ -18,21 +18,28 @@ pub use interval::{Interval, MEDIAN_LEVEL, MEDIAN_SAMPLES, mean_interval, median
 
 /// The statistics of one phase's or group's durations, in the unit of the samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
+pub struct SampleSummary {
+    /// Number of samples.
     pub samples: usize,
+    /// The middle sample, or the mean of the two.
     pub median: f64,
     /// The 95 % interval of the median; needs [`MEDIAN_SAMPLES`].
     pub ci95: Option<Interval>,
+    /// Arithmetic mean.
     pub mean: f64,
     /// Sample standard deviation (divisor n − 1); needs two samples.
     pub stddev: Option<f64>,
+    /// The smallest.
     pub min: f64,
+    /// Lower quartile, see [`quantile`].
     pub q1: f64,
+    /// Upper quartile.
     pub q3: f64,
+    /// The largest.
     pub max: f64,
 }
 
-impl Summary {
+impl SampleSummary {
     /// `None` without samples or with one that is not finite.
     pub fn of(samples: &[f64]) -> Option<Self> {
         let sorted = sorted(samples)?;
@@ -54,7 +61,9 @@ impl Summary {
 /// A figure and its 95 % interval, where there are samples enough for one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
+    /// The figure.
     pub value: f64,
+    /// Its 95 % interval.
     pub ci95: Option<Interval>,
 }
 
@@ -69,7 +78,7 @@ pub fn share(part: &[f64], step: &[f64]) -> Option<Figure> {
     Some(Figure { value: mean(&shares), ci95: mean_interval(&shares).map(within) })
 }
 
-/// How much a marked step is longer than the plain one beside it: the median of the ratios of the pairs.
+/// The ratio of a marked step to the plain one beside it: the median over the pairs.
 ///
 /// A bootstrap of a median is, but for its simulation noise, an interval between order statistics (Efron 1979, *Bootstrap
 /// methods*, Ann. Stat. 7:1, section 3), so that one is used.

@@ -1,4 +1,4 @@
-//! How quantities are written everywhere.
+//! Writes quantities, the same everywhere.
 
 /// In KiB, MiB or GiB.
 pub fn size(bytes: u64) -> String {

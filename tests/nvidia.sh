@@ -18,7 +18,7 @@ NVCC=$PWD/$nvidia/cu13/bin/nvcc cargo check --package layertime
 
 echo "descriptors: the real libcudnn and softcuda answer alike"
 SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package softcuda --test descriptors
-SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package layertime --test descriptors
+SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package layertime --test device descriptors
 
 echo "symbols: what the program can call is in the real libraries"
 target/nvidia/bin/python tests/symbols.py target/release/layertime "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"

@@ -15,8 +15,9 @@ use crate::plan::{Phase, Plan, Precision};
 use crate::step::{Op, Runner, Step};
 use crate::units::size;
 
-/// A device, and what its user did not choose.
+/// An open device, and the reason where it is not the one that was looked for.
 pub struct Opened {
+    /// The device.
     pub device: Box<dyn Device>,
     /// Why it is the CPU, where a GPU was looked for.
     pub no_gpu: Option<String>,
@@ -59,15 +60,26 @@ fn auto(options: &Options) -> Result<Opened, DeviceError> {
 /// The constants of momentum SGD and of everything random.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Training {
+    /// Step size: w − learning_rate · v.
     pub learning_rate: f32,
+    /// Factor of the velocity: v = momentum · v + g.
     pub momentum: f32,
+    /// Factor of the weights in the gradient: g = gradient + weight_decay · w.
     pub weight_decay: f32,
+    /// Seed of images, labels, weights, masks and the order of steps.
     pub seed: u64,
     /// `false` makes every dropout mask all ones.
     pub dropout: bool,
 }
 
-/// What a device is, and what it was opened for: the same for all sessions.
+impl Default for Training {
+    /// The constants of AlexNet's training, and seed 1 (Krizhevsky et al. 2012, section 5).
+    fn default() -> Training {
+        Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true }
+    }
+}
+
+/// Name, settings and choices of an open device: the same for all sessions.
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
     /// The name that reports carry, such as the processor's own.
@@ -78,7 +90,7 @@ pub struct DeviceInfo {
     pub precision: Precision,
     /// Memory order of activations.
     pub layout: Layout,
-    /// How steps reach the device.
+    /// The way in which steps reach the device.
     pub launch: Launch,
     /// Threads that compute, where the user can choose.
     pub threads: Option<usize>,
@@ -156,10 +168,10 @@ pub trait Session: Runner<Error = DeviceError> + Send {
     /// A tensor's elements in canonical order. Activations and their gradients share memory: read them before a later operation runs.
     fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>, DeviceError>;
 
-    /// How an operation is computed, where there is a choice.
+    /// The algorithm of an operation, where there is a choice.
     fn algorithm(&self, op: Op) -> Option<Algorithm>;
 
-    /// How the next steps reach the device, where there is a choice: live until this is called.
+    /// Chooses the way in which the next steps reach the device: live until this is called.
     fn set_launch(&mut self, _launch: Launch) {}
 
     /// Bytes held for this session, scratch included.
@@ -181,24 +193,34 @@ pub enum Tensor {
     Labels,
     /// Mean cross-entropy, one element.
     Loss,
+    /// A layer's output.
     Output(usize),
     /// Gradient of the loss with respect to a layer's output.
     OutputGradient(usize),
+    /// Gradient of the loss with respect to the images.
     InputGradient,
+    /// A layer's weights.
     Weight(usize),
+    /// A layer's biases.
     Bias(usize),
+    /// Gradient of a layer's weights.
     WeightGradient(usize),
+    /// Gradient of a layer's biases.
     BiasGradient(usize),
+    /// Momentum of a layer's weights.
     WeightMomentum(usize),
+    /// Momentum of a layer's biases.
     BiasMomentum(usize),
     /// A dropout layer's kept elements as ones, dropped as zeros.
     Mask(usize),
 }
 
-/// How an operation is computed.
+/// A way to compute an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Algorithm {
+    /// The name that the CSV carries.
     pub name: String,
+    /// Scratch memory that it uses.
     pub workspace_bytes: u64,
 }
 
@@ -211,15 +233,33 @@ pub struct Ceilings {
     pub copy_bytes_per_s: f64,
 }
 
+/// Why a device cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// The batch does not fit.
     #[error("needs {} of memory, but {} are free: choose a smaller batch", size(*.needed), size(*.available))]
-    OutOfMemory { needed: u64, available: u64 },
+    OutOfMemory {
+        /// Bytes that the step holds.
+        needed: u64,
+        /// Bytes that were free.
+        available: u64,
+    },
+    /// An operation of a step failed.
     #[error("{call} failed in layer `{layer}`, {phase}: {status}", phase = phase.name())]
-    Call { layer: String, phase: Phase, call: &'static str, status: String },
+    Call {
+        /// Name of the layer.
+        layer: String,
+        /// Phase of the operation.
+        phase: Phase,
+        /// The library's function.
+        call: &'static str,
+        /// The library's status.
+        status: String,
+    },
     /// The device cannot do what it was asked to: a mistake in usage.
     #[error("{0}")]
     Usage(String),
+    /// The device is missing, broken, or lost.
     #[error("{0}")]
     Unusable(String),
 }

@@ -10,31 +10,34 @@ pub trait Monitor: Sync {
     /// The state now.
     fn reading(&self) -> Reading;
 
-    /// What stays as it is until somebody changes it, by name, as text with units: limits, modes, who may use the device.
+    /// Settings that hold until somebody changes them, by name, as text with units: limits, modes, who may use the device.
     fn settings(&self) -> BTreeMap<String, String>;
 
-    /// What changes by itself, by name, as text with units: clocks, temperature, power, other processes.
+    /// Readings that change by themselves, by name, as text with units: clocks, temperature, power, other processes.
     fn state(&self) -> BTreeMap<String, String>;
 
     /// Locks clocks until [`Monitor::release`] or the end of the device, however it comes. `say` is told what is about to happen,
     /// and why what could not be locked stays unlocked; an error is a wish that this device cannot fulfil at all.
     fn lock(&self, wanted: &Clocks, say: &mut dyn FnMut(&str)) -> Result<(), DeviceError>;
 
-    /// What is locked now.
+    /// The clocks that are locked now.
     fn locked(&self) -> Clocks;
 
     /// Puts back what [`Monitor::lock`] changed.
     fn release(&self);
 
-    /// What a reader of the figures should know now, in sentences: other processes on the device, a slice of it, no NVML.
+    /// Notes for a reader of the figures, in sentences: other processes on the device, a slice of it, no NVML.
     fn notes(&self) -> Vec<String>;
 }
 
 /// A device's state at one moment; `None` where it does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
+    /// The memory's clock.
     pub mem_clock_mhz: Option<f64>,
+    /// The chip's temperature.
     pub temperature_c: Option<f64>,
+    /// Reasons that hold clocks down.
     pub slowdown: Option<Slowdown>,
 }
 
@@ -47,18 +50,21 @@ pub struct Slowdown {
     pub power_cap: bool,
 }
 
-/// Clocks to lock, or locked; `None` is one that is left as it is.
+/// Clocks to lock, or locked; `None` leaves a clock as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
+    /// The multiprocessors' clock.
     pub sm: Option<Clock>,
+    /// The memory's clock.
     pub memory_mhz: Option<u32>,
 }
 
 /// An SM clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
+    /// A clock by its rate.
     Mhz(u32),
-    /// What the device sustains within its power limit, by specification.
+    /// The clock that the device sustains within its power limit, by specification.
     Base,
     /// The highest that it has.
     Max,

@@ -14,6 +14,7 @@ pub enum Choice {
     /// A GPU when one is usable, else the CPU, saying why.
     #[default]
     Auto,
+    /// The CPU.
     Cpu,
     /// The GPU with this index.
     Cuda(usize),
@@ -48,11 +49,13 @@ impl fmt::Display for Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
+    /// Images, channels, height, width.
     Nchw,
+    /// Images, height, width, channels: the channels of a pixel lie together.
     Nhwc,
 }
 
-/// How a step reaches the device.
+/// The way in which a step reaches the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Launch {
@@ -65,7 +68,7 @@ pub enum Launch {
     Direct,
 }
 
-/// How convolution algorithms are chosen.
+/// The choice of convolution algorithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Search {
@@ -80,12 +83,17 @@ pub enum Search {
 /// Everything that opening a device can be told.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Arithmetic.
     pub precision: Precision,
     /// `None` leaves it to the device and precision.
     pub layout: Option<Layout>,
+    /// `None` leaves it to the device.
     pub launch: Option<Launch>,
+    /// The choice of a GPU's convolution algorithms.
     pub algorithms: Search,
+    /// Only algorithms that give the same bits every time.
     pub deterministic: bool,
+    /// The most bytes of scratch that a convolution may use.
     pub workspace_limit: Option<u64>,
     /// CPU threads; `None` means all.
     pub threads: Option<usize>,

@@ -2,35 +2,52 @@
 
 use serde::Deserialize;
 
-/// What a layer does. The compiler names every place that must know a new kind: nothing matches with `_`.
+/// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
+    /// Convolution.
     Conv(Conv),
+    /// Fully connected.
     Fc(Fc),
+    /// max(0, x).
     Relu,
+    /// Maximum over windows.
     MaxPool(MaxPool),
+    /// Mean over windows.
     AvgPool(AvgPool),
+    /// Local response normalisation across channels.
     Lrn(Lrn),
+    /// Zeroes elements at random.
     Dropout(Dropout),
+    /// Makes one vector of each image, in the order C, H, W.
     Flatten,
+    /// Normalises every channel over the batch.
     BatchNorm(BatchNorm),
+    /// Sum of inputs of equal shapes.
     Add,
+    /// Joins inputs along the channels.
     Concat,
+    /// Softmax and mean cross-entropy.
     SoftmaxLoss,
 }
 
-/// What the verdict compares.
+/// The groups of layers that the verdict compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
+    /// Convolutions.
     Conv,
+    /// Fully connected layers.
     Fc,
+    /// All other layers.
     Other,
 }
 
 impl Group {
+    /// All groups, in the order of tables.
     pub const ALL: [Group; 3] = [Group::Conv, Group::Fc, Group::Other];
 
+    /// The group's word in tables and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Group::Conv => "conv",
@@ -59,6 +76,7 @@ impl Kind {
         }
     }
 
+    /// The group that the verdict counts the kind in.
     pub fn group(&self) -> Group {
         match self {
             Kind::Conv(_) => Group::Conv,
@@ -101,11 +119,14 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "NumberOrPair")]
 pub struct Pair {
+    /// Height.
     pub h: usize,
+    /// Width.
     pub w: usize,
 }
 
 impl Pair {
+    /// The same height and width.
     pub const fn square(side: usize) -> Pair {
         Pair { h: side, w: side }
     }
@@ -133,13 +154,18 @@ impl From<NumberOrPair> for Pair {
 pub struct Conv {
     /// Output channels.
     pub channels: usize,
+    /// Size of the filter in pixels.
     pub kernel: Pair,
+    /// Input pixels between neighbouring outputs.
     #[serde(default = "one")]
     pub stride: Pair,
+    /// Zeros added on each side of the input.
     #[serde(default = "zero")]
     pub pad: Pair,
+    /// Input and output channels fall into this many groups that do not mix.
     #[serde(default = "single")]
     pub groups: usize,
+    /// Adds a bias to every output channel.
     #[serde(default = "yes")]
     pub bias: bool,
 }
@@ -148,19 +174,25 @@ pub struct Conv {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fc {
+    /// Elements of one output.
     pub outputs: usize,
+    /// Adds a bias to every output.
     #[serde(default = "yes")]
     pub bias: bool,
 }
 
+/// Maximum over windows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaxPool {
+    /// Size of a window in pixels.
     pub kernel: Pair,
-    /// The kernel when left out.
+    /// Input pixels between neighbouring windows; the kernel when left out.
     pub stride: Option<Pair>,
+    /// Padding on each side, which never is a maximum.
     #[serde(default = "zero")]
     pub pad: Pair,
+    /// Rounds the number of windows up in place of down.
     #[serde(default)]
     pub ceil: bool,
 }
@@ -169,8 +201,22 @@ pub struct MaxPool {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "AvgPoolKeys")]
 pub enum AvgPool {
-    Windows { kernel: Pair, stride: Pair, pad: Pair, ceil: bool },
-    Adaptive { output: Pair },
+    /// Windows of one size.
+    Windows {
+        /// Size of a window in pixels.
+        kernel: Pair,
+        /// Input pixels between neighbouring windows.
+        stride: Pair,
+        /// Zeros added on each side, which the mean counts.
+        pad: Pair,
+        /// Rounds the number of windows up in place of down.
+        ceil: bool,
+    },
+    /// As many windows as the output has pixels, of nearly equal size, as PyTorch's `AdaptiveAvgPool2d`.
+    Adaptive {
+        /// Height and width of the output.
+        output: Pair,
+    },
 }
 
 #[derive(Deserialize)]
@@ -208,12 +254,17 @@ impl TryFrom<AvgPoolKeys> for AvgPool {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lrn {
+    /// Channels in a window.
     pub size: usize,
+    /// Factor of the window's mean square.
     pub alpha: f32,
+    /// Exponent.
     pub beta: f32,
+    /// Addend.
     pub k: f32,
 }
 
+/// Zeroes elements at random and scales the others by 1 / (1 − p).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dropout {
@@ -225,6 +276,7 @@ pub struct Dropout {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchNorm {
+    /// Added to the variance.
     #[serde(default = "batchnorm_eps")]
     pub eps: f32,
     /// The share of the new batch in the running statistics.

@@ -17,41 +17,69 @@ pub const IMAGE: &str = "input";
 /// A described network. Layers are in an order in which each comes after its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
+    /// The name that reports carry.
     pub name: String,
     /// Channels, height and width of one image.
     pub input: [usize; 3],
+    /// The loss is the last.
     pub layers: Vec<Layer>,
-    /// What errors call the description.
+    /// The description's name in errors: a path, or `built-in alexnet`.
     pub file: String,
     /// The description's own text, kept for `run.json`.
     pub source: String,
 }
 
+/// One layer of a [`Model`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
+    /// Unique in the model.
     pub name: String,
+    /// Kind and parameters.
     pub kind: Kind,
+    /// One input; of add and concat two or more.
     pub inputs: Vec<Source>,
     /// Line of the description on which the layer begins.
     pub line: usize,
 }
 
-/// Where a layer's input comes from.
+/// The origin of a layer's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
+    /// The batch of images.
     Image,
     /// Index into [`Model::layers`], always smaller than the reader's own.
     Layer(usize),
 }
 
+/// Why a model cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    /// A fault in a description.
     #[error("{file}:{line}: {message}")]
-    Description { file: String, line: usize, message: String },
+    Description {
+        /// Path of the description.
+        file: String,
+        /// Line of the fault, from 1.
+        line: usize,
+        /// The fault in words.
+        message: String,
+    },
+    /// No built-in model has that name.
     #[error("no model is named `{name}`: give one of {known}, or the path of a .toml description")]
-    Unknown { name: String, known: String },
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The file cannot be read.
     #[error("cannot read the model file {file}")]
-    Unreadable { file: String, source: std::io::Error },
+    Unreadable {
+        /// Path of the file.
+        file: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
 }
 
 impl Model {

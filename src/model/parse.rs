@@ -22,13 +22,13 @@ pub struct ParseError {
     pub message: String,
 }
 
-/// What is wrong, and the bytes of the text where.
-struct Fault {
+/// A fault, and its place in the text in bytes.
+struct DescriptionFault {
     at: Range<usize>,
     message: String,
 }
 
-type Parsed<T> = Result<T, Fault>;
+type Parsed<T> = Result<T, DescriptionFault>;
 
 pub fn model(text: &str, file: &str) -> Result<Model, ParseError> {
     read(text, file).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
@@ -39,7 +39,7 @@ pub(crate) fn line_of(text: &str, byte: usize) -> usize {
 }
 
 fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
-    Err(Fault { at, message: message.into() })
+    Err(DescriptionFault { at, message: message.into() })
 }
 
 fn read(text: &str, file: &str) -> Parsed<Model> {
@@ -129,7 +129,7 @@ fn check_name(name: &Spanned<String>, known: &HashMap<String, usize>) -> Parsed<
     check_letters(name)
 }
 
-/// What the name of a model or layer may be made of: it stands in CSV fields, charts and names of folders.
+/// Refuses names that cannot stand in CSV fields, charts and names of folders.
 fn check_letters(name: &Spanned<String>) -> Parsed<()> {
     let text = name.get_ref();
     let printable = |c: char| c.is_ascii_alphanumeric() || "_-/+".contains(c);
@@ -148,10 +148,10 @@ fn check_letters(name: &Spanned<String>) -> Parsed<()> {
 }
 
 /// A second `[layer]` is a doubled key to TOML, which does not say what to do.
-fn single_brackets(text: &str, error: Fault) -> Fault {
+fn single_brackets(text: &str, error: DescriptionFault) -> DescriptionFault {
     let line = text.lines().nth(line_of(text, error.at.start) - 1).unwrap_or_default();
     let message = if line.trim() == "[layer]" { DOUBLE_BRACKETS.into() } else { error.message };
-    Fault { message, ..error }
+    DescriptionFault { message, ..error }
 }
 
 fn sources(
@@ -227,7 +227,7 @@ fn kind(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
     }
 }
 
-/// What is wrong with a kind's parameters taken by themselves.
+/// Finds a fault in a kind's parameters taken by themselves.
 fn out_of_range(kind: &Kind) -> Option<String> {
     let size = |what: &str, value: usize| {
         (value == 0 || value > LARGEST).then(|| format!("{what} must be from 1 to {LARGEST}"))
@@ -280,7 +280,7 @@ impl<'t> Table<'t> {
     fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Parsed<Option<T>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let at = value.span();
-        T::deserialize(ValueDeserializer::from(value)).map(Some).map_err(|error| Fault {
+        T::deserialize(ValueDeserializer::from(value)).map(Some).map_err(|error| DescriptionFault {
             message: format!("{key}: {}", one_line(error.message())),
             at: error.span().unwrap_or(at),
         })
@@ -312,8 +312,8 @@ impl<'t> Table<'t> {
     }
 }
 
-fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> Fault {
-    Fault { at: error.span().unwrap_or(whole.clone()), message: one_line(error.message()) }
+fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> DescriptionFault {
+    DescriptionFault { at: error.span().unwrap_or(whole.clone()), message: one_line(error.message()) }
 }
 
 /// serde's words, and ours for those who know TOML and not Rust.

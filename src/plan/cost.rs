@@ -1,4 +1,4 @@
-//! What a phase must compute and move at the least: the roofline's two numerators.
+//! The least that a phase must compute and move: the roofline's two numerators.
 //!
 //! Multiply-adds are the direct count, as published for networks: a bias is not counted, and an algorithm that needs fewer
 //! (Winograd) shows as more than the roof. Elementwise kinds count one operation per addition, multiplication,

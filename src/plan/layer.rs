@@ -5,12 +5,12 @@ use super::{F32_BYTES, LayerPlan, Options, PlanError, Shape};
 use crate::model::{Layer, Model, Source};
 
 /// A layer that cannot be planned, and why.
-pub struct Fault {
+pub struct Unplannable {
     layer: usize,
     misfit: Misfit,
 }
 
-impl Fault {
+impl Unplannable {
     /// Says the least image that fits when a smaller one is to blame.
     pub fn explain(self, model: &Model, options: Options) -> PlanError {
         let Layer { name, line, .. } = &model.layers[self.layer];
@@ -37,7 +37,7 @@ fn least_image(model: &Model, options: Options) -> Option<usize> {
     (1..=4096).find(|&side| fits(side))
 }
 
-pub fn plan_all(model: &Model, input: Shape, input_gradient: bool) -> Result<Vec<LayerPlan>, Fault> {
+pub fn plan_all(model: &Model, input: Shape, input_gradient: bool) -> Result<Vec<LayerPlan>, Unplannable> {
     let mut layers: Vec<LayerPlan> = Vec::with_capacity(model.layers.len());
     for (index, layer) in model.layers.iter().enumerate() {
         let inputs: Vec<Source> = layer.inputs.iter().map(|&source| through_flatten(source, &layers)).collect();
@@ -53,7 +53,7 @@ pub fn plan_all(model: &Model, input: Shape, input_gradient: bool) -> Result<Vec
             })
             .collect();
         let planned = plan_one(layer, inputs, shapes.collect(), input_gradients)
-            .map_err(|misfit| Fault { layer: index, misfit })?;
+            .map_err(|misfit| Unplannable { layer: index, misfit })?;
         layers.push(planned);
     }
     mark_accumulation(&mut layers);

@@ -73,7 +73,7 @@ pub struct LayerPlan {
     pub kind: Kind,
     /// The sizes that the layer's operations work with.
     pub geometry: Geometry,
-    /// Where each input's values are: flatten layers are looked through, since they only rename memory.
+    /// The owner of each input's values: flatten layers are looked through, since they only rename memory.
     pub inputs: Vec<Source>,
     /// Shapes of the inputs, as their layers give them.
     pub input_shapes: Vec<Shape>,

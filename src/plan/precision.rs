@@ -11,13 +11,16 @@ pub enum Precision {
     /// IEEE single precision everywhere.
     #[default]
     F32,
+    /// f32 in memory; products round their operands to ten bits of mantissa.
     Tf32,
+    /// IEEE half precision in memory, sums in f32.
     F16,
+    /// bfloat16 in memory, sums in f32.
     Bf16,
 }
 
 impl Precision {
-    /// Size of an activation.
+    /// Bytes of an element of activations and their gradients.
     pub fn element_bytes(self) -> u64 {
         match self {
             Precision::F32 | Precision::Tf32 => 4,
@@ -25,7 +28,7 @@ impl Precision {
         }
     }
 
-    /// f16 has so few exponents that small gradients vanish unless the loss is scaled up.
+    /// True of f16, which has so few exponents that small gradients vanish unless the loss is scaled up.
     pub fn needs_loss_scale(self) -> bool {
         self == Precision::F16
     }

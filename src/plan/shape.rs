@@ -7,9 +7,13 @@ use std::fmt;
 /// Sizes say nothing about memory order: that is the device's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
+    /// Images in the batch.
     pub n: usize,
+    /// Channels.
     pub c: usize,
+    /// Height in pixels.
     pub h: usize,
+    /// Width in pixels.
     pub w: usize,
 }
 
@@ -19,6 +23,7 @@ impl Shape {
         self.c * self.h * self.w
     }
 
+    /// Elements of the whole batch.
     pub fn elements(&self) -> usize {
         self.n * self.image_elements()
     }

@@ -1,4 +1,4 @@
-//! What the device was like while a batch was measured: clocks, temperature, slowdowns, settings that changed.
+//! The device's state while a batch was measured: clocks, temperature, slowdowns, settings that changed.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ const CLOCK_TOLERANCE: f64 = 0.02;
 pub struct Conditions {
     /// Measured by a kernel, before and after the samples; their mean.
     pub sm_clock_mhz: Option<f64>,
+    /// Mean over the samples.
     pub mem_clock_mhz: Option<f64>,
     /// The highest seen.
     pub temperature_c: Option<f64>,
@@ -20,9 +21,10 @@ pub struct Conditions {
     pub throttled_samples: Option<usize>,
 }
 
-/// What was seen of a batch.
+/// Everything observed beside the durations of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
+    /// Clocks, temperature, slowdowns.
     pub conditions: Conditions,
     /// Settings are not what they were when the run began.
     pub changed: bool,
@@ -85,7 +87,7 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// How many pairs had a slowdown right before or right after; `None` where the device does not tell.
+/// Counts pairs with a slowdown right before or right after; `None` where the device does not tell.
 fn samples_with(readings: &[Reading], held: fn(&Slowdown) -> bool) -> Option<usize> {
     let slowdowns: Option<Vec<bool>> = readings.iter().map(|reading| reading.slowdown.as_ref().map(held)).collect();
     let slowdowns = slowdowns.filter(|slowdowns| !slowdowns.is_empty())?;

@@ -10,30 +10,37 @@ use crate::device::options::Launch;
 use crate::device::{Device, DeviceError, Session, Training, in_session};
 use crate::init;
 use crate::interrupt::Interrupt;
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::step::{Sample, Step};
 
-/// When to stop, and who may ask for it earlier.
+/// The rules of measuring one batch.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct MeasureSettings {
+    /// Decides when to stop.
     pub rule: StoppingRule,
+    /// Draws the order of timed and plain steps.
     pub seed: u64,
     /// The device's settings when the run began.
     pub device: BTreeMap<String, String>,
+    /// Asks for an end before that.
     pub interrupt: Interrupt,
 }
 
-/// What a caller may show while it waits.
+/// Shows a caller how measuring goes on. Called between steps.
 pub trait Watch: Send {
+    /// Warm-up steps so far.
     fn warm_up(&mut self, steps: usize);
     /// Pairs so far, and the last known relative half-width of the median's interval.
     fn sampled(&mut self, pairs: usize, width: Option<f64>, elapsed: Duration);
 }
 
+/// Why a batch was not measured to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum MeasureError {
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A signal asked for an end.
     #[error("interrupted by signal {0}")]
     Interrupted(i32),
 }
@@ -43,7 +50,7 @@ pub fn measure(
     device: &dyn Device,
     step: &Step,
     training: Training,
-    settings: &Settings,
+    settings: &MeasureSettings,
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
     match measure_what_fits(device, step, training, settings, watch) {
@@ -56,7 +63,7 @@ fn measure_what_fits(
     device: &dyn Device,
     step: &Step,
     training: Training,
-    settings: &Settings,
+    settings: &MeasureSettings,
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
     let used_before = device.used_bytes();
@@ -72,7 +79,7 @@ fn in_open_session(
     session: &mut dyn Session,
     step: &Step,
     training: Training,
-    settings: &Settings,
+    settings: &MeasureSettings,
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
     init::fill(session, &step.plan, &training)?;
@@ -124,7 +131,7 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
 fn warm_up(
     step: &Step,
     session: &mut dyn Session,
-    settings: &Settings,
+    settings: &MeasureSettings,
     watch: &mut dyn Watch,
 ) -> Result<(), MeasureError> {
     let began = Instant::now();
@@ -140,7 +147,7 @@ fn warm_up(
     }
 }
 
-/// Whether the last three agree within 5 %.
+/// Tells if the last three agree within 5 %.
 fn steady(steps: &[f64]) -> bool {
     let Some(last) = steps.last_chunk::<3>() else { return false };
     let (low, high) = last.iter().fold((f64::INFINITY, 0f64), |(low, high), &step| (low.min(step), high.max(step)));
@@ -154,7 +161,7 @@ fn sample(
     step: &Step,
     session: &mut dyn Session,
     launch: Launch,
-    settings: &Settings,
+    settings: &MeasureSettings,
     watch: &mut dyn Watch,
     observer: &mut Observer,
     measured: &mut Measured,
@@ -165,7 +172,7 @@ fn sample(
     session.set_launch(launch);
     loop {
         check(&settings.interrupt)?;
-        let timed_first = philox.below(Stream::Pairs, totals.len(), 2) == 0;
+        let timed_first = philox.below(RandomStream::Pairs, totals.len(), 2) == 0;
         if timed_first {
             measured.samples.push(step.timed(session)?);
         }

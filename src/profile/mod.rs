@@ -2,6 +2,7 @@
 
 pub mod conditions;
 pub mod measure;
+pub mod profiler;
 pub mod stopping;
 pub mod summary;
 
@@ -11,20 +12,24 @@ use crate::device::Algorithm;
 use crate::plan::Plan;
 use crate::step::{Op, Sample};
 
-/// How a batch size's measurement ended; the first that holds.
+/// The end of a batch size's measurement; the first that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Not measured, but predicted.
     Predicted,
+    /// The batch does not fit.
     OutOfMemory,
     /// A thermal or hardware slowdown was seen.
     Throttled,
     /// The target was not reached in the time given, or the device's settings changed meanwhile.
     Noisy,
+    /// The target was reached.
     Ok,
 }
 
 impl Status {
+    /// The status's word in tables and CSV.
     pub fn name(self) -> &'static str {
         match self {
             Status::Predicted => "predicted",
@@ -39,8 +44,11 @@ impl Status {
 /// Everything that one batch and image size gave, before any statistics.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// Shapes and costs.
     pub plan: Plan,
+    /// The step's operations, in order.
     pub ops: Vec<Op>,
+    /// How it ended.
     pub status: Status,
     /// Per operation, how it was computed where there was a choice.
     pub algorithms: Vec<Option<Algorithm>>,
@@ -50,8 +58,10 @@ pub struct Measured {
     pub plain_us: Vec<f64>,
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
-    /// What the device was like meanwhile.
+    /// The device's state meanwhile.
     pub observed: Observed,
+    /// Bytes that the session holds, scratch included.
     pub planned_bytes: u64,
+    /// Bytes that the device's memory in use grew by, where it tells.
     pub measured_bytes: Option<u64>,
 }

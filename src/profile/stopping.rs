@@ -1,8 +1,8 @@
-//! How long to go on measuring one batch.
+//! Decides when one batch has been measured long enough.
 
 use std::time::Duration;
 
-use crate::stats::{MEDIAN_SAMPLES, Summary};
+use crate::stats::{MEDIAN_SAMPLES, SampleSummary};
 
 /// Stops when the median step is known well enough, or when time is up.
 ///
@@ -18,8 +18,10 @@ pub struct StoppingRule {
     pub min_samples: usize,
 }
 
+/// The rule's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
+    /// Take more samples.
     Continue,
     /// Stop: the median step is as exact as wanted.
     TargetReached,
@@ -27,9 +29,16 @@ pub enum Decision {
     TimeUp,
 }
 
-/// How long, at least, a device warms up, and samples are taken, where there is that much time: a GPU that was idle takes its time
+/// The least time to warm up, and to take samples, where there is that much time: a GPU that was idle takes its time
 /// to raise its clocks, and quick steps would be over before. nvbench samples for half a second too.
 const LEAST_TIME: Duration = Duration::from_millis(500);
+
+impl Default for StoppingRule {
+    /// Within 1 %, for at most 15 seconds, with at least 10 samples.
+    fn default() -> StoppingRule {
+        StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10 }
+    }
+}
 
 impl StoppingRule {
     /// Not more than a tenth of the time there is.
@@ -61,7 +70,7 @@ impl StoppingRule {
 /// The larger distance from the median to an end of its 95 % interval, as a fraction of the median. `None` below
 /// [`MEDIAN_SAMPLES`] and for a median that is not positive.
 pub fn relative_error(steps: &[f64]) -> Option<f64> {
-    let summary = Summary::of(steps).filter(|summary| summary.median > 0.0)?;
+    let summary = SampleSummary::of(steps).filter(|summary| summary.median > 0.0)?;
     let ci95 = summary.ci95?;
     Some((summary.median - ci95.low).max(ci95.high - summary.median) / summary.median)
 }

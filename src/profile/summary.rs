@@ -8,17 +8,19 @@ use crate::step::Op;
 
 /// One phase of one layer, or the total over a [`Scope`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Part {
+pub struct PartSummary {
     /// In µs. Means add up: layers to groups to the step.
-    pub duration: stats::Summary,
+    pub duration: stats::SampleSummary,
     /// Percent of the step, computed inside each step over Σ phases, then averaged over steps.
     pub share: Figure,
 }
 
-/// What a total is over: `None` stands for all groups or all phases.
+/// The scope of a total: `None` stands for all groups or all phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
+    /// Layers of this group.
     pub group: Option<Group>,
+    /// This phase of them.
     pub phase: Option<Phase>,
 }
 
@@ -27,9 +29,11 @@ pub struct Scope {
 pub struct StepFigures {
     /// Σ phases of a timed step over the plain step beside it.
     pub closure: Option<Figure>,
-    /// Medians.
+    /// Median length of an empty phase.
     pub mark_us: Option<f64>,
+    /// Median plain step, in the device's time.
     pub plain_step_us: Option<f64>,
+    /// Median plain step launched live, in the host's time.
     pub wall_step_us: Option<f64>,
     /// From `wall_step_us`.
     pub images_per_s: Option<f64>,
@@ -38,15 +42,18 @@ pub struct StepFigures {
 /// The statistics of everything in one [`Measured`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
+    /// Number of timed steps.
     pub samples: usize,
     /// In the order of [`Measured::ops`].
-    pub ops: Vec<Part>,
+    pub ops: Vec<PartSummary>,
     /// In the order of [`Scope::of`].
-    pub totals: Vec<(Scope, Part)>,
+    pub totals: Vec<(Scope, PartSummary)>,
+    /// Figures that only the whole step has.
     pub step: StepFigures,
 }
 
 impl Scope {
+    /// The whole step.
     pub const STEP: Scope = Scope { group: None, phase: None };
 
     /// The totals that a plan's operations have: by group, then by phase, each group's own total after its phases. The
@@ -61,6 +68,7 @@ impl Scope {
         groups.flat_map(|group| Phase::ALL.map(Some).into_iter().chain([None]).map(move |phase| Scope { group, phase }))
     }
 
+    /// Tells if this is the whole step.
     pub fn is_step(self) -> bool {
         self == Scope::STEP
     }
@@ -72,6 +80,7 @@ impl Scope {
         format!("{group}/{phase}")
     }
 
+    /// Tells if an operation counts in this total.
     pub fn holds(self, plan: &Plan, op: Op) -> bool {
         self.group.is_none_or(|group| group == plan.layers[op.layer].group())
             && self.phase.is_none_or(|phase| phase == op.phase)
@@ -88,9 +97,12 @@ impl Summary {
                 ops.iter().zip(phases).filter(|&(&op, _)| holds(op)).map(|(_, duration)| duration).sum::<f64>()
             };
             let durations: Vec<f64> = samples.iter().map(|sample| of_sample(&sample.phases_us)).collect();
-            Some(Part { duration: stats::Summary::of(&durations)?, share: stats::share(&durations, &steps)? })
+            Some(PartSummary {
+                duration: stats::SampleSummary::of(&durations)?,
+                share: stats::share(&durations, &steps)?,
+            })
         };
-        let ops_parts = ops.iter().map(|&wanted| part(&|op| op == wanted)).collect::<Option<Vec<Part>>>()?;
+        let ops_parts = ops.iter().map(|&wanted| part(&|op| op == wanted)).collect::<Option<Vec<PartSummary>>>()?;
         let totals = Scope::of(plan, ops)
             .into_iter()
             .map(|scope| Some((scope, part(&|op| scope.holds(plan, op))?)))
@@ -99,9 +111,21 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The statistics of a total; `None` where no operation counts in it.
+    pub fn total(&self, scope: Scope) -> Option<&PartSummary> {
+        self.totals.iter().find(|(of, _)| *of == scope).map(|(_, part)| part)
+    }
+
+    /// The mean share of a group in the step, in percent; 0 of a group without layers.
+    pub fn share(&self, group: Group) -> f64 {
+        self.total(Scope { group: Some(group), phase: None }).map_or(0.0, |part| part.share.value)
+    }
+}
+
 impl StepFigures {
     fn of(measured: &Measured, steps: &[f64]) -> StepFigures {
-        let median = |samples: &[f64]| stats::Summary::of(samples).map(|summary| summary.median);
+        let median = |samples: &[f64]| stats::SampleSummary::of(samples).map(|summary| summary.median);
         let marks: Vec<f64> = measured.samples.iter().map(|sample| sample.mark_us).collect();
         let wall_step_us = median(&measured.wall_us);
         StepFigures {
@@ -122,7 +146,7 @@ mod tests {
     use crate::report::fixture;
     use crate::step::Sample;
 
-    fn total(summary: &Summary, group: Option<Group>, phase: Option<Phase>) -> Part {
+    fn total(summary: &Summary, group: Option<Group>, phase: Option<Phase>) -> PartSummary {
         summary.totals.iter().find(|(scope, _)| *scope == Scope { group, phase }).unwrap().1
     }
 
@@ -163,7 +187,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the contract asks of every batch: shares add up to 100 ± 0.01, and means from layers to groups to the step.
+        /// Shares add up to 100 ± 0.01, and means from layers to groups to the step.
         #[test]
         fn parts_add_up(steps in prop::collection::vec(prop::collection::vec(0.01f64..1e6, 11), 1..40)) {
             let mut measured = fixture::measured(4);

@@ -1,7 +1,7 @@
 //! What `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
 use super::grid::grid;
-use crate::verify::{Report, Row};
+use crate::verify::{Check, Report};
 
 /// Ends with a line break.
 pub fn table(report: &Report) -> String {
@@ -15,7 +15,7 @@ pub fn table(report: &Report) -> String {
     title + &grid(&["layer", "phase", "tensor", "", "error", "bound"], 4, rows) + "\n" + &verdict(report) + "\n"
 }
 
-fn numbers(row: &Row) -> [String; 2] {
+fn numbers(row: &Check) -> [String; 2] {
     [format!("{:.1e}", row.error), format!("{:.0e}", row.bound)]
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use crate::plan::Precision;
 
     fn report(errors: &[f64]) -> Report {
-        let rows = errors.iter().map(|&error| Row {
+        let rows = errors.iter().map(|&error| Check {
             layer: "conv1".into(),
             phase: Some(Phase::Forward),
             tensor: "output.conv1".into(),

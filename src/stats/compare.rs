@@ -11,14 +11,17 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use super::interval::student_quantile;
 use super::{Interval, MEDIAN_LEVEL, MEDIAN_SAMPLES};
 
-/// What the verdicts of one comparison may err with, all together, each way.
+/// The chance that the verdicts of one comparison err, all together, each way.
 pub const ALPHA: f64 = 0.05;
 
 /// A figure with its standard error, and the degrees of freedom with which that error is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
+    /// The figure.
     pub value: f64,
+    /// Its standard error.
     pub standard_error: f64,
+    /// Degrees of freedom of the standard error.
     pub dof: f64,
 }
 
@@ -67,6 +70,7 @@ impl Estimate {
 pub struct Difference(Estimate);
 
 impl Difference {
+    /// B − A of two independent figures.
     pub fn between(a: Estimate, b: Estimate) -> Self {
         let (var_a, var_b) = (a.standard_error.powi(2), b.standard_error.powi(2));
         let sum = var_a + var_b;
@@ -85,12 +89,12 @@ impl Difference {
         Some(Interval { low: self.value() - half, high: self.value() + half })
     }
 
-    /// How likely so large a difference is, either way, if there is none.
+    /// The chance of so large a difference, either way, if there is none.
     pub fn p_different(&self) -> f64 {
         (2.0 * self.p_above(self.value().abs())).min(1.0)
     }
 
-    /// How likely so small a difference is if it is `margin` or more, either way: two one-sided tests (Schuirmann 1987,
+    /// The chance of so small a difference if it is `margin` or more, either way: two one-sided tests (Schuirmann 1987,
     /// J. Pharmacokinet. Biopharm. 15:657).
     pub fn p_same(&self, margin: f64) -> f64 {
         self.p_above(margin - self.value().abs())
@@ -105,13 +109,16 @@ impl Difference {
     }
 }
 
-/// How B stands to A. Of a share, `Faster` says that it fell and `Slower` that it rose.
+/// The relation of B to A. Of a share, `Faster` says that it fell and `Slower` that it rose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The difference is within the margin, shown and not just not seen.
     Same,
+    /// B takes less, shown.
     Faster,
+    /// B takes more, shown.
     Slower,
+    /// None of these could be shown.
     Unclear,
 }
 

@@ -12,7 +12,7 @@ fn one_to_ten() -> Vec<f64> {
 
 #[test]
 fn summary_of_one_to_ten() {
-    let summary = Summary::of(&one_to_ten()).unwrap();
+    let summary = SampleSummary::of(&one_to_ten()).unwrap();
     assert_eq!((summary.samples, summary.min, summary.max), (10, 1.0, 10.0));
     // R: quantile(1:10) gives 3.25, 5.5, 7.75; sd(1:10) gives 3.027650.
     assert_eq!((summary.q1, summary.median, summary.q3, summary.mean), (3.25, 5.5, 7.75, 5.5));
@@ -23,15 +23,15 @@ fn summary_of_one_to_ten() {
 fn median_interval_by_hand() {
     // Ranks 2 and 9 cover 1 − 2·11/1024 = 0.978516, ranks 3 and 8 cover 1 − 2·56/1024 = 0.890625.
     // I = (0.978516 − 0.965) / 0.087891 = 0.153778; weight = 8·I / (2 + 6·I) = 0.420926.
-    let interval = Summary::of(&one_to_ten()).unwrap().ci95.unwrap();
+    let interval = SampleSummary::of(&one_to_ten()).unwrap().ci95.unwrap();
     assert!((interval.low - 2.420926).abs() < 1e-5, "{interval:?}");
     assert!((interval.high - 8.579074).abs() < 1e-5, "{interval:?}");
 }
 
 #[test]
 fn six_samples_are_needed_for_the_interval_of_a_median() {
-    assert_eq!(Summary::of(&[1.0; 5]).unwrap().ci95, None);
-    assert!(Summary::of(&[1.0; MEDIAN_SAMPLES]).unwrap().ci95.is_some());
+    assert_eq!(SampleSummary::of(&[1.0; 5]).unwrap().ci95, None);
+    assert!(SampleSummary::of(&[1.0; MEDIAN_SAMPLES]).unwrap().ci95.is_some());
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn closure_is_the_median_of_the_paired_ratios() {
 
 #[test]
 fn what_cannot_be_computed_is_none() {
-    assert_eq!(Summary::of(&[]), None);
-    assert_eq!(Summary::of(&[1.0, f64::NAN]), None);
-    assert_eq!(Summary::of(&[1.0]).unwrap().stddev, None);
+    assert_eq!(SampleSummary::of(&[]), None);
+    assert_eq!(SampleSummary::of(&[1.0, f64::NAN]), None);
+    assert_eq!(SampleSummary::of(&[1.0]).unwrap().stddev, None);
     assert_eq!(share(&[1.0], &[0.0]), None);
     assert_eq!(share(&[0.0], &[0.0]), None);
     assert_eq!(share(&[], &[]), None);
@@ -154,7 +154,7 @@ fn several_runs_are_known_by_what_differs_between_them() {
 proptest! {
     #[test]
     fn a_summary_is_in_order(samples in prop::collection::vec(1.0..1e9f64, 6..200)) {
-        let s = Summary::of(&samples).unwrap();
+        let s = SampleSummary::of(&samples).unwrap();
         let ci95 = s.ci95.unwrap();
         prop_assert!(s.min <= s.q1 && s.q1 <= s.median && s.median <= s.q3 && s.q3 <= s.max);
         prop_assert!(s.min <= ci95.low && ci95.low <= s.median && s.median <= ci95.high && ci95.high <= s.max);
@@ -167,7 +167,7 @@ proptest! {
         (samples, shuffled) in prop::collection::vec(1.0..1e9f64, 1..100)
             .prop_flat_map(|samples| (Just(samples.clone()), Just(samples).prop_shuffle()))
     ) {
-        prop_assert_eq!(Summary::of(&samples), Summary::of(&shuffled));
+        prop_assert_eq!(SampleSummary::of(&samples), SampleSummary::of(&shuffled));
     }
 
     #[test]
@@ -175,7 +175,7 @@ proptest! {
         // A power of two, so that nothing is rounded.
         let factor = f64::from(exponent).exp2();
         let scaled: Vec<f64> = samples.iter().map(|sample| sample * factor).collect();
-        let (a, b) = (Summary::of(&samples).unwrap(), Summary::of(&scaled).unwrap());
+        let (a, b) = (SampleSummary::of(&samples).unwrap(), SampleSummary::of(&scaled).unwrap());
         prop_assert_eq!((a.median * factor, a.mean * factor, a.q1 * factor), (b.median, b.mean, b.q1));
         prop_assert_eq!(a.ci95.map(|i| (i.low * factor, i.high * factor)), b.ci95.map(|i| (i.low, i.high)));
         prop_assert_eq!(a.stddev.map(|s| s * factor), b.stddev);

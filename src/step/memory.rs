@@ -1,4 +1,4 @@
-//! Where activations and their gradients lie in one arena.
+//! Places activations and their gradients in one arena.
 //!
 //! Training keeps a value only until its last reader, and a gradient only until its layer's backward is done, so memory can
 //! be used again inside a step. Each tensor lives from its first to its last operation; the arena is laid out greedily,
@@ -25,16 +25,20 @@ pub struct ArenaLayout {
 /// Bytes of everything a step holds, in f32; scratch of the device's algorithms is its own to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
+    /// Weights and biases.
     pub parameters: u64,
-    /// Gradients and momentum of the parameters.
+    /// Gradients of the parameters.
     pub gradients: u64,
+    /// Momentum of the parameters.
     pub momentum: u64,
     /// The arena: activations and their gradients.
     pub activations: u64,
+    /// The batch of images.
     pub input: u64,
 }
 
 impl Footprint {
+    /// All of it.
     pub fn total(&self) -> u64 {
         self.parameters + self.gradients + self.momentum + self.activations + self.input
     }
@@ -47,7 +51,7 @@ enum Slot {
     Gradient(Source),
 }
 
-struct Tensor {
+struct Lifetime {
     slot: Slot,
     size: usize,
     first: usize,
@@ -62,7 +66,7 @@ impl ArenaLayout {
         let count = plan.layers.len();
         let mut layout =
             ArenaLayout { elements: 0, values: vec![None; count], gradients: vec![None; count], image_gradient: None };
-        let mut placed: Vec<(usize, &Tensor)> = Vec::new();
+        let mut placed: Vec<(usize, &Lifetime)> = Vec::new();
         for tensor in &tensors {
             let offset = lowest_gap(&placed, tensor);
             layout.elements = layout.elements.max(offset + tensor.size);
@@ -89,6 +93,7 @@ impl ArenaLayout {
         }
     }
 
+    /// Bytes of everything that a step of `plan` holds.
     pub fn footprint(&self, plan: &Plan) -> Footprint {
         let parameters = F32_BYTES * plan.parameters();
         Footprint {
@@ -102,11 +107,11 @@ impl ArenaLayout {
 }
 
 /// First and last operation of every tensor.
-fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Tensor> {
-    let mut tensors: std::collections::BTreeMap<Slot, Tensor> = Default::default();
+fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Lifetime> {
+    let mut tensors: std::collections::BTreeMap<Slot, Lifetime> = Default::default();
     let mut touch = |slot: Slot, at: usize, elements: usize| {
         let size = elements.next_multiple_of(ALIGNMENT);
-        let tensor = tensors.entry(slot).or_insert(Tensor { slot, size, first: at, last: at });
+        let tensor = tensors.entry(slot).or_insert(Lifetime { slot, size, first: at, last: at });
         tensor.last = at;
     };
     for (at, op) in ops.iter().enumerate() {
@@ -136,7 +141,7 @@ fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Tensor> {
 }
 
 /// The lowest offset at which `tensor` overlaps nothing that lives when it does.
-fn lowest_gap(placed: &[(usize, &Tensor)], tensor: &Tensor) -> usize {
+fn lowest_gap(placed: &[(usize, &Lifetime)], tensor: &Lifetime) -> usize {
     let mut neighbours: Vec<(usize, usize)> = placed
         .iter()
         .filter(|(_, other)| other.first <= tensor.last && tensor.first <= other.last)

@@ -12,12 +12,15 @@ use memory::ArenaLayout;
 /// One phase of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Op {
+    /// Index of the layer.
     pub layer: usize,
+    /// The phase.
     pub phase: Phase,
 }
 
-/// What a device does of a step: `begin`, any number of `run` and `mark`, `end`. Nothing is allocated, searched or logged between.
+/// A device's part in a step: `begin`, any number of `run` and `mark`, `end`. Nothing is allocated, searched or logged between.
 pub trait Runner {
+    /// A failure of the device.
     type Error;
 
     /// Begins a step: new dropout masks, no marks.
@@ -36,12 +39,15 @@ pub trait Runner {
 /// A planned training step: what runs, in which order, and where its tensors lie.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// Shapes and costs.
     pub plan: Plan,
+    /// All operations, in order.
     pub ops: Vec<Op>,
+    /// Places of activations and their gradients.
     pub arena: ArenaLayout,
 }
 
-/// What one timed step gave.
+/// The durations of one timed step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// One duration per operation, in the order of [`Step::ops`].
@@ -58,6 +64,7 @@ impl Sample {
 }
 
 impl Step {
+    /// Orders a plan's operations and places its tensors.
     pub fn new(plan: Plan) -> Step {
         let ops = order(&plan);
         let arena = ArenaLayout::new(&plan, &ops);

@@ -1,4 +1,4 @@
-//! How far a result is from what it should be.
+//! The distance of a result from its expected value.
 
 /// Euclidean norm.
 pub fn norm(values: &[f64]) -> f64 {
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(error(&[], &[]), 0.0);
     }
 
-    /// As [`super::super::Row::passes`] compares, with a bound of one.
+    /// As [`super::super::Check::passes`] compares, with a bound of one.
     fn passes(error: f64) -> bool {
         error <= 1.0
     }

@@ -7,11 +7,11 @@
 
 mod error;
 mod exported;
-mod key;
 mod operands;
 mod phases;
 pub mod reference;
 mod start;
+mod tensor_name;
 mod whole_step;
 
 #[cfg(test)]
@@ -26,7 +26,7 @@ use crate::model::Model;
 use crate::plan::Precision;
 use crate::plan::{Options, Phase, Plan};
 use crate::step::Step;
-use key::Key;
+use tensor_name::TensorName;
 
 /// Bounds of what a whole step gives, in f32: the loss (and outputs), and gradients, which a few flipped ReLUs may move by 1e-3.
 const LOSS_BOUND: f64 = 1e-4;
@@ -35,22 +35,27 @@ const GRADIENT_BOUND: f64 = 1e-2;
 /// A loss below this is held against it: −log p cannot be better than the rounding of p, which is near one.
 const LEAST_LOSS: f64 = 1.0;
 
-/// What to verify.
+/// A request to verify a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// A built-in model or a description's path; `None` is what the reference names, or alexnet.
     pub model: Option<String>,
+    /// Images in the batch.
     pub batch: usize,
+    /// Height and width in place of the model's own.
     pub image: Option<[usize; 2]>,
+    /// Arithmetic of the device.
     pub precision: Precision,
+    /// Check the gradient of the image too.
     pub input_gradient: bool,
+    /// Constants of momentum SGD, and the seed.
     pub training: Training,
     /// Tensors from another framework; they bring batch, image and training constants of their own.
     pub reference: Option<PathBuf>,
 }
 
 impl Request {
-    /// What is to run on the device, where no reference says so.
+    /// The plan that runs on the device, where no reference says so.
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let Request { batch, image, input_gradient, precision, .. } = *self;
         let model = Model::open(self.model.as_deref().unwrap_or("alexnet"))?;
@@ -60,7 +65,8 @@ impl Request {
 
 /// One comparison.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct Check {
+    /// Name of the layer.
     pub layer: String,
     /// `None` for the whole step.
     pub phase: Option<Phase>,
@@ -68,12 +74,13 @@ pub struct Row {
     pub tensor: String,
     /// Relative L2 error.
     pub error: f64,
+    /// The largest error that passes.
     pub bound: f64,
 }
 
-impl Row {
-    fn new(plan: &Plan, layer: usize, phase: Option<Phase>, key: Key, error: f64, bound: f64) -> Row {
-        Row { layer: plan.layers[layer].name.clone(), phase, tensor: key.name(plan), error, bound }
+impl Check {
+    fn new(plan: &Plan, layer: usize, phase: Option<Phase>, key: TensorName, error: f64, bound: f64) -> Check {
+        Check { layer: plan.layers[layer].name.clone(), phase, tensor: key.name(plan), error, bound }
     }
 
     /// NaN never passes.
@@ -91,27 +98,35 @@ impl Row {
 /// Everything that was compared, in the step's order, the whole step last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// Name of the model.
     pub model: String,
+    /// Images in the batch.
     pub batch: usize,
+    /// Height and width of an image.
     pub image: [usize; 2],
+    /// Name of the device.
     pub device: String,
+    /// Arithmetic of the device.
     pub precision: Precision,
-    /// What the device was compared with: `f64`, or the exported file.
+    /// The side that the device was compared with: `f64`, or the exported file.
     pub reference: String,
-    pub rows: Vec<Row>,
+    /// One per comparison.
+    pub rows: Vec<Check>,
 }
 
 impl Report {
+    /// Tells if every comparison passes.
     pub fn passes(&self) -> bool {
         self.failures().next().is_none()
     }
 
-    pub fn failures(&self) -> impl Iterator<Item = &Row> {
+    /// The comparisons that do not pass.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.rows.iter().filter(|row| !row.passes())
     }
 
     /// The comparison nearest to its bound, or furthest over it.
-    pub fn worst(&self) -> Option<&Row> {
+    pub fn worst(&self) -> Option<&Check> {
         self.rows.iter().max_by(|a, b| a.severity().total_cmp(&b.severity()))
     }
 }
@@ -168,7 +183,7 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
     Ok(report(device, request, &step.plan, "f64".into(), rows))
 }
 
-fn report(device: &dyn Device, request: &Request, plan: &Plan, reference: String, rows: Vec<Row>) -> Report {
+fn report(device: &dyn Device, request: &Request, plan: &Plan, reference: String, rows: Vec<Check>) -> Report {
     Report {
         model: plan.model.name.clone(),
         batch: plan.batch,

@@ -1,7 +1,7 @@
 //! Reading a phase's operands from a session, in f64.
 
-use super::key::{gradient, value};
 use super::reference::{self, Operands};
+use super::tensor_name::{gradient, value};
 use crate::device::{DeviceError, Session, Tensor};
 use crate::model::Source;
 use crate::plan::{Phase, Plan};

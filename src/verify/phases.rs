@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::error::relative_error;
-use super::key::{Key, Part, gradient};
 use super::operands::{DeviceOperands, in_f64, labels};
 use super::reference::{self, Operands};
-use super::{LEAST_LOSS, Row};
+use super::tensor_name::{Parameter, TensorName, gradient};
+use super::{Check, LEAST_LOSS};
 use crate::device::{DeviceError, Session, Training};
 use crate::model::Source;
 use crate::plan::{LayerPlan, Phase, Plan};
@@ -19,20 +19,20 @@ pub struct PhaseCheck<'a> {
     pub step: &'a Step,
     pub training: &'a Training,
     pub bound: f64,
-    /// Whether ties of max pooling are compared: the device gives the gradient to the first of equal maxima.
+    /// Compares ties of max pooling: the device gives the gradient to the first of equal maxima.
     pub first_maximum_wins: bool,
 }
 
-/// What a key should be.
+/// The expected value of a tensor.
 struct Expected {
-    key: Key,
+    key: TensorName,
     values: Vec<f64>,
     least_norm: f64,
 }
 
 impl PhaseCheck<'_> {
     /// Runs one step operation by operation; one row per result, in the step's order.
-    pub fn run(&self, session: &mut dyn Session) -> Result<Vec<Row>, DeviceError> {
+    pub fn run(&self, session: &mut dyn Session) -> Result<Vec<Check>, DeviceError> {
         let labels = labels(session)?;
         let mut rows = Vec::new();
         session.begin()?;
@@ -53,21 +53,25 @@ impl PhaseCheck<'_> {
         Ok(rows)
     }
 
-    fn forward(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Row>, DeviceError> {
+    fn forward(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Check>, DeviceError> {
         let (operands, _) = self.run_op(session, op)?;
         let (layer, operands) = (self.layer(op), operands.lend(labels));
-        let output =
-            Expected { key: Key::Output(op.layer), values: reference::forward(layer, &operands), least_norm: 0.0 };
+        let output = Expected {
+            key: TensorName::Output(op.layer),
+            values: reference::forward(layer, &operands),
+            least_norm: 0.0,
+        };
         let mut rows = vec![self.compare(session, op, output, None)?];
         if layer.kind.is_loss() {
-            let loss = Expected { key: Key::Loss, values: vec![reference::loss(&operands)], least_norm: LEAST_LOSS };
+            let loss =
+                Expected { key: TensorName::Loss, values: vec![reference::loss(&operands)], least_norm: LEAST_LOSS };
             rows.push(self.compare(session, op, loss, None)?);
         }
         Ok(rows)
     }
 
     /// One row per source whose gradient the layer writes or adds to.
-    fn backward_data(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Row>, DeviceError> {
+    fn backward_data(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Check>, DeviceError> {
         let layer = self.layer(op);
         let before = self.accumulated(session, layer)?;
         let (operands, ties) = self.run_op(session, op)?;
@@ -75,33 +79,38 @@ impl PhaseCheck<'_> {
         let least_norm = reference::least_norms(layer, op.phase, &operands)[0];
         let mut rows = Vec::new();
         for (source, values) in self.input_gradients(layer, &operands, before) {
-            let expected = Expected { key: Key::gradient_of(source), values, least_norm };
+            let expected = Expected { key: TensorName::gradient_of(source), values, least_norm };
             rows.push(self.compare(session, op, expected, ties.as_deref())?);
         }
         Ok(rows)
     }
 
-    fn backward_weights(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Row>, DeviceError> {
+    fn backward_weights(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Check>, DeviceError> {
         let (operands, _) = self.run_op(session, op)?;
         let (layer, operands) = (self.layer(op), operands.lend(&[]));
         let least_norms = reference::least_norms(layer, op.phase, &operands);
         let gradients = reference::backward_weights(layer, &operands);
         let mut rows = Vec::new();
-        for (part, (values, least_norm)) in Part::ALL.into_iter().zip(gradients.into_iter().zip(least_norms)) {
-            if Part::of(layer).any(|existing| existing == part) {
-                let expected = Expected { key: Key::Gradient(op.layer, part), values, least_norm };
+        for (part, (values, least_norm)) in Parameter::ALL.into_iter().zip(gradients.into_iter().zip(least_norms)) {
+            if Parameter::of(layer).any(|existing| existing == part) {
+                let expected = Expected { key: TensorName::Gradient(op.layer, part), values, least_norm };
                 rows.push(self.compare(session, op, expected, None)?);
             }
         }
         Ok(rows)
     }
 
-    fn weight_update(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Row>, DeviceError> {
-        let mut read = |key: Key| session.read(key.tensor(&self.step.plan));
+    fn weight_update(&self, session: &mut dyn Session, op: Op) -> Result<Vec<Check>, DeviceError> {
+        let mut read = |key: TensorName| session.read(key.tensor(&self.step.plan));
         let mut before = Vec::new();
-        for part in Part::of(self.layer(op)) {
-            let weights = read(Key::Parameter(op.layer, part))?;
-            before.push((part, weights, read(Key::Gradient(op.layer, part))?, read(Key::Momentum(op.layer, part))?));
+        for part in Parameter::of(self.layer(op)) {
+            let weights = read(TensorName::Parameter(op.layer, part))?;
+            before.push((
+                part,
+                weights,
+                read(TensorName::Gradient(op.layer, part))?,
+                read(TensorName::Momentum(op.layer, part))?,
+            ));
         }
         session.run(op)?;
         let mut rows = Vec::new();
@@ -113,7 +122,9 @@ impl PhaseCheck<'_> {
             };
             let weight: &dyn Fn(usize) -> f64 = &|index| updated(index).0;
             let velocity: &dyn Fn(usize) -> f64 = &|index| updated(index).1;
-            for (key, expected) in [(Key::Updated(op.layer, part), weight), (Key::Momentum(op.layer, part), velocity)] {
+            for (key, expected) in
+                [(TensorName::Updated(op.layer, part), weight), (TensorName::Momentum(op.layer, part), velocity)]
+            {
                 let actual = session.read(key.tensor(&self.step.plan))?;
                 rows.push(self.row(op, key, relative_error(&actual, expected, |_| true, 0.0)));
             }
@@ -121,7 +132,7 @@ impl PhaseCheck<'_> {
         Ok(rows)
     }
 
-    /// Reads the operands, runs the operation, and finds the ties that are not to be compared.
+    /// FormulaReads the operands, runs the operation, and finds the ties that are not to be compared.
     fn run_op(&self, session: &mut dyn Session, op: Op) -> Result<(DeviceOperands, Option<Vec<bool>>), DeviceError> {
         let plan = &self.step.plan;
         let mut operands = DeviceOperands::read(session, plan, op)?;
@@ -174,15 +185,15 @@ impl PhaseCheck<'_> {
         op: Op,
         expected: Expected,
         left_out: Option<&[bool]>,
-    ) -> Result<Row, DeviceError> {
+    ) -> Result<Check, DeviceError> {
         let Expected { key, values, least_norm } = expected;
         let actual = session.read(key.tensor(&self.step.plan))?;
         let counted = |index: usize| left_out.is_none_or(|left_out| !left_out[index]);
         Ok(self.row(op, key, relative_error(&actual, |index| values[index], counted, least_norm)))
     }
 
-    fn row(&self, op: Op, key: Key, error: f64) -> Row {
-        Row::new(&self.step.plan, op.layer, Some(op.phase), key, error, self.bound)
+    fn row(&self, op: Op, key: TensorName, error: f64) -> Check {
+        Check::new(&self.step.plan, op.layer, Some(op.phase), key, error, self.bound)
     }
 
     fn layer(&self, op: Op) -> &LayerPlan {

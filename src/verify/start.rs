@@ -1,8 +1,8 @@
-//! What a session holds before the checked step.
+//! Fills a session before the checked step.
 
 use crate::device::{DeviceError, Session, Tensor, Training};
 use crate::init;
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::plan::Plan;
 use crate::step::Step;
 
@@ -30,5 +30,5 @@ fn fill_momentum(session: &mut dyn Session, plan: &Plan, seed: u64) -> Result<()
 /// Uniform in [−0.01, 0.01): about the size of weights, drawn from a key that nothing else uses.
 pub fn momentum(seed: u64, layer: usize, element: usize) -> f32 {
     const BOUND: f32 = 0.01;
-    (2.0 * Philox::new(!seed).uniform(Stream::Weights(layer), element) - 1.0) * BOUND
+    (2.0 * Philox::new(!seed).uniform(RandomStream::Weights(layer), element) - 1.0) * BOUND
 }

@@ -3,19 +3,19 @@
 
 use std::collections::HashMap;
 
-use super::key::{Key, Part, gradient, value};
 use super::operands::DeviceOperands;
 use super::reference::{self};
+use super::tensor_name::{Parameter, TensorName, gradient, value};
 use crate::device::options::{Launch, Layout};
 use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Session, Tensor, Training, Work};
 use crate::model::{Kind, Source};
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::plan::{Phase, Plan, Precision};
 use crate::step::{Op, Runner, Step};
 
-/// What the device does wrong.
+/// A mistake that the device makes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
+pub enum Mistake {
     /// Results of an operation are multiplied by this.
     Scales(Op, f32),
     /// One element of an operation's result is NaN.
@@ -33,13 +33,13 @@ pub enum Fault {
 
 pub struct TestDevice {
     info: DeviceInfo,
-    fault: Option<Fault>,
+    fault: Option<Mistake>,
     last_maximum_wins: bool,
 }
 
 impl TestDevice {
     /// A device that goes wrong like this.
-    pub fn with_fault(fault: Option<Fault>) -> TestDevice {
+    pub fn with_fault(fault: Option<Mistake>) -> TestDevice {
         TestDevice { info: info(true), fault, last_maximum_wins: false }
     }
 
@@ -67,10 +67,10 @@ fn info(first_maximum_wins: bool) -> DeviceInfo {
 struct TestSession {
     step: Step,
     training: Training,
-    fault: Option<Fault>,
+    fault: Option<Mistake>,
     last_maximum_wins: bool,
     arena: Vec<f32>,
-    /// What is not in the arena.
+    /// Tensors that are not in the arena.
     own: HashMap<Tensor, Vec<f32>>,
     steps: u64,
 }
@@ -82,9 +82,9 @@ impl Device for TestDevice {
 
     fn with_session(&self, step: &Step, mut training: Training, work: Work) -> Result<(), DeviceError> {
         match self.fault {
-            Some(Fault::LearningRate(value)) => training.learning_rate = value,
-            Some(Fault::Momentum(value)) => training.momentum = value,
-            Some(Fault::WeightDecay(value)) => training.weight_decay = value,
+            Some(Mistake::LearningRate(value)) => training.learning_rate = value,
+            Some(Mistake::Momentum(value)) => training.momentum = value,
+            Some(Mistake::WeightDecay(value)) => training.weight_decay = value,
             _ => (),
         }
         work(&mut TestSession {
@@ -116,7 +116,7 @@ impl Runner for TestSession {
         let philox = Philox::new(self.training.seed + self.steps);
         for (index, layer) in self.step.plan.layers.iter().enumerate() {
             if let Kind::Dropout(dropout) = &layer.kind {
-                let kept = |element| philox.uniform(Stream::Weights(index), element) >= dropout.p;
+                let kept = |element| philox.uniform(RandomStream::Weights(index), element) >= dropout.p;
                 let mask =
                     (0..layer.output.elements()).map(|element| f32::from(kept(element) || !self.training.dropout));
                 self.own.insert(Tensor::Mask(index), mask.collect());
@@ -131,7 +131,7 @@ impl Runner for TestSession {
 
     fn run(&mut self, op: Op) -> Result<(), DeviceError> {
         let plan = self.step.plan.clone();
-        if self.fault == Some(Fault::Clobbers(op)) {
+        if self.fault == Some(Mistake::Clobbers(op)) {
             let read = if op.phase == Phase::Forward {
                 value(plan.layers[op.layer].inputs[0])
             } else {
@@ -142,8 +142,8 @@ impl Runner for TestSession {
         }
         for (tensor, mut values) in self.results(&plan, op)? {
             match self.fault {
-                Some(Fault::Scales(at, factor)) if at == op => values.iter_mut().for_each(|value| *value *= factor),
-                Some(Fault::Nan(at)) if at == op => values.iter_mut().take(1).for_each(|value| *value = f32::NAN),
+                Some(Mistake::Scales(at, factor)) if at == op => values.iter_mut().for_each(|value| *value *= factor),
+                Some(Mistake::Nan(at)) if at == op => values.iter_mut().take(1).for_each(|value| *value = f32::NAN),
                 _ => (),
             }
             self.fill(tensor, &|index| values[index])?;
@@ -184,7 +184,7 @@ impl Session for TestSession {
 }
 
 impl TestSession {
-    /// Where a tensor is in the arena, for those that are.
+    /// The place of a tensor in the arena, for those that are there.
     fn offset(&self, tensor: Tensor) -> Option<usize> {
         let layout = &self.step.arena;
         let planned = match tensor {
@@ -215,12 +215,12 @@ impl TestSession {
         }
     }
 
-    /// What an operation computes, in the order of writing.
+    /// The results of an operation, in the order of writing.
     fn results(&mut self, plan: &Plan, op: Op) -> Result<Vec<(Tensor, Vec<f32>)>, DeviceError> {
         let layer = &plan.layers[op.layer];
         let labels = super::operands::labels(self)?;
         let mut operands = DeviceOperands::read(self, plan, op)?;
-        if !(self.fault == Some(Fault::ForgetsMasks) && op.phase == Phase::BackwardData) && self.training.dropout {
+        if !(self.fault == Some(Mistake::ForgetsMasks) && op.phase == Phase::BackwardData) && self.training.dropout {
             operands.read_mask(self, plan, op)?;
         }
         let operands = operands.lend(&labels);
@@ -260,7 +260,7 @@ impl TestSession {
     }
 
     fn kept(&mut self, tensor: Tensor, mut values: Vec<f32>) -> Result<(Tensor, Vec<f32>), DeviceError> {
-        if self.fault == Some(Fault::KeepsGradients) {
+        if self.fault == Some(Mistake::KeepsGradients) {
             let before = self.own.get(&tensor).cloned().unwrap_or_else(|| vec![0.0; values.len()]);
             values.iter_mut().zip(before).for_each(|(value, before)| *value += before);
         }
@@ -269,8 +269,12 @@ impl TestSession {
 
     fn update(&mut self, plan: &Plan, layer: usize) -> Result<Vec<(Tensor, Vec<f32>)>, DeviceError> {
         let mut results = Vec::new();
-        for part in Part::of(&plan.layers[layer]) {
-            let keys = [Key::Parameter(layer, part), Key::Gradient(layer, part), Key::Momentum(layer, part)];
+        for part in Parameter::of(&plan.layers[layer]) {
+            let keys = [
+                TensorName::Parameter(layer, part),
+                TensorName::Gradient(layer, part),
+                TensorName::Momentum(layer, part),
+            ];
             let [weight, gradient, momentum] = keys.map(|key| self.read(key.tensor(plan)));
             let (weight, gradient, momentum) = (weight?, gradient?, momentum?);
             let updated = |index: usize| {

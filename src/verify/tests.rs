@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::test_session::{Fault, TestDevice};
+use super::test_session::{Mistake, TestDevice};
 use super::*;
 use crate::step::Op;
 
@@ -21,7 +21,7 @@ fn request(model: &str) -> Request {
     }
 }
 
-fn tiny_with(fault: Fault) -> Report {
+fn tiny_with(fault: Mistake) -> Report {
     run(&TestDevice::with_fault(Some(fault)), &request("tiny")).unwrap()
 }
 
@@ -55,8 +55,8 @@ fn a_right_device_passes_every_phase_of_every_layer() {
 fn a_wrong_phase_is_named_and_no_other() {
     for (op, layer) in tiny_ops() {
         let it = (layer, Some(op.phase));
-        assert_eq!(failing(&tiny_with(Fault::Scales(op, 1.001))), BTreeSet::from([it.clone()]));
-        assert!(failing(&tiny_with(Fault::Nan(op))).contains(&it), "{it:?}");
+        assert_eq!(failing(&tiny_with(Mistake::Scales(op, 1.001))), BTreeSet::from([it.clone()]));
+        assert!(failing(&tiny_with(Mistake::Nan(op))).contains(&it), "{it:?}");
     }
 }
 
@@ -64,7 +64,7 @@ fn a_wrong_phase_is_named_and_no_other() {
 fn overwriting_ones_own_operands_does_not_hide() {
     for (op, layer) in tiny_ops() {
         if op.phase == Phase::Forward || (op.phase == Phase::BackwardData && layer != "loss") {
-            let report = tiny_with(Fault::Clobbers(op));
+            let report = tiny_with(Mistake::Clobbers(op));
             assert!(failing(&report).contains(&(layer.clone(), Some(op.phase))), "{layer} {:?}", op.phase);
         }
     }
@@ -72,7 +72,7 @@ fn overwriting_ones_own_operands_does_not_hide() {
 
 #[test]
 fn what_a_step_before_leaves_behind_shows() {
-    let failing = failing(&tiny_with(Fault::KeepsGradients));
+    let failing = failing(&tiny_with(Mistake::KeepsGradients));
     assert!(failing.iter().all(|&(_, phase)| phase == Some(Phase::BackwardWeights)));
     assert_eq!(failing.len(), 6);
 }
@@ -80,13 +80,13 @@ fn what_a_step_before_leaves_behind_shows() {
 #[test]
 fn masks_and_constants_matter() {
     let drop6 = BTreeSet::from([("drop6".to_owned(), Some(Phase::BackwardData))]);
-    assert_eq!(failing(&tiny_with(Fault::ForgetsMasks)), drop6);
-    for fault in [Fault::LearningRate(0.0101), Fault::Momentum(0.91), Fault::WeightDecay(0.001)] {
+    assert_eq!(failing(&tiny_with(Mistake::ForgetsMasks)), drop6);
+    for fault in [Mistake::LearningRate(0.0101), Mistake::Momentum(0.91), Mistake::WeightDecay(0.001)] {
         let report = tiny_with(fault);
         assert!(failing(&report).iter().all(|&(_, phase)| phase == Some(Phase::WeightUpdate)), "{fault:?}");
         assert!(!report.passes(), "{fault:?}");
     }
-    assert!(tiny_with(Fault::Momentum(0.5)).failures().any(|row| row.phase.is_none()));
+    assert!(tiny_with(Mistake::Momentum(0.5)).failures().any(|row| row.phase.is_none()));
 }
 
 #[test]

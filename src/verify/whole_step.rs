@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::error::relative_error;
-use super::key::{Key, Part};
 use super::operands::{in_f64, labels};
 use super::reference::{self, Operands};
-use super::{LEAST_LOSS, LOSS_BOUND, Row, phases, start, updated_bound};
+use super::tensor_name::{Parameter, TensorName};
+use super::{Check, LEAST_LOSS, LOSS_BOUND, phases, start, updated_bound};
 use crate::device::{DeviceError, Session, Tensor, Training};
 use crate::model::Source;
 use crate::plan::{LayerPlan, Phase, Plan};
@@ -22,15 +22,15 @@ impl Initial {
     pub fn read(session: &mut dyn Session, plan: &Plan) -> Result<Initial, DeviceError> {
         let mut parameters = vec![Default::default(); plan.layers.len()];
         for (index, layer) in plan.layers.iter().enumerate() {
-            for part in Part::of(layer) {
+            for part in Parameter::of(layer) {
                 let parameters: &mut [Vec<f32>; 2] = &mut parameters[index];
-                parameters[part as usize] = session.read(Key::Parameter(index, part).tensor(plan))?;
+                parameters[part as usize] = session.read(TensorName::Parameter(index, part).tensor(plan))?;
             }
         }
         Ok(Initial { parameters })
     }
 
-    fn in_f64(&self, layer: usize, part: Part) -> Vec<f64> {
+    fn in_f64(&self, layer: usize, part: Parameter) -> Vec<f64> {
         self.parameters[layer][part as usize].iter().copied().map(f64::from).collect()
     }
 }
@@ -53,11 +53,11 @@ struct Activations {
 
 impl WholeStep<'_> {
     /// To be called after the device's step, whose masks it takes. One row for the loss, then two per layer with weights.
-    pub fn check(&self, session: &mut dyn Session) -> Result<Vec<Row>, DeviceError> {
+    pub fn check(&self, session: &mut dyn Session) -> Result<Vec<Check>, DeviceError> {
         let activations = self.forward(session)?;
         let loss = session.read(Tensor::Loss)?;
         let error = relative_error(&loss, |_| activations.loss, |_| true, LEAST_LOSS);
-        let mut rows = vec![Row::new(self.plan, self.plan.loss(), None, Key::Loss, error, LOSS_BOUND)];
+        let mut rows = vec![Check::new(self.plan, self.plan.loss(), None, TensorName::Loss, error, LOSS_BOUND)];
         let mut updates = self.backward(session, &activations)?;
         updates.sort_by_key(|&(layer, _)| layer);
         rows.extend(updates.into_iter().map(|(_, row)| row));
@@ -76,7 +76,7 @@ impl WholeStep<'_> {
             if layer.kind.has_mask() && self.training.dropout {
                 activations.masks.insert(index, in_f64(session, Tensor::Mask(index))?);
             }
-            let [weights, biases] = Part::ALL.map(|part| self.initial.in_f64(index, part));
+            let [weights, biases] = Parameter::ALL.map(|part| self.initial.in_f64(index, part));
             let operands = Operands { weights: &weights, biases: &biases, ..activations.operands(index, layer) };
             let output = reference::forward(layer, &operands);
             if layer.kind.is_loss() {
@@ -88,7 +88,11 @@ impl WholeStep<'_> {
     }
 
     /// Gradients from the loss back to the image; each layer's weights are updated and compared as soon as it is reached.
-    fn backward(&self, session: &mut dyn Session, activations: &Activations) -> Result<Vec<(usize, Row)>, DeviceError> {
+    fn backward(
+        &self,
+        session: &mut dyn Session,
+        activations: &Activations,
+    ) -> Result<Vec<(usize, Check)>, DeviceError> {
         let mut gradients: BTreeMap<Source, Vec<f64>> = BTreeMap::new();
         let mut rows = Vec::new();
         for (index, layer) in self.plan.layers.iter().enumerate().rev() {
@@ -97,14 +101,14 @@ impl WholeStep<'_> {
             if layer.has(Phase::BackwardWeights) {
                 let least_norms = reference::least_norms(layer, Phase::BackwardWeights, &operands);
                 let gradients = reference::backward_weights(layer, &operands).into_iter().zip(least_norms);
-                for (part, (gradient, least_norm)) in Part::ALL.into_iter().zip(gradients) {
+                for (part, (gradient, least_norm)) in Parameter::ALL.into_iter().zip(gradients) {
                     if !gradient.is_empty() {
                         rows.push((index, self.compare_updated(session, index, part, &gradient, least_norm)?));
                     }
                 }
             }
             if layer.has(Phase::BackwardData) {
-                let weights = self.initial.in_f64(index, Part::Weight);
+                let weights = self.initial.in_f64(index, Parameter::Weight);
                 let operands = Operands { weights: &weights, ..operands };
                 for (slot, &source) in layer.inputs.iter().enumerate().filter(|&(slot, _)| layer.input_gradients[slot])
                 {
@@ -119,11 +123,11 @@ impl WholeStep<'_> {
         &self,
         session: &mut dyn Session,
         layer: usize,
-        part: Part,
+        part: Parameter,
         gradient: &[f64],
         least_norm: f64,
-    ) -> Result<Row, DeviceError> {
-        let key = Key::Updated(layer, part);
+    ) -> Result<Check, DeviceError> {
+        let key = TensorName::Updated(layer, part);
         let actual = session.read(key.tensor(self.plan))?;
         let before = &self.initial.parameters[layer][part as usize];
         let expected = |index: usize| {
@@ -132,12 +136,12 @@ impl WholeStep<'_> {
         };
         let error = relative_error(&actual, expected, |_| true, 0.0);
         let least_update = f64::from(self.training.learning_rate) * least_norm;
-        Ok(Row::new(self.plan, layer, None, key, error, updated_bound(before, expected, least_update)))
+        Ok(Check::new(self.plan, layer, None, key, error, updated_bound(before, expected, least_update)))
     }
 }
 
 impl Activations {
-    /// What the layer reads, but for its parameters and the gradient of its output.
+    /// All that the layer reads, but for its parameters and the gradient of its output.
     fn operands(&self, index: usize, layer: &LayerPlan) -> Operands<'_> {
         let value = |source: &Source| match *source {
             Source::Image => self.image.as_slice(),

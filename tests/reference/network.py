@@ -1,4 +1,4 @@
-"""A layertime model file (README: "Model files") as a PyTorch network: reading it, drawing parameters, and the forward pass.
+"""A layertime model file (docs/networks.md) as a PyTorch network: reading it, drawing parameters, and the forward pass.
 
 Written for the references (`export.py`, f64) and for the speed comparison (`benches/peer_pytorch.py`, f32), so that both
 are about the same network. It reads a file that layertime accepts; it is not the place where files are validated.

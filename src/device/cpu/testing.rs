@@ -1,13 +1,13 @@
 //! What the layers' tests share: numbers, thread pools, and comparison with plain loops in f64.
 
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::plan::Shape;
 use proptest::prelude::*;
 
 /// Uniform in \[−1, 1).
 pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let philox = Philox::new(seed);
-    (0..count).map(|index| 2.0 * philox.uniform(Stream::Images, index) - 1.0).collect()
+    (0..count).map(|index| 2.0 * philox.uniform(RandomStream::Images, index) - 1.0).collect()
 }
 
 /// Small shapes, and some that are cut into several pieces.

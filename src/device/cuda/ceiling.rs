@@ -4,7 +4,7 @@ use super::driver::{Buffer, CallError, Cause, Element, Event, Handles, Matrix, P
 use super::failure::Failure;
 use super::gpu::SharedGpu;
 use crate::device::Ceilings;
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 
 const REPETITIONS: usize = 16;
 /// Repetitions before them, which keep the stream busy while the host enqueues.
@@ -77,7 +77,7 @@ fn copy_bytes_per_s(handles: &Handles, bytes: usize) -> Result<f64, CallError> {
 /// Random numbers: hardware runs faster on zeros.
 fn fill(handles: &Handles, element: Element, buffers: &[&Buffer], elements: usize) -> Result<(), CallError> {
     let philox = Philox::new(1);
-    let values: Vec<f32> = (0..elements).map(|index| philox.uniform(Stream::Images, index) - 0.5).collect();
+    let values: Vec<f32> = (0..elements).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
     let bytes = element.encode(&values);
     buffers.iter().try_for_each(|buffer| memory::write(&handles.stream, buffer.address(), &bytes))
 }

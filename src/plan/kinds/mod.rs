@@ -21,7 +21,7 @@ use super::{LayerPlan, Phase, Shape};
 use crate::model::Kind;
 use crate::model::kind::Pair;
 
-/// What a layer kind knows of itself. The parameters of a kind implement it.
+/// The rules of a layer kind. The parameters of a kind implement them.
 pub trait Rules {
     /// Output, geometry and parameters for inputs of these shapes.
     fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit>;
@@ -36,7 +36,7 @@ pub trait Rules {
     /// Asked of forward, backward_data and backward_weights only.
     fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64;
 
-    /// How the layer takes an input whose elements a flatten left in another order than its shape tells.
+    /// The treatment of an input whose elements a flatten left in another order than its shape tells.
     fn after_flatten(&self) -> AfterFlatten;
 
     /// Centre and half-width of the uniform distribution that first weights are drawn from.
@@ -65,7 +65,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
     }
 }
 
-/// What planning a layer finds.
+/// The findings of planning one layer.
 pub struct Planned {
     /// Shape of the output.
     pub output: Shape,
@@ -125,7 +125,7 @@ impl Reads {
         Reads { inputs: false, output: false, output_gradient: true, mask: false, weights: false, biases: false };
 }
 
-/// How a layer takes an input behind a flatten: in NHWC the elements are then in an order that the shape does not tell.
+/// The treatment of an input behind a flatten: in NHWC its elements are in an order that its shape does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFlatten {
     /// Works element by element or channel by channel, and leaves the order as it is.

@@ -4,7 +4,7 @@ use super::*;
 use crate::device::Ceilings;
 use crate::plan::Cost;
 use crate::profile::Measured;
-use crate::profile::summary::{Part, Summary};
+use crate::profile::summary::{PartSummary, Summary};
 use crate::stats::{self, Figure, Interval};
 
 /// A phase that takes more than this many times what either ceiling asks for is bound by latency.
@@ -51,7 +51,7 @@ pub fn phases(labels: &Labels, ceilings: &Ceilings, measured: &Measured, summary
 
 /// One row per total, the step's last.
 pub fn summary(labels: &Labels, measured: &Measured, summary: Option<&Summary>) -> Vec<SummaryRow> {
-    let parts: Vec<(Scope, Option<&Part>)> = match summary {
+    let parts: Vec<(Scope, Option<&PartSummary>)> = match summary {
         Some(summary) => summary.totals.iter().map(|(scope, part)| (*scope, Some(part))).collect(),
         None => Scope::of(&measured.plan, &measured.ops).into_iter().map(|scope| (scope, None)).collect(),
     };
@@ -123,7 +123,7 @@ fn ends(interval: Option<Interval>) -> (Option<f64>, Option<f64>) {
 }
 
 impl DurationColumns {
-    fn of(duration: &stats::Summary) -> DurationColumns {
+    fn of(duration: &stats::SampleSummary) -> DurationColumns {
         let (ci95_low_us, ci95_high_us) = ends(duration.ci95);
         DurationColumns {
             median_us: figure(duration.median),

@@ -1,4 +1,4 @@
-//! What an exported file says: the network, the training constants, and which tensors there are.
+//! The contents of an exported file: the network, the training constants, and which tensors there are.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::device::Training;
 use crate::model::{Model, Source};
 use crate::plan::{Options, Plan};
 use crate::verify::Request;
-use crate::verify::key::{Key, Part, memory_of};
+use crate::verify::tensor_name::{Parameter, TensorName, memory_of};
 
 /// A file whose every tensor has been found to fit its network.
 pub struct Exported {
@@ -47,14 +47,14 @@ impl Exported {
         Ok(exported)
     }
 
-    pub fn has(&self, key: Key) -> bool {
+    pub fn has(&self, key: TensorName) -> bool {
         self.file.has(&key.name(&self.plan))
     }
 
     /// A tensor's elements; labels as whole numbers.
-    pub fn values(&mut self, key: Key) -> Result<Vec<f32>> {
+    pub fn values(&mut self, key: TensorName) -> Result<Vec<f32>> {
         let name = key.name(&self.plan);
-        if key != Key::Labels {
+        if key != TensorName::Labels {
             return self.file.floats(&name);
         }
         let classes = self.plan.classes();
@@ -81,14 +81,14 @@ impl Exported {
     }
 
     /// The output of a layer under its own name and those of the flatten layers that rename it.
-    pub fn output_keys(&self, layer: usize) -> impl Iterator<Item = Key> + '_ {
-        std::iter::once(layer).chain(flattened(&self.plan, Source::Layer(layer))).map(Key::Output)
+    pub fn output_keys(&self, layer: usize) -> impl Iterator<Item = TensorName> + '_ {
+        std::iter::once(layer).chain(flattened(&self.plan, Source::Layer(layer))).map(TensorName::Output)
     }
 
     /// The gradient of a source, and those of flatten layers that are its only readers and so have the same.
-    pub fn gradient_keys(&self, source: Source) -> impl Iterator<Item = Key> + '_ {
+    pub fn gradient_keys(&self, source: Source) -> impl Iterator<Item = TensorName> + '_ {
         let flattened = flattened(&self.plan, source).filter(|&layer| reads_alone(&self.plan, layer));
-        std::iter::once(Key::gradient_of(source)).chain(flattened.map(Key::OutputGradient))
+        std::iter::once(TensorName::gradient_of(source)).chain(flattened.map(TensorName::OutputGradient))
     }
 
     /// Everything needed is there, everything there has a meaning, and all have the right type and size.
@@ -97,10 +97,10 @@ impl Exported {
             self.file.sizes(&key.name(&self.plan))?;
         }
         for name in self.file.names() {
-            let Some(key) = Key::parse(&name, &self.plan) else {
+            let Some(key) = TensorName::parse(&name, &self.plan) else {
                 bail!("{}: `{name}` is no tensor of {}", self.file.path(), self.plan.model.name);
             };
-            self.file.check_type(&name, if key == Key::Labels { Dtype::I64 } else { Dtype::F32 })?;
+            self.file.check_type(&name, if key == TensorName::Labels { Dtype::I64 } else { Dtype::F32 })?;
             let (found, expected) = (self.file.sizes(&name)?, key.sizes(&self.plan));
             ensure!(
                 without_ones(found) == without_ones(&expected),
@@ -108,15 +108,16 @@ impl Exported {
                 self.file.path()
             );
         }
-        self.values(Key::Labels).map(drop)
+        self.values(TensorName::Labels).map(drop)
     }
 }
 
-/// What no step can do without.
-pub fn required(plan: &Plan) -> Vec<Key> {
+/// The tensors that no step can do without.
+pub fn required(plan: &Plan) -> Vec<TensorName> {
     let layers = plan.layers.iter().enumerate();
-    let parameters = layers.flat_map(|(index, layer)| Part::of(layer).map(move |part| Key::Parameter(index, part)));
-    [Key::Input, Key::Labels].into_iter().chain(parameters).collect()
+    let parameters =
+        layers.flat_map(|(index, layer)| Parameter::of(layer).map(move |part| TensorName::Parameter(index, part)));
+    [TensorName::Input, TensorName::Labels].into_iter().chain(parameters).collect()
 }
 
 /// The request's constants with those that the file gives in their place.
@@ -153,7 +154,7 @@ fn flattened(plan: &Plan, source: Source) -> impl Iterator<Item = usize> + '_ {
     all.filter(move |&layer| plan.layers[layer].kind.is_view() && memory_of(plan, layer) == source)
 }
 
-/// Whether a flatten layer, and each flatten layer before it, is the only reader of its input.
+/// Tells if a flatten layer, and each flatten layer before it, is the only reader of its input.
 fn reads_alone(plan: &Plan, flatten: usize) -> bool {
     let layers = &plan.model.layers;
     let input = layers[flatten].inputs[0];

@@ -18,7 +18,7 @@ pub struct ExportedFile {
     path: String,
     file: File,
     header: Metadata,
-    /// Where the tensors begin, in bytes.
+    /// Offset of the tensors, in bytes.
     data: u64,
 }
 

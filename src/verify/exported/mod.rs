@@ -17,7 +17,7 @@ use crate::device::{Device, Session, Tensor, in_session};
 use crate::plan::Precision;
 use crate::step::Step;
 use contents::Exported;
-use passes::{Pass, Scope};
+use passes::{ExportedPass, PassScope};
 
 /// Verifies a device against a file. First every phase from the file's own tensors, then, in f32, the whole step.
 pub fn run(device: &dyn Device, request: &Request, path: &Path) -> Result<Report> {
@@ -25,14 +25,14 @@ pub fn run(device: &dyn Device, request: &Request, path: &Path) -> Result<Report
     let step = Step::new(exported.plan.clone());
     let training = exported.training;
     let (first_maximum_wins, precision) = (device.info().first_maximum_wins, request.precision);
-    let mut pass = |session: &mut dyn Session, scope: Scope| {
+    let mut pass = |session: &mut dyn Session, scope: PassScope| {
         fill(session, &mut exported)?;
-        Pass { step: &step, exported: &mut exported, scope, first_maximum_wins, precision }.run(session)
+        ExportedPass { step: &step, exported: &mut exported, scope, first_maximum_wins, precision }.run(session)
     };
     let rows = in_session(device, &step, training, |session| {
-        let mut rows = pass(session, Scope::EachPhase)?;
+        let mut rows = pass(session, PassScope::EachPhase)?;
         if precision == Precision::F32 {
-            rows.extend(pass(session, Scope::WholeStep)?);
+            rows.extend(pass(session, PassScope::WholeStep)?);
         }
         anyhow::Ok(rows)
     })?;

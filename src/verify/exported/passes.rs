@@ -15,42 +15,42 @@ use crate::plan::Precision;
 use crate::plan::{LayerPlan, Phase};
 use crate::step::{Op, Step};
 use crate::verify::error::relative_error;
-use crate::verify::key::{Key, Part, memory_of};
 use crate::verify::operands::DeviceOperands;
-use crate::verify::{GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, Row, phase_bound, reference, updated_bound};
+use crate::verify::tensor_name::{Parameter, TensorName, memory_of};
+use crate::verify::{Check, GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, phase_bound, reference, updated_bound};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum PassScope {
     /// Tensors whose phase had all its operands from the file.
     EachPhase,
     /// The loss and the updated parameters, and what could not be checked by its phase alone.
     WholeStep,
 }
 
-pub struct Pass<'a> {
+pub struct ExportedPass<'a> {
     pub step: &'a Step,
     pub exported: &'a mut Exported,
-    pub scope: Scope,
+    pub scope: PassScope,
     pub first_maximum_wins: bool,
     pub precision: Precision,
 }
 
-/// What is known of results before their operations run.
+/// Facts about results that are known before their operations run.
 #[derive(Default)]
 struct Caveats {
     /// Norms below which a gradient counts as cancelled, see [`reference::least_norms`].
-    least_norms: HashMap<Key, f64>,
+    least_norms: HashMap<TensorName, f64>,
     /// Elements whose gradient is a matter of choice.
-    ties: HashMap<Key, Vec<bool>>,
+    ties: HashMap<TensorName, Vec<bool>>,
 }
 
-impl Pass<'_> {
-    pub fn run(&mut self, session: &mut dyn Session) -> Result<Vec<Row>> {
+impl ExportedPass<'_> {
+    pub fn run(&mut self, session: &mut dyn Session) -> Result<Vec<Check>> {
         let mut rows = Vec::new();
         let mut caveats = Caveats::default();
         session.begin()?;
         for &op in &self.step.ops {
-            if self.scope == Scope::EachPhase && op.phase == Phase::WeightUpdate {
+            if self.scope == PassScope::EachPhase && op.phase == Phase::WeightUpdate {
                 self.replace_gradients(session, op.layer)?;
             }
             self.note_caveats(session, op, &mut caveats)?;
@@ -64,12 +64,13 @@ impl Pass<'_> {
     }
 
     /// Compares a complete tensor with the file's, and puts that in its place.
-    fn meet(&mut self, session: &mut dyn Session, op: Op, key: Key, caveats: &Caveats) -> Result<Option<Row>> {
+    fn meet(&mut self, session: &mut dyn Session, op: Op, key: TensorName, caveats: &Caveats) -> Result<Option<Check>> {
         let compares = match self.scope {
-            Scope::EachPhase => self.by_itself(key),
-            Scope::WholeStep => !self.by_itself(key) || matches!(key, Key::Loss | Key::Updated(..)),
+            PassScope::EachPhase => self.by_itself(key),
+            PassScope::WholeStep => !self.by_itself(key) || matches!(key, TensorName::Loss | TensorName::Updated(..)),
         };
-        let replaces = self.scope == Scope::EachPhase && matches!(key, Key::Output(_) | Key::OutputGradient(_));
+        let replaces =
+            self.scope == PassScope::EachPhase && matches!(key, TensorName::Output(_) | TensorName::OutputGradient(_));
         if !self.exported.has(key) || !(compares || replaces) {
             return Ok(None);
         }
@@ -88,35 +89,47 @@ impl Pass<'_> {
         Ok(row)
     }
 
-    fn compare(&self, op: Op, key: Key, actual: &[f32], expected: &[f32], bound: f64, caveats: &Caveats) -> Row {
+    fn compare(
+        &self,
+        op: Op,
+        key: TensorName,
+        actual: &[f32],
+        expected: &[f32],
+        bound: f64,
+        caveats: &Caveats,
+    ) -> Check {
         let least_norm = match key {
-            Key::Loss => LEAST_LOSS,
+            TensorName::Loss => LEAST_LOSS,
             _ => caveats.least_norms.get(&key).copied().unwrap_or(0.0),
         };
         let ties = caveats.ties.get(&key);
         let counted = |index: usize| ties.is_none_or(|ties| !ties[index]);
         let error = relative_error(actual, |index| f64::from(expected[index]), counted, least_norm);
-        let phase = (self.scope == Scope::EachPhase).then_some(op.phase);
-        Row::new(&self.step.plan, op.layer, phase, key, error, bound)
+        let phase = (self.scope == PassScope::EachPhase).then_some(op.phase);
+        Check::new(&self.step.plan, op.layer, phase, key, error, bound)
     }
 
-    fn bound(&mut self, key: Key, expected: &[f32], caveats: &Caveats) -> Result<f64> {
+    fn bound(&mut self, key: TensorName, expected: &[f32], caveats: &Caveats) -> Result<f64> {
         Ok(match (self.scope, key) {
-            (Scope::EachPhase, _) => phase_bound(self.precision),
-            (Scope::WholeStep, Key::Updated(layer, part)) => {
-                let before = self.exported.values(Key::Parameter(layer, part))?;
-                let least_gradient = caveats.least_norms.get(&Key::Gradient(layer, part)).copied().unwrap_or(0.0);
+            (PassScope::EachPhase, _) => phase_bound(self.precision),
+            (PassScope::WholeStep, TensorName::Updated(layer, part)) => {
+                let before = self.exported.values(TensorName::Parameter(layer, part))?;
+                let least_gradient =
+                    caveats.least_norms.get(&TensorName::Gradient(layer, part)).copied().unwrap_or(0.0);
                 let least_update = f64::from(self.exported.training.learning_rate) * least_gradient;
                 updated_bound(&before, |index| f64::from(expected[index]), least_update)
             }
-            (Scope::WholeStep, Key::OutputGradient(_) | Key::ImageGradient | Key::Gradient(..)) => GRADIENT_BOUND,
-            (Scope::WholeStep, _) => LOSS_BOUND,
+            (
+                PassScope::WholeStep,
+                TensorName::OutputGradient(_) | TensorName::ImageGradient | TensorName::Gradient(..),
+            ) => GRADIENT_BOUND,
+            (PassScope::WholeStep, _) => LOSS_BOUND,
         })
     }
 
     /// The weight update by itself starts from the file's gradients.
     fn replace_gradients(&mut self, session: &mut dyn Session, layer: usize) -> Result<()> {
-        for key in Part::of(self.layer(layer)).map(|part| Key::Gradient(layer, part)) {
+        for key in Parameter::of(self.layer(layer)).map(|part| TensorName::Gradient(layer, part)) {
             if self.exported.has(key) {
                 let gradient = self.exported.values(key)?;
                 session.fill(key.tensor(&self.step.plan), &|index| gradient[index])?;
@@ -136,11 +149,11 @@ impl Pass<'_> {
         let operands = operands.lend(&[]);
         let least_norms = reference::least_norms(layer, op.phase, &operands);
         if op.phase == Phase::BackwardWeights {
-            let keys = Part::ALL.map(|part| Key::Gradient(op.layer, part));
+            let keys = Parameter::ALL.map(|part| TensorName::Gradient(op.layer, part));
             caveats.least_norms.extend(keys.into_iter().zip(least_norms));
             return Ok(());
         }
-        let gradient = Key::gradient_of(layer.inputs[0]);
+        let gradient = TensorName::gradient_of(layer.inputs[0]);
         *caveats.least_norms.entry(gradient).or_default() += least_norms[0];
         let x = operands.inputs[0];
         for (index, tied) in reference::ties(layer, x).into_iter().flatten().enumerate() {
@@ -153,14 +166,14 @@ impl Pass<'_> {
     }
 
     /// The tensors that are complete once an operation has run, under all their names.
-    fn completed(&self, op: Op) -> Vec<Key> {
+    fn completed(&self, op: Op) -> Vec<TensorName> {
         let (plan, layer) = (&self.step.plan, self.layer(op.layer));
         match op.phase {
-            Phase::Forward if op.layer == plan.loss() => vec![Key::Output(op.layer), Key::Loss],
+            Phase::Forward if op.layer == plan.loss() => vec![TensorName::Output(op.layer), TensorName::Loss],
             Phase::Forward => self.exported.output_keys(op.layer).collect(),
-            Phase::BackwardWeights => Part::of(layer).map(|part| Key::Gradient(op.layer, part)).collect(),
+            Phase::BackwardWeights => Parameter::of(layer).map(|part| TensorName::Gradient(op.layer, part)).collect(),
             Phase::LossScale => Vec::new(),
-            Phase::WeightUpdate => Part::of(layer).map(|part| Key::Updated(op.layer, part)).collect(),
+            Phase::WeightUpdate => Parameter::of(layer).map(|part| TensorName::Updated(op.layer, part)).collect(),
             Phase::BackwardData => {
                 let sources: BTreeSet<Source> = layer.inputs.iter().copied().collect();
                 let last = |source: &Source| self.readers(*source).next() == Some(op.layer);
@@ -170,8 +183,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether all that the tensor's phase reads is the file's.
-    fn by_itself(&self, key: Key) -> bool {
+    /// Tells if all that the tensor's phase reads is the file's.
+    fn by_itself(&self, key: TensorName) -> bool {
         let plan = &self.step.plan;
         let inputs = |layer: usize| plan.layers[layer].inputs.iter().all(|&source| self.exported.has_output(source));
         let backward = |source: Source| {
@@ -181,13 +194,13 @@ impl Pass<'_> {
             })
         };
         match key {
-            Key::Output(layer) => inputs(layer),
-            Key::Loss => inputs(plan.loss()),
-            Key::Gradient(layer, _) => inputs(layer) && self.exported.has_gradient(layer),
-            Key::OutputGradient(layer) => backward(memory_of(plan, layer)),
-            Key::ImageGradient => backward(Source::Image),
-            Key::Updated(layer, part) => self.exported.has(Key::Gradient(layer, part)),
-            Key::Input | Key::Labels | Key::Parameter(..) | Key::Momentum(..) => false,
+            TensorName::Output(layer) => inputs(layer),
+            TensorName::Loss => inputs(plan.loss()),
+            TensorName::Gradient(layer, _) => inputs(layer) && self.exported.has_gradient(layer),
+            TensorName::OutputGradient(layer) => backward(memory_of(plan, layer)),
+            TensorName::ImageGradient => backward(Source::Image),
+            TensorName::Updated(layer, part) => self.exported.has(TensorName::Gradient(layer, part)),
+            TensorName::Input | TensorName::Labels | TensorName::Parameter(..) | TensorName::Momentum(..) => false,
         }
     }
 

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::sums::over_channels;
 use crate::plan::Shape;
 
-/// What normalises one channel.
-struct Statistics {
+/// Mean and scale of one channel.
+struct ChannelStatistics {
     mean: f64,
     /// 1 / √(σ² + ε)
     inverse_deviation: f64,
@@ -42,13 +42,13 @@ pub fn uncentred_backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64
     elementwise(shape, |c, at| weights[c] * statistics[c].inverse_deviation * dy[at])
 }
 
-impl Statistics {
+impl ChannelStatistics {
     fn normalise(&self, x: f64) -> f64 {
         (x - self.mean) * self.inverse_deviation
     }
 }
 
-fn statistics(eps: f32, shape: Shape, x: &[f64]) -> Vec<Statistics> {
+fn statistics(eps: f32, shape: Shape, x: &[f64]) -> Vec<ChannelStatistics> {
     let count = per_channel(shape);
     let means: Vec<f64> = over_channels(shape, |_, at| x[at]).into_iter().map(|sum| sum / count).collect();
     let squares = over_channels(shape, |c, at| (x[at] - means[c]).powi(2));
@@ -56,7 +56,7 @@ fn statistics(eps: f32, shape: Shape, x: &[f64]) -> Vec<Statistics> {
     means
         .iter()
         .zip(squares)
-        .map(|(&mean, square)| Statistics { mean, inverse_deviation: 1.0 / deviation(square) })
+        .map(|(&mean, square)| ChannelStatistics { mean, inverse_deviation: 1.0 / deviation(square) })
         .collect()
 }
 

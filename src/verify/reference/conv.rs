@@ -57,7 +57,7 @@ pub fn backward_weights(conv: &Conv, input: Shape, output: Shape, x: &[f64], dy:
 
 /// y += one kernel over one plane.
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn forward_plane(positions: &[Position], kernel: &[f64], x: &[f64], y: &mut [f64]) {
+fn forward_plane(positions: &[Tap], kernel: &[f64], x: &[f64], y: &mut [f64]) {
     for (position, &weight) in positions.iter().zip(kernel) {
         for (output, input) in position.rows() {
             let (y, x) = (&mut y[output], &x[input..]);
@@ -70,7 +70,7 @@ fn forward_plane(positions: &[Position], kernel: &[f64], x: &[f64], y: &mut [f64
 }
 
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn backward_data_plane(positions: &[Position], kernel: &[f64], dy: &[f64], dx: &mut [f64]) {
+fn backward_data_plane(positions: &[Tap], kernel: &[f64], dy: &[f64], dx: &mut [f64]) {
     for (position, &weight) in positions.iter().zip(kernel) {
         for (output, input) in position.rows() {
             let (dy, dx) = (&dy[output], &mut dx[input..]);
@@ -83,7 +83,7 @@ fn backward_data_plane(positions: &[Position], kernel: &[f64], dy: &[f64], dx: &
 }
 
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn backward_weights_plane(positions: &[Position], x: &[f64], dy: &[f64], dw: &mut [f64]) {
+fn backward_weights_plane(positions: &[Tap], x: &[f64], dy: &[f64], dw: &mut [f64]) {
     for (position, dw) in positions.iter().zip(dw) {
         for (output, input) in position.rows() {
             let (dy, x) = (&dy[output], &x[input..]);
@@ -104,15 +104,15 @@ struct Sizes {
     input_plane: usize,
     output_plane: usize,
     /// In the order of the weights, \[R, S\].
-    positions: Vec<Position>,
+    positions: Vec<Tap>,
 }
 
 /// A place in the kernel, and what it meets.
-struct Position {
+struct Tap {
     /// Rows and columns of the output for which it meets the image rather than its padding.
     output_rows: Range<usize>,
     output_columns: Range<usize>,
-    /// Where in the input plane it meets it first, and how far apart are the input's parts for neighbouring rows.
+    /// First meeting in the input plane, and the distance of the input parts of neighbouring rows.
     input_start: usize,
     input_step: usize,
     output_width: usize,
@@ -129,7 +129,7 @@ impl Sizes {
             // Where nothing is reached the start does not matter.
             let first_row = (output_rows.start * stride.h + row).saturating_sub(pad.h);
             let first_column = (output_columns.start * stride.w + column).saturating_sub(pad.w);
-            Position {
+            Tap {
                 output_rows: if output_columns.is_empty() { 0..0 } else { output_rows },
                 output_columns,
                 input_start: first_row * input.w + first_column,
@@ -171,7 +171,7 @@ impl Sizes {
     }
 }
 
-impl Position {
+impl Tap {
     /// For each output row that is reached: the reached part of it, and the start of its input, as places in their planes.
     #[inline(always)]
     fn rows(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {

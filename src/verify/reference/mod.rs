@@ -24,45 +24,54 @@ use crate::model::Kind;
 use crate::model::kind::{AvgPool, MaxPool};
 use crate::plan::{LayerPlan, Phase, PoolGeometry, Shape};
 
-/// What a phase of a layer reads. Those that its formula does not hold may be empty.
+/// The operands of a layer's phase. Those that its formula does not hold may be empty.
 #[derive(Default)]
 pub struct Operands<'a> {
+    /// Values of the layer's inputs.
     pub inputs: Vec<&'a [f64]>,
     /// The layer's own output: what ReLU's gradient depends on, and the probabilities of softmax_loss.
     pub output: &'a [f64],
+    /// Gradient of the loss with respect to the output.
     pub output_gradient: &'a [f64],
+    /// In canonical order.
     pub weights: &'a [f64],
     /// Empty where the layer has none.
     pub biases: &'a [f64],
     /// Dropout's kept elements as ones; `None` with dropout off.
     pub mask: Option<&'a [f64]>,
+    /// The class of each image.
     pub labels: &'a [usize],
 }
 
 /// The operands that a phase's formula holds, beside labels and masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reads {
+pub struct FormulaReads {
+    /// Values of the inputs.
     pub inputs: bool,
+    /// Values of the output.
     pub output: bool,
+    /// Gradient of the output.
     pub output_gradient: bool,
+    /// Weights.
     pub weights: bool,
+    /// Biases.
     pub biases: bool,
 }
 
-/// What the formulas below look at, by phase.
-pub fn reads(layer: &LayerPlan, phase: Phase) -> Reads {
+/// The operands that the formulas below look at, by phase. Independent of the plan's own table.
+pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
     let (weights, loss) = (layer.weights > 0, layer.kind == Kind::SoftmaxLoss);
     match phase {
-        Phase::Forward => Reads { inputs: true, weights, biases: layer.biases > 0, ..Reads::default() },
-        Phase::BackwardData => Reads {
+        Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
+        Phase::BackwardData => FormulaReads {
             inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_)),
             output: loss || layer.kind == Kind::Relu,
             output_gradient: !loss,
             weights,
             biases: false,
         },
-        Phase::BackwardWeights => Reads { inputs: true, output_gradient: true, ..Reads::default() },
-        Phase::LossScale | Phase::WeightUpdate => Reads::default(),
+        Phase::BackwardWeights => FormulaReads { inputs: true, output_gradient: true, ..FormulaReads::default() },
+        Phase::LossScale | Phase::WeightUpdate => FormulaReads::default(),
     }
 }
 

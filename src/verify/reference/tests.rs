@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::model::Model;
-use crate::philox::{Philox, Stream};
+use crate::philox::{Philox, RandomStream};
 use crate::plan::{Options, Plan};
 
 /// The first layer of a network that begins with `layer` on a `c`×`h`×`w` image.
@@ -17,7 +17,7 @@ fn first_layer([c, h, w]: [usize; 3], batch: usize, layer: &str) -> LayerPlan {
 }
 
 fn noise(seed: u64, count: usize) -> Vec<f64> {
-    (0..count).map(|index| f64::from(2.0 * Philox::new(seed).uniform(Stream::Images, index) - 1.0)).collect()
+    (0..count).map(|index| f64::from(2.0 * Philox::new(seed).uniform(RandomStream::Images, index) - 1.0)).collect()
 }
 
 /// Central differences of `loss` by each element of `values`.

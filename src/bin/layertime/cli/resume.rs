@@ -1,4 +1,4 @@
-//! What `run --resume` is to do: the command line that began the run, with the options given now in place of its own.
+//! Options of `run --resume`: the command line that began the run, with the options given now in place of its own.
 
 use std::ffi::OsString;
 

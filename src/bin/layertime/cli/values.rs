@@ -130,7 +130,7 @@ pub fn mhz(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| "a clock is a whole number of MHz, such as 1215".into())
 }
 
-/// How many threads.
+/// A number of threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
     number.ok_or_else(|| format!("a number of threads from 1 to {MOST_THREADS}"))

@@ -14,7 +14,7 @@ use layertime::device::{self, Device, Opened};
 use layertime::interrupt::Interrupt;
 use layertime::model::Model;
 use layertime::plan::{Plan, PlanError};
-use layertime::profile::measure::{MeasureError, Settings, measure};
+use layertime::profile::measure::{MeasureError, MeasureSettings, measure};
 use layertime::profile::stopping::StoppingRule;
 use layertime::report::folder::{self, Folder};
 use layertime::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
@@ -116,7 +116,7 @@ fn sweep(
 ) -> Result<State> {
     let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
     let before = folder.run().machine.settings_before.clone().unwrap_or_default();
-    let settings = Settings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
+    let settings = MeasureSettings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
     let mut progress = Progress::new(wanted.len(), rule);
     for plan in wanted {

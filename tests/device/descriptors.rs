@@ -1,0 +1,71 @@
+//! The plan's shapes against cuDNN's own arithmetic, which needs no GPU: every convolution and every pooling layer of every
+//! built-in. softcuda answers always, the real library where `SOFTCUDA_REAL_CUDNN` names it.
+
+#[path = "../../softcuda/tests/descriptors/library.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with softcuda's own suite")]
+mod library;
+
+use cudarc::cudnn::sys::{cudnnDataType_t::CUDNN_DATA_FLOAT, cudnnStatus_t::CUDNN_STATUS_SUCCESS};
+use layertime::model::{Kind, Model};
+use layertime::plan::{ConvGeometry, LayerPlan, Options, Plan, Shape};
+use library::{Dnn, libraries};
+
+#[test]
+fn cudnn_computes_the_plans_shapes() {
+    for library in libraries() {
+        for model in ["alexnet", "alexnet-2012", "vgg11", "vgg16", "vgg19", "tiny"] {
+            for batch in [1, 2, 7, 128] {
+                let options = Options::of_batch(batch);
+                let plan = Plan::new(&Model::named(model).unwrap(), options).unwrap();
+                let asked = plan.layers.iter().filter(|layer| agrees(&library, layer)).count();
+                assert!(asked >= 3, "{model}: {asked} layers have a shape of cuDNN's");
+            }
+        }
+    }
+}
+
+/// Compares one layer; `false` where cuDNN computes no shape for its kind.
+fn agrees(library: &Dnn, layer: &LayerPlan) -> bool {
+    let (input, output) = (layer.input_shapes[0], sizes(layer.output));
+    let got = match &layer.kind {
+        Kind::Conv(conv) => {
+            let geometry = ConvGeometry::new(conv, input).unwrap();
+            let weights =
+                sizes(Shape { n: geometry.k, c: geometry.group_c(), h: geometry.kernel[0], w: geometry.kernel[1] });
+            let numbers = [square(geometry.stride), square(geometry.pad), int(geometry.groups)];
+            library.convolve(false, CUDNN_DATA_FLOAT, sizes(input), weights, numbers)
+        }
+        Kind::MaxPool(pool) => {
+            assert!(!pool.ceil, "cuDNN has no ceil mode");
+            let [kernel, stride, pad] =
+                [pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad].map(|pair| square([pair.h, pair.w]));
+            library.pool(sizes(input), [kernel, stride, pad])
+        }
+        Kind::AvgPool(_)
+        | Kind::Fc(_)
+        | Kind::Relu
+        | Kind::Lrn(_)
+        | Kind::Dropout(_)
+        | Kind::Flatten
+        | Kind::BatchNorm(_)
+        | Kind::Add
+        | Kind::Concat
+        | Kind::SoftmaxLoss => return false,
+    };
+    assert_eq!(got, (CUDNN_STATUS_SUCCESS, output), "{}, layer {}", library.name, layer.name);
+    true
+}
+
+fn sizes(shape: Shape) -> [i32; 4] {
+    [shape.n, shape.c, shape.h, shape.w].map(int)
+}
+
+/// The built-ins' windows are square.
+fn square([h, w]: [usize; 2]) -> i32 {
+    assert_eq!(h, w);
+    int(h)
+}
+
+fn int(number: usize) -> i32 {
+    i32::try_from(number).unwrap()
+}

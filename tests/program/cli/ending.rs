@@ -1,0 +1,161 @@
+//! However a run ends, what was measured is kept.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Program, QUICK, assert_refused, number, records, stderr, stdout};
+
+/// A sweep whose batch 1 is saved and whose batch 2 goes on for an hour.
+fn in_the_middle_of_a_batch(program: &Program) -> (Child, PathBuf) {
+    let quick = program.output(&format!("{QUICK} --batch 1 --samples"));
+    assert!(quick.status.success(), "{quick:?}");
+    let folder = program.run_folder();
+    let endless = "run --model tiny --device cpu --samples --max-time 1h --target 0.000001% --batch 1,2 --resume";
+    let mut child = program
+        .command(&format!("{endless} {}", folder.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while state(&folder) != "running" {
+        assert!(began.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    (child, folder)
+}
+
+fn state(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join("run.json")).unwrap();
+    serde_json::from_str::<serde_json::Value>(&text).unwrap()["state"].as_str().unwrap().into()
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn batches(folder: &Path, file: &str) -> Vec<String> {
+    let mut batches: Vec<String> = records(&folder.join(file)).iter().map(|row| row["batch"].clone()).collect();
+    batches.dedup();
+    batches
+}
+
+fn assert_interrupted(name: &str, code: i32) {
+    let program = Program::new();
+    let (child, folder) = in_the_middle_of_a_batch(&program);
+    signal(&child, name);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("conv"), "the measured batches are shown: {}", stdout(&output));
+    assert_eq!(state(&folder), "interrupted");
+    for file in ["phases.csv", "summary.csv", "samples.csv"] {
+        assert_eq!(batches(&folder, file), ["1"], "{file}");
+    }
+}
+
+#[test]
+fn ctrl_c_keeps_the_measured_batches() {
+    assert_interrupted("-INT", 130);
+}
+
+#[test]
+fn sigterm_keeps_the_measured_batches() {
+    assert_interrupted("-TERM", 143);
+}
+
+#[test]
+fn a_killed_run_is_resumed_with_the_options_it_had() {
+    let program = Program::new();
+    let (mut child, folder) = in_the_middle_of_a_batch(&program);
+    let before = std::fs::read_to_string(folder.join("phases.csv")).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // As if the machine had died while the second batch was being written.
+    for file in ["phases.csv", "summary.csv", "samples.csv"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        let torn = text.lines().nth(1).unwrap().split_at(40).0;
+        std::fs::write(folder.join(file), format!("{text}{torn}")).unwrap();
+    }
+    let output = program.output(&format!("run --resume {}", folder.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(state(&folder), "complete");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("phases.csv")).unwrap(),
+        before,
+        "batch 1 was all that was asked for"
+    );
+    let output = program.output(&format!("{QUICK} --samples --batch 1,2 --resume {}", folder.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(batches(&folder, "summary.csv"), ["1", "2"]);
+    assert!(
+        std::fs::read_to_string(folder.join("phases.csv")).unwrap().starts_with(&before),
+        "batch 1 is not measured again"
+    );
+}
+
+#[test]
+fn another_run_is_not_resumed() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1")).status.success());
+    let folder = program.run_folder();
+    let output = program.output(&format!("{QUICK} --batch 1 --seed 7 --resume {}", folder.display()));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("seed was 1, now 7;"), "{}", stderr(&output));
+    let output = program.output(&format!("run --out there --resume {}", folder.display()));
+    assert_refused(&output, 2, &["--out", "--resume"]);
+}
+
+/// Options beside --resume count one by one, also where they are the defaults.
+#[test]
+fn options_beside_resume() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1 --seed 7")).status.success());
+    let folder = program.run_folder();
+    let refused = program.output(&format!("run --seed 1 --resume {}", folder.display()));
+    assert_refused(&refused, 1, &["cannot resume", "seed was 7, now 1;"]);
+    let more = program.output(&format!("run --batch 1,2 --resume {}", folder.display()));
+    assert_eq!(more.status.code(), Some(0), "{more:?}");
+    assert_eq!(batches(&folder, "summary.csv"), ["1", "2"]);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let program = Program::new();
+    for arguments in ["inspect vgg19 --csv", "inspect vgg19", &format!("{QUICK} --batch 1")] {
+        let mut child = program.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut message = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+        assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(0), ""), "{arguments}");
+    }
+    assert_eq!(state(&program.run_folder()), "complete");
+}
+
+/// Needs root for a tmpfs; continuous integration has it.
+#[test]
+fn a_full_disk_is_one_clear_line() {
+    let program = Program::new();
+    let results = program.folder.path().join("results");
+    std::fs::create_dir(&results).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=40k", "tmpfs"]).arg(&results).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs");
+        return eprintln!("not root: no tmpfs to fill");
+    }
+    let output = program.output(&format!("{QUICK} --samples --batch 1,2,4,8"));
+    let folder = program.run_folder();
+    let saved = batches(&folder, "summary.csv");
+    let phases = batches(&folder, "phases.csv");
+    let mean = records(&folder.join("phases.csv")).iter().all(|row| number(row, "mean_us") > 0.0);
+    Command::new("umount").arg(&results).status().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let message = stderr(&output);
+    assert!(message.contains("space") && message.contains("--resume"), "{message}");
+    assert_eq!(message.trim().lines().count(), 1, "{message}");
+    assert!(mean && saved == phases && saved.len() < 4, "{saved:?} {phases:?}");
+}

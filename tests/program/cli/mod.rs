@@ -1,0 +1,9 @@
+//! The command line.
+
+mod bad_input;
+mod compare;
+mod ending;
+mod folder;
+mod plot;
+mod predict;
+mod verify;

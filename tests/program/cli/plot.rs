@@ -1,0 +1,68 @@
+//! `plot` on real runs and on what is none.
+
+use std::path::Path;
+
+use crate::program::{Program, QUICK, assert_refused, stdout};
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn charts_and_page_of_a_real_run() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1,4")).status.success());
+    let folder = program.run_folder();
+    let output = program.output(&format!("plot {} --html", folder.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let charts = ["layers", "report", "roofline", "shares", "times"];
+    let wanted: Vec<String> = charts
+        .iter()
+        .flat_map(|&name| {
+            if name == "report" {
+                vec!["report.html".into()]
+            } else {
+                vec![format!("{name}.png"), format!("{name}.svg")]
+            }
+        })
+        .collect();
+    let plots = folder.join("plots");
+    assert_eq!(files(&plots), wanted);
+    assert_eq!(stdout(&output).lines().count(), wanted.len());
+    let bytes = std::fs::read(plots.join("shares.png")).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG"), "a PNG file");
+    // Width in the header chunk: 900 pixels at two to one.
+    assert_eq!(u32::from_be_bytes(bytes[16..20].try_into().unwrap()), 1800);
+    let svg = std::fs::read_to_string(plots.join("layers.svg")).unwrap();
+    assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.trim_end().ends_with("</svg>"));
+    assert!(svg.contains("<title>Time by layer and phase at batch") && svg.contains("conv1"));
+
+    let csv = folder.join("phases.csv");
+    let bare = program.output(&format!("plot {} --batch 1 --out bare", csv.display()));
+    assert_eq!(bare.status.code(), Some(0), "{bare:?}");
+    assert_eq!(files(&program.folder.path().join("bare")).len(), 8);
+    let bad = program.output(&format!("plot {} --batch 3 --out bare", csv.display()));
+    assert_refused(&bad, 1, &["batch 3 was not measured", "1, 4"]);
+    let twice = program.output(&format!("plot {0} {0} --out twice", csv.display()));
+    assert_refused(&twice, 1, &["the run", "is given twice"]);
+    let many = vec![csv.display().to_string(); 7].join(" ");
+    assert_refused(&program.output(&format!("plot {many}")), 2, &["7 runs are too many", "up to 6"]);
+    std::fs::write(program.folder.path().join("file"), "").unwrap();
+    let bad = program.output(&format!("plot {} --out file/plots", csv.display()));
+    assert_refused(&bad, 1, &["file/plots", "--out"]);
+}
+
+#[test]
+fn what_is_no_run() {
+    let program = Program::new();
+    assert_refused(&program.output("plot ."), 1, &["no run's folder", "phases.csv"]);
+    assert_refused(&program.output("plot nowhere"), 1, &["nowhere"]);
+    assert_refused(&program.output("plot"), 2, &["RUN"]);
+    std::fs::write(program.folder.path().join("empty.csv"), "").unwrap();
+    assert_refused(&program.output("plot empty.csv"), 1, &["empty.csv", "is empty"]);
+    std::fs::write(program.folder.path().join("other.csv"), "layer,time\nconv1,3\n").unwrap();
+    assert_refused(&program.output("plot other.csv"), 1, &["other.csv", "lacks run_id"]);
+}

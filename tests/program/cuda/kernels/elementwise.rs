@@ -1,0 +1,75 @@
+//! add, accumulate, copy_rows, and how all kernels convert between storage types.
+
+use super::harness::*;
+
+#[test]
+fn add_and_accumulate() {
+    fn check<T: Storage>() {
+        for n in SIZES {
+            let (a, b) = (numbers::<T>(n, 3), numbers::<T>(n, 4));
+            let (ba, bb, by) = (Buffer::<T>::narrowed(&a), Buffer::<T>::narrowed(&b), Buffer::<T>::fresh(n));
+            let sum: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+            launch_over(&format!("add_{}", T::SUFFIX), n, &[&ba, &bb, &by, &(n as u32)]);
+            assert_close(&by.wide(), &sum, T::EPSILON, 1.0);
+            launch_over(&format!("accumulate_{}", T::SUFFIX), n, &[&ba, &bb, &(n as u32)]);
+            assert_close(&bb.wide(), &sum, T::EPSILON, 1.0);
+        }
+    }
+    for_each_type!(check());
+}
+
+/// Two tensors of 3 and 5 columns side by side in one of 8, and apart again.
+#[test]
+fn copy_rows_joins_and_parts() {
+    fn check<T: Storage>() {
+        let name = format!("copy_rows_{}", T::SUFFIX);
+        for rows in SIZES.map(|n| n.div_ceil(8)) {
+            let (a, b) = (numbers::<T>(3 * rows, 5), numbers::<T>(5 * rows, 6));
+            let (ba, bb, joined) = (Buffer::<T>::narrowed(&a), Buffer::<T>::narrowed(&b), Buffer::<T>::fresh(8 * rows));
+            launch_over(&name, 3 * rows, &[&ba, &joined, &(rows as u32), &3u32, &3u32, &8u32, &0u32]);
+            let right = joined.address + 3 * size_of::<T>() as u64;
+            launch_over(&name, 5 * rows, &[&bb, &right, &(rows as u32), &5u32, &5u32, &8u32, &0u32]);
+            let expected: Vec<f64> =
+                (0..rows).flat_map(|r| [&a[3 * r..3 * r + 3], &b[5 * r..5 * r + 5]].concat()).collect();
+            assert_same(&joined.wide(), &expected);
+
+            launch_over(&name, 5 * rows, &[&right, &bb, &(rows as u32), &5u32, &8u32, &5u32, &1u32]);
+            assert_close(&bb.wide(), &b.iter().map(|v| 2.0 * v).collect::<Vec<_>>(), T::EPSILON, 0.0);
+        }
+    }
+    for_each_type!(check());
+}
+
+/// One step of momentum SGD without momentum, decay or learning rate: v is g widened, and the copy is w rounded.
+fn convert<T: Storage>(g: &[T], w: &[f32]) -> (Vec<f32>, Vec<T>) {
+    let n = g.len();
+    let (g, w, v, copy) = (Buffer::of(g), Buffer::of(w), Buffer::of(&vec![0f32; n]), Buffer::<T>::fresh(n));
+    launch_over(&format!("sgd_{}", T::SUFFIX), n, &[&w, &v, &copy, &g, &0u64, &0f32, &0f32, &0f32, &(n as u32)]);
+    (v.read(), copy.read())
+}
+
+/// The half crate's conversions are the reference; every f16 and bf16 there is, and rounding at ties.
+#[test]
+fn conversions_round_to_nearest_even() {
+    fn check<T: Storage>(bits: impl Fn(T) -> u16, from_bits: impl Fn(u16) -> T) {
+        let all: Vec<T> = (0..=u16::MAX).map(&from_bits).filter(|v| !v.wide().is_nan()).collect();
+        let (wide, _) = convert(&all, &vec![1.0; all.len()]);
+        assert!(wide.iter().zip(&all).all(|(w, v)| f64::from(*w) == v.wide()));
+
+        for nudge in [0i32, -1, 1] {
+            // halfway to the neighbour, and just beside it
+            let values: Vec<f32> = all
+                .iter()
+                .map(|&v| (v.wide() as f32, from_bits(bits(v) ^ 1).wide() as f32))
+                .map(|(a, b)| f32::from_bits((a / 2.0 + b / 2.0).to_bits().wrapping_add_signed(nudge)))
+                .filter(|v| v.is_finite())
+                .collect();
+            let (_, narrow) = convert(&vec![from_bits(0); values.len()], &values);
+            for (v, got) in values.iter().zip(narrow) {
+                assert_eq!(bits(got), bits(T::narrow(f64::from(*v))), "{v}");
+            }
+        }
+    }
+    check(half::f16::to_bits, half::f16::from_bits);
+    check(half::bf16::to_bits, half::bf16::from_bits);
+}

@@ -1,0 +1,13 @@
+//! Black-box tests of the CUDA device, on softcuda: no GPU is needed, and none is used.
+
+mod clock;
+mod devices;
+mod faults;
+mod kernels;
+mod locks;
+mod memory;
+mod refusals;
+mod run;
+mod settings;
+mod soft;
+mod verify;

@@ -1,0 +1,5 @@
+//! Black-box tests of the binary: the command line, and the CUDA device on softcuda.
+
+mod cli;
+mod cuda;
+mod program;
