@@ -32,7 +32,7 @@ struct Inner {
 fn inner(test: &str, gpu: Softcuda) -> Inner {
     let folder = tempfile::tempdir().unwrap();
     let mut command = soft::on(&gpu.trace(folder.path().join("trace")), std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("locks::{test}"), "--nocapture"]).env("LAYERTIME_TEST_INNER", "1");
+    command.args(["--exact", &format!("cuda::locks::{test}"), "--nocapture"]).env("LAYERTIME_TEST_INNER", "1");
     Inner { command, folder }
 }
 

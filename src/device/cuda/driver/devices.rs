@@ -8,9 +8,13 @@ use cudarc::driver::sys::CUdevice_attribute;
 pub struct Offered {
     /// As in `--device cuda:N`.
     pub index: usize,
+    /// The GPU's name.
     pub name: String,
+    /// The GPU's UUID, by which NVML knows it too.
     pub uuid: [u8; 16],
+    /// Compute capability, major and minor number.
     pub capability: (i32, i32),
+    /// Bytes of its memory.
     pub memory_bytes: usize,
 }
 

@@ -26,6 +26,7 @@ const FOR_VOLTA: [&str; 2] = ["nvidia-cublas-cu12", "\"nvidia-cudnn-cu12<9.11\""
 /// A library that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Library {
+    /// Name, as reports write it.
     pub name: &'static str,
     /// Its own, as text.
     pub version: String,
@@ -40,16 +41,22 @@ pub struct Library {
 /// All that a run needs, known to fit together.
 #[derive(Clone, Debug)]
 pub struct Libraries {
+    /// libcuda.
     pub driver: Library,
+    /// libcudnn.
     pub cudnn: Library,
+    /// libcublas.
     pub cublas: Library,
 }
 
 /// Each library by itself, or what is missing and how to get it.
 #[derive(Clone, Debug)]
 pub struct Survey {
+    /// libcuda.
     pub driver: Result<Library, String>,
+    /// libcudnn.
     pub cudnn: Result<Library, String>,
+    /// libcublas.
     pub cublas: Result<Library, String>,
 }
 
