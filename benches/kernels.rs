@@ -3,10 +3,11 @@
 //! `cargo bench --bench kernels -- [MODEL] [BATCH] [THREADS] [avx512|avx2|portable]`: `alexnet` (as is), `vgg`, at batch 8
 //! and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
 
-use layertime::device::cpu::conv::Conv;
-use layertime::device::cpu::fc::Fc;
-use layertime::device::cpu::simd::Isa;
-use layertime::plan::ConvGeometry;
+use layertime::device::cpu::compute::simd::Isa;
+use layertime::device::cpu::operations::conv::ConvOp;
+use layertime::device::cpu::operations::fc::FcOp;
+use layertime::device::cpu::operations::{BackwardData, BackwardWeights, Forward, Operation};
+use layertime::plan::{ConvGeometry, FcGeometry, Phase};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -71,30 +72,56 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         pad: [*pad; 2],
         groups: 1,
     };
-    let conv = Conv::new(geometry, threads, isa);
-    let [mut x, mut w, mut y] = [geometry.input_len(), geometry.weight_len(), geometry.output_len()].map(ones);
-    let [mut bias, mut workspace] = [*k, conv.workspace_floats()].map(ones);
     let flops = 2.0 * geometry.macs() as f64;
-    let times = [
-        best(|| conv.forward(&x, &w, Some(&bias), &mut y, &mut workspace)),
-        best(|| conv.backward_data(&y, &w, &mut x, false, &mut workspace)),
-        best(|| conv.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
-    ];
+    let lengths = [geometry.input_len(), geometry.weight_len(), geometry.output_len(), *k];
+    let times = time_phases(&mut ConvOp::new(geometry, threads, isa), lengths);
     print_row(name, times, |seconds| format!("{:7.1}", flops / seconds / 1e9));
 }
 
 fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, isa: Isa) {
-    let fc = Fc::new(n, *inputs, *outputs, threads, isa);
-    let [mut x, mut w, mut y] = [n * inputs, outputs * inputs, n * outputs].map(ones);
-    let [mut bias, mut workspace] = [*outputs, fc.workspace_floats()].map(ones);
+    let geometry = FcGeometry { n, inputs: *inputs, outputs: *outputs };
     let flops = 2.0 * (n * inputs * outputs) as f64;
     let bytes = 4.0 * (inputs * outputs) as f64;
-    let times = [
-        best(|| fc.forward(&x, &w, Some(&bias), &mut y, &mut workspace)),
-        best(|| fc.backward_data(&y, &w, &mut x, false, &mut workspace)),
-        best(|| fc.backward_weights(&x, &y, &mut w, Some(&mut bias), &mut workspace)),
-    ];
+    let lengths = [n * inputs, outputs * inputs, n * outputs, *outputs];
+    let times = time_phases(&mut FcOp::new(geometry, threads, isa), lengths);
     print_row(name, times, |seconds| format!("{:6.1} {:4.1}GB/s", flops / seconds / 1e9, bytes / seconds / 1e9));
+}
+
+/// Seconds of forward, backward_data and backward_weights; lengths of input, weights, output and biases.
+fn time_phases(operation: &mut dyn Operation, lengths: [usize; 4]) -> [f64; 3] {
+    let [mut x, mut w, mut y, mut bias] = lengths.map(ones);
+    let floats = Phase::ALL.map(|phase| operation.workspace_floats(phase)).into_iter().max().unwrap_or(0);
+    let mut workspace = ones(floats);
+    [
+        best(|| {
+            operation.forward(Forward {
+                inputs: &[&x],
+                weights: &w,
+                biases: &bias,
+                output: &mut y,
+                workspace: &mut workspace,
+                ..Forward::default()
+            })
+        }),
+        best(|| {
+            operation.backward_data(BackwardData {
+                output_gradient: &y,
+                weights: &w,
+                input_gradient: &mut x,
+                workspace: &mut workspace,
+                ..BackwardData::default()
+            })
+        }),
+        best(|| {
+            operation.backward_weights(BackwardWeights {
+                input: &x,
+                output_gradient: &y,
+                weight_gradient: &mut w,
+                bias_gradient: &mut bias,
+                workspace: &mut workspace,
+            })
+        }),
+    ]
 }
 
 fn print_row(name: &str, seconds: [f64; 3], rate: impl Fn(f64) -> String) {

@@ -29,6 +29,7 @@ pub mod predict;
 pub mod profile;
 pub mod report;
 pub mod stats;
+pub mod stderr;
 pub mod step;
 pub mod units;
 pub mod verify;

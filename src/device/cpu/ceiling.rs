@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 use std::time::Instant;
 
-use super::buffer::Buffer;
-use super::fc::Fc;
-use super::simd::Isa;
+use super::compute::buffer::ResidentBuffer;
+use super::compute::simd::{Isa, end_stream};
+use super::operations::fc::FcOp;
+use super::operations::{Forward, Operation};
 use crate::device::DeviceError;
+use crate::plan::{FcGeometry, Phase};
 
 /// Each buffer's size: beyond any last-level cache's share of a thread.
 const BYTES: usize = 256 << 20;
@@ -20,9 +22,9 @@ const LINE: usize = 16;
 /// sessions have it, with huge pages where the system gives them.
 pub fn copy_bytes_per_s() -> Result<f64, DeviceError> {
     let elements = BYTES / size_of::<f32>();
-    let mut source = Buffer::zeroed(elements)?;
+    let mut source = ResidentBuffer::zeroed(elements)?;
     source.fill(1.0);
-    let mut target = Buffer::zeroed(elements)?;
+    let mut target = ResidentBuffer::zeroed(elements)?;
     let piece = elements.div_ceil(rayon::current_num_threads()).next_multiple_of(LINE);
     let mut copy = || {
         let start = Instant::now();
@@ -45,7 +47,7 @@ fn copy_past_caches(from: &[f32], to: &mut [f32]) {
         // SAFETY: four aligned numbers inside both slices; every x86-64 CPU has SSE.
         unsafe { _mm_stream_ps(to.as_mut_ptr().add(at), _mm_load_ps(from.as_ptr().add(at))) }
     }
-    super::simd::end_stream();
+    end_stream();
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -62,11 +64,18 @@ pub fn gemm_flops_per_s() -> f64 {
     let matrix = vec![1f32; SIDE * SIDE];
     let mut product = vec![0f32; SIDE * SIDE];
     let best = |isa| {
-        let fc = Fc::new(SIDE, SIDE, SIDE, rayon::current_num_threads(), isa);
-        let mut workspace = vec![0f32; fc.workspace().forward];
+        let geometry = FcGeometry { n: SIDE, inputs: SIDE, outputs: SIDE };
+        let mut fc = FcOp::new(geometry, rayon::current_num_threads(), isa);
+        let mut workspace = vec![0f32; fc.workspace_floats(Phase::Forward)];
         let mut flops_per_s = || {
             let start = Instant::now();
-            fc.forward(&matrix, &matrix, None, &mut product, &mut workspace);
+            fc.forward(Forward {
+                inputs: &[&matrix],
+                weights: &matrix,
+                output: &mut product,
+                workspace: &mut workspace,
+                ..Forward::default()
+            });
             2.0 * (SIDE as f64).powi(3) / start.elapsed().as_secs_f64()
         };
         (0..REPETITIONS).map(|_| flops_per_s()).fold(0.0, f64::max)
@@ -80,9 +89,9 @@ mod tests {
 
     #[test]
     fn copies_are_equal() {
-        let mut source = Buffer::zeroed(5 * LINE).unwrap();
+        let mut source = ResidentBuffer::zeroed(5 * LINE).unwrap();
         source.iter_mut().enumerate().for_each(|(index, number)| *number = index as f32);
-        let mut target = Buffer::zeroed(5 * LINE).unwrap();
+        let mut target = ResidentBuffer::zeroed(5 * LINE).unwrap();
         copy_past_caches(&source[LINE..], &mut target[LINE..]);
         assert!(target[..LINE].iter().all(|&number| number == 0.0) && target[LINE..] == source[LINE..]);
     }

@@ -1,36 +1,14 @@
 //! The CPU: the embedded device, f32 in NHWC, threads by rayon.
 //!
-//! Convolution weights are \[R, S, C/groups, K\] in memory. One file per layer kind. Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
-//! The memory-bound kinds go over their data once: a chunk per thread and more (`parallel`), vectors inside (`vector`).
+//! Convolution weights are \[R, S, C/groups, K\] in memory. Three rooms: the layer kinds' [`operations`], what they
+//! [`compute`] with, and the session: its memory (`session`), its steps (`steps`) and its tensors (`tensors`).
 
-mod add;
-mod arena;
-mod avgpool;
-mod batchnorm;
-mod buffer;
 mod ceiling;
-mod concat;
-pub mod conv;
-mod dropout;
-pub mod fc;
-mod gemm;
-mod layer;
-mod lrn;
-mod math;
-mod maxpool;
-mod microkernel;
-mod parallel;
-mod pool;
-mod relu;
+pub mod compute;
+pub mod operations;
 mod session;
-mod sgd;
-pub mod simd;
-mod softmax_loss;
-mod tasks;
+mod steps;
 mod tensors;
-#[cfg(test)]
-mod testing;
-mod vector;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
@@ -47,6 +25,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
+    /// Starts the threads. Refuses options that only GPUs have.
     pub fn open(options: &Options) -> Result<Cpu, DeviceError> {
         refuse_what_only_gpus_have(options)?;
         let threads = options.threads.unwrap_or_else(processor_threads);
@@ -63,7 +42,7 @@ impl Cpu {
 fn info(threads: usize) -> DeviceInfo {
     DeviceInfo {
         name: processor_name(),
-        facts: vec![("threads", threads.to_string()), ("instructions", simd::Isa::detect().name().into())],
+        facts: vec![("threads", threads.to_string()), ("instructions", compute::simd::Isa::detect().name().into())],
         precision: Precision::F32,
         layout: Layout::Nhwc,
         launch: Launch::Direct,

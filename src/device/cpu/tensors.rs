@@ -1,21 +1,19 @@
-//! The session as the outside sees it: steps, marks, and tensors in canonical order.
+//! The session's tensors in canonical order, to set and to read.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::layer::Layer;
 use super::session::CpuSession;
 use crate::device::order::{FilterOrder, Indices, Order};
 use crate::device::{Algorithm, DeviceError, Session, Tensor};
 use crate::model::Source;
 use crate::plan::Phase;
-use crate::step::{Op, Runner};
+use crate::step::Op;
 
-/// Which of the session's buffers of floats.
+/// The session's buffers of floats.
 #[derive(Clone, Copy)]
-enum Which {
+enum BufferName {
     Arena,
     Parameters,
     Gradients,
@@ -24,10 +22,10 @@ enum Which {
 
 impl CpuSession {
     /// Buffer, range and order of a tensor of floats; `None` for labels, loss and masks, which are kept apart.
-    fn place(&self, tensor: Tensor) -> Option<(Which, Range<usize>, Indices)> {
+    fn place(&self, tensor: Tensor) -> Option<(BufferName, Range<usize>, Indices)> {
         let activations = |range: Range<usize>, of: Source| {
             let elements = self.step.plan.shape_of(of).image_elements();
-            Some((Which::Arena, range, self.orders.activations(of, elements)))
+            Some((BufferName::Arena, range, self.orders.activations(of, elements)))
         };
         match tensor {
             Tensor::Labels | Tensor::Loss | Tensor::Mask(_) => None,
@@ -35,12 +33,12 @@ impl CpuSession {
             Tensor::Output(layer) => activations(self.value(Source::Layer(layer)), Source::Layer(layer)),
             Tensor::InputGradient => activations(self.gradient(Source::Image), Source::Image),
             Tensor::OutputGradient(layer) => activations(self.gradient(Source::Layer(layer)), Source::Layer(layer)),
-            Tensor::Weight(layer) => Some((Which::Parameters, self.weights(layer), self.weight_map(layer))),
-            Tensor::WeightGradient(layer) => Some((Which::Gradients, self.weights(layer), self.weight_map(layer))),
-            Tensor::WeightMomentum(layer) => Some((Which::Momentum, self.weights(layer), self.weight_map(layer))),
-            Tensor::Bias(layer) => Some((Which::Parameters, self.biases(layer), self.bias_map(layer))),
-            Tensor::BiasGradient(layer) => Some((Which::Gradients, self.biases(layer), self.bias_map(layer))),
-            Tensor::BiasMomentum(layer) => Some((Which::Momentum, self.biases(layer), self.bias_map(layer))),
+            Tensor::Weight(layer) => Some((BufferName::Parameters, self.weights(layer), self.weight_map(layer))),
+            Tensor::WeightGradient(layer) => Some((BufferName::Gradients, self.weights(layer), self.weight_map(layer))),
+            Tensor::WeightMomentum(layer) => Some((BufferName::Momentum, self.weights(layer), self.weight_map(layer))),
+            Tensor::Bias(layer) => Some((BufferName::Parameters, self.biases(layer), self.bias_map(layer))),
+            Tensor::BiasGradient(layer) => Some((BufferName::Gradients, self.biases(layer), self.bias_map(layer))),
+            Tensor::BiasMomentum(layer) => Some((BufferName::Momentum, self.biases(layer), self.bias_map(layer))),
         }
     }
 
@@ -52,12 +50,12 @@ impl CpuSession {
         self.orders.biases(&self.step.plan.layers[layer])
     }
 
-    fn buffer(&mut self, which: Which) -> &mut [f32] {
+    fn buffer(&mut self, which: BufferName) -> &mut [f32] {
         match which {
-            Which::Arena => &mut self.arena,
-            Which::Parameters => &mut self.parameters,
-            Which::Gradients => &mut self.gradients,
-            Which::Momentum => &mut self.momentum,
+            BufferName::Arena => &mut self.arena,
+            BufferName::Parameters => &mut self.parameters,
+            BufferName::Gradients => &mut self.gradients,
+            BufferName::Momentum => &mut self.momentum,
         }
     }
 
@@ -65,10 +63,12 @@ impl CpuSession {
     fn mask(&mut self, layer: usize) -> Option<(&mut [u8], Indices)> {
         let elements = self.step.plan.layers[layer].output.image_elements();
         let map = self.orders.activations(Source::Layer(layer), elements);
-        match &mut self.layers[layer] {
-            Layer::Dropout(_, mask) => Some((mask, map)),
-            _ => None,
-        }
+        self.operations[layer].mask().map(|mask| (mask, map))
+    }
+
+    fn loss(&mut self) -> Option<&mut f64> {
+        let loss = self.step.plan.loss();
+        self.operations[loss].loss()
     }
 
     /// Classes are the channels of what the loss reads.
@@ -92,31 +92,6 @@ impl Start {
     }
 }
 
-impl Runner for CpuSession {
-    type Error = DeviceError;
-
-    fn begin(&mut self) -> Result<(), DeviceError> {
-        self.begun += 1;
-        self.marks.clear();
-        Ok(())
-    }
-
-    /// Every phase has joined its threads when it returns, so now is after all of its work.
-    fn mark(&mut self) -> Result<(), DeviceError> {
-        self.marks.push(Instant::now());
-        Ok(())
-    }
-
-    fn run(&mut self, op: Op) -> Result<(), DeviceError> {
-        self.do_op(op);
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<Vec<f64>, DeviceError> {
-        Ok(self.marks.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e6).collect())
-    }
-}
-
 impl Session for CpuSession {
     fn fill(&mut self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), DeviceError> {
         if let Some((which, range, map)) = self.place(tensor) {
@@ -136,8 +111,8 @@ impl Session for CpuSession {
                 .iter_mut()
                 .enumerate()
                 .for_each(|(index, label)| *label = order.offset(value(index) as usize) as u32);
-        } else {
-            self.loss = f64::from(value(0));
+        } else if let Some(loss) = self.loss() {
+            *loss = f64::from(value(0));
         }
         Ok(())
     }
@@ -155,29 +130,17 @@ impl Session for CpuSession {
                 let positions = self.class_order().positions();
                 self.labels.iter().map(|&label| positions[label as usize] as f32).collect()
             }
-            _ => vec![self.loss as f32],
+            _ => self.loss().map_or(Vec::new(), |loss| vec![*loss as f32]),
         })
     }
 
     fn algorithm(&self, op: Op) -> Option<Algorithm> {
-        if op.phase == Phase::WeightUpdate {
-            return None;
+        match op.phase {
+            Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => {
+                self.operations[op.layer].algorithm(op.phase)
+            }
+            Phase::LossScale | Phase::WeightUpdate => None,
         }
-        let (name, floats) = match &self.layers[op.layer] {
-            Layer::Conv(conv) => (conv.algorithm(), conv.workspace().of(op.phase)),
-            Layer::Fc(fc) => (fc.algorithm(), fc.workspace().of(op.phase)),
-            Layer::Relu
-            | Layer::MaxPool(..)
-            | Layer::AvgPool(_)
-            | Layer::Lrn(_)
-            | Layer::Dropout(..)
-            | Layer::Flatten
-            | Layer::BatchNorm(_)
-            | Layer::Add
-            | Layer::Concat(_)
-            | Layer::SoftmaxLoss(_) => return None,
-        };
-        Some(Algorithm { name: name.into(), workspace_bytes: 4 * floats as u64 })
     }
 
     fn planned_bytes(&self) -> u64 {

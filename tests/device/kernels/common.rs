@@ -1,4 +1,7 @@
-//! Inputs and the comparison of both kernels' tests.
+//! Inputs, running, and the comparison of both kernels' tests.
+
+use layertime::device::cpu::operations::{BackwardData, BackwardWeights, Forward, Operation};
+use layertime::plan::Phase;
 
 /// Numbers in ±0.5 that look random.
 pub fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -15,4 +18,56 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     let error: f64 = got.iter().zip(expected).map(|(a, b)| (*a as f64 - b).powi(2)).sum();
     let norm: f64 = expected.iter().map(|b| b * b).sum();
     assert!(error.sqrt() <= 1e-5 * norm.sqrt(), "{what}: {:e}", (error / norm).sqrt());
+}
+
+/// What the three phases of a layer take.
+pub struct Tensors<'a> {
+    pub x: &'a [f32],
+    pub w: &'a [f32],
+    /// Empty where the layer has none.
+    pub bias: &'a [f32],
+    pub dy: &'a [f32],
+    /// What the gradient of the input is added to; overwritten if there is nothing.
+    pub added_to: Option<&'a [f32]>,
+}
+
+/// What the three phases of a layer give.
+pub struct Gradients {
+    pub y: Vec<f32>,
+    pub dx: Vec<f32>,
+    pub dw: Vec<f32>,
+    pub db: Vec<f32>,
+}
+
+/// Runs the three phases. Results that depend on what was in memory before are wrong: it is NaN here.
+pub fn run(operation: &mut dyn Operation, tensors: &Tensors) -> Gradients {
+    let &Tensors { x, w, bias, dy, added_to } = tensors;
+    let nan = |len: usize| vec![f32::NAN; len];
+    let scratch = |operation: &dyn Operation, phase| nan(operation.workspace_floats(phase));
+    let (mut y, mut dw, mut db) = (nan(dy.len()), nan(w.len()), nan(bias.len()));
+    let mut dx = added_to.map_or(nan(x.len()), <[f32]>::to_vec);
+    operation.forward(Forward {
+        inputs: &[x],
+        weights: w,
+        biases: bias,
+        output: &mut y,
+        workspace: &mut scratch(operation, Phase::Forward),
+        ..Forward::default()
+    });
+    operation.backward_data(BackwardData {
+        output_gradient: dy,
+        weights: w,
+        input_gradient: &mut dx,
+        accumulate: added_to.is_some(),
+        workspace: &mut scratch(operation, Phase::BackwardData),
+        ..BackwardData::default()
+    });
+    operation.backward_weights(BackwardWeights {
+        input: x,
+        output_gradient: dy,
+        weight_gradient: &mut dw,
+        bias_gradient: &mut db,
+        workspace: &mut scratch(operation, Phase::BackwardWeights),
+    });
+    Gradients { y, dx, dw, db }
 }

@@ -1,10 +1,11 @@
 //! Fully connected layers against three nested loops in f64, by every instruction set that this CPU has.
 
-use layertime::device::cpu::fc::Fc;
-use layertime::device::cpu::simd::Isa;
+use layertime::device::cpu::compute::simd::Isa;
+use layertime::device::cpu::operations::fc::FcOp;
+use layertime::plan::FcGeometry;
 use proptest::prelude::*;
 
-use super::common::{assert_close, noise};
+use super::common::{Gradients, Tensors, assert_close, noise, run};
 
 #[derive(Debug)]
 struct Case {
@@ -35,19 +36,12 @@ fn check(case: &Case, isa: Isa) {
         }
     }
 
-    let fc = Fc::new(n, inputs, outputs, case.threads, isa);
-    // Results that depend on what was in memory before are wrong: it is NaN here.
-    let mut workspace = vec![f32::NAN; fc.workspace_floats()];
-    let mut y = vec![f32::NAN; dy.len()];
-    fc.forward(&x, &w, bias.as_deref(), &mut y, &mut workspace);
+    let bias = bias.unwrap_or_default();
+    let mut fc = FcOp::new(FcGeometry { n, inputs, outputs }, case.threads, isa);
+    let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: accumulate.then_some(&before) };
+    let Gradients { y, dx, dw, db } = run(&mut fc, &operands);
     assert_close("forward", &y, &y64);
-    let mut dx = if accumulate { before } else { vec![f32::NAN; x.len()] };
-    workspace.fill(f32::NAN);
-    fc.backward_data(&dy, &w, &mut dx, accumulate, &mut workspace);
     assert_close("backward_data", &dx, &dx64);
-    let (mut dw, mut db) = (vec![f32::NAN; w.len()], vec![f32::NAN; outputs]);
-    workspace.fill(f32::NAN);
-    fc.backward_weights(&x, &dy, &mut dw, case.bias.then_some(&mut db[..]), &mut workspace);
     assert_close("backward_weights", &dw, &dw64);
     if case.bias {
         assert_close("bias", &db, &db64);

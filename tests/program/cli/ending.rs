@@ -159,3 +159,26 @@ fn a_full_disk_is_one_clear_line() {
     assert_eq!(message.trim().lines().count(), 1, "{message}");
     assert!(mean && saved == phases && saved.len() < 4, "{saved:?} {phases:?}");
 }
+
+/// A stderr that cannot be written changes neither what is done nor the exit code.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_or_closed_stderr_changes_nothing() {
+    let cases = [
+        (format!("{QUICK} --batch 1"), 0),
+        ("verify --model no-such-model".to_owned(), 2),
+        ("run --batch 0".to_owned(), 2),
+        ("plot no-such-folder".to_owned(), 1),
+        ("run --model tiny --device auto --batch 1 --max-time 1ms".to_owned(), 0),
+    ];
+    for (arguments, code) in cases {
+        let program = Program::new();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = program.command(&arguments).stdout(std::process::Stdio::null()).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments} on a full stderr");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = program.command(&arguments).stdout(std::process::Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments} on a closed stderr");
+    }
+}

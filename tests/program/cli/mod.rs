@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod compare;
+mod documents;
 mod ending;
 mod folder;
 mod plot;

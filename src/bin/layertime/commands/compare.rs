@@ -10,6 +10,7 @@ use super::UsageError;
 use crate::cli::CompareArgs;
 use layertime::report::compare::{self, Comparison, Settings, Side};
 use layertime::report::read;
+use layertime::stderr::say;
 
 pub fn run(args: CompareArgs) -> Result<ExitCode> {
     let (a, b) = sides(&args)?;
@@ -38,7 +39,7 @@ pub fn run(args: CompareArgs) -> Result<ExitCode> {
     Ok(match slower.flatten() {
         Some(rows @ 1..) => {
             let rows = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
-            eprintln!("{rows} slower than --fail-on allows");
+            say(format!("{rows} slower than --fail-on allows"));
             ExitCode::FAILURE
         }
         Some(0) | None => ExitCode::SUCCESS,
@@ -61,7 +62,7 @@ fn side(name: &str, paths: &[PathBuf]) -> Result<Side> {
     let mut runs = Vec::new();
     for path in paths {
         let reading = read::open(path)?;
-        reading.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        reading.notes.iter().for_each(|note| say(format!("note: {note}")));
         runs.extend(reading.runs);
     }
     Side::new(name, runs)

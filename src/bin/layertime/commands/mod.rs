@@ -20,6 +20,7 @@ use layertime::device::DeviceError;
 use layertime::model::ModelError;
 use layertime::plan::PlanError;
 use layertime::predict::GpuError;
+use layertime::stderr::say;
 
 /// A mistake in how the program was called, found after parsing.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub fn exit_code(error: &Error) -> ExitCode {
     if error.chain().any(reader_is_gone) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    say(format!("error: {error:#}"));
     ExitCode::from(if error.chain().any(is_usage) { 2 } else { 1 })
 }
 

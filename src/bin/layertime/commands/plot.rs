@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 use super::UsageError;
 use crate::cli::PlotArgs;
 use layertime::report::{page, plot, read};
+use layertime::stderr::say;
 
 pub fn run(args: PlotArgs) -> Result<ExitCode> {
     let mut runs = Vec::new();
     for path in &args.runs {
         let reading = read::open(path)?;
-        reading.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        reading.notes.iter().for_each(|note| say(format!("note: {note}")));
         runs.extend(reading.runs);
     }
     if runs.len() > plot::MOST_RUNS {

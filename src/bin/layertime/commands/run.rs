@@ -19,6 +19,7 @@ use layertime::profile::stopping::StoppingRule;
 use layertime::report::folder::{self, Folder};
 use layertime::report::json::{Cpu, Machine, Measuring, Run, Setup, State};
 use layertime::report::{table, verdict};
+use layertime::stderr::say;
 use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
@@ -32,7 +33,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let wanted = plans(&model, &args, device.info().default_batches)?;
     let machine = machine(device);
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
-    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
+    no_gpu.iter().for_each(|why| say(format!("on the CPU: {why}")));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.run_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
@@ -43,7 +44,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     print(&folder, state)?;
     if result? == State::Interrupted {
         let signal = interrupt.signal().unwrap_or_default();
-        eprintln!("interrupted: go on with layertime run --resume {}", folder.path().display());
+        say(format!("interrupted: go on with layertime run --resume {}", folder.path().display()));
         return Ok(ExitCode::from(128 + signal as u8));
     }
     if folder.summaries().iter().all(|row| row.mean_us.is_none()) {

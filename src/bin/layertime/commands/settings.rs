@@ -9,6 +9,7 @@ use layertime::device::Device;
 use layertime::device::monitor::Clocks;
 use layertime::profile::conditions::changes;
 use layertime::report::folder::Folder;
+use layertime::stderr::say;
 
 /// Settings and state of the device now.
 pub fn now(device: &dyn Device) -> Option<BTreeMap<String, String>> {
@@ -32,7 +33,7 @@ pub fn lock(device: &dyn Device, no_gpu: Option<&str>, wanted: &Clocks) -> Resul
         };
         return Err(UsageError(why).into());
     };
-    Ok(monitor.lock(wanted, &mut |line| eprintln!("{line}"))?)
+    Ok(monitor.lock(wanted, &mut |line| say(line))?)
 }
 
 /// The wishes that [`lock`] could not fulfil.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::cli::VerifyArgs;
 use layertime::device::{self, Opened};
 use layertime::report::verify;
+use layertime::stderr::say;
 use layertime::verify::{Request, run as check};
 
 pub fn run(args: VerifyArgs) -> Result<ExitCode> {
@@ -25,7 +26,7 @@ pub fn run(args: VerifyArgs) -> Result<ExitCode> {
         request.plan()?;
     }
     let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
-    no_gpu.iter().for_each(|why| eprintln!("on the CPU: {why}"));
+    no_gpu.iter().for_each(|why| say(format!("on the CPU: {why}")));
     let report = check(device.as_ref(), &request)?;
     std::io::stdout().lock().write_all(verify::table(&report).as_bytes())?;
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -113,7 +113,8 @@ impl State {
     fn reset(&mut self) {
         let Clocks { sm, memory_mhz } = std::mem::take(&mut self.locked);
         let complain = |which: &str, option: &str, error: NvmlError| {
-            eprintln!("the {which} clock is still locked ({error}): as root, nvidia-smi -i {} {option}", self.index);
+            let fix = format!("as root, nvidia-smi -i {} {option}", self.index);
+            crate::stderr::say(format!("the {which} clock is still locked ({error}): {fix}"));
         };
         if sm.is_some()
             && let Err(error) = self.device.reset_gpu_locked_clocks()

@@ -1,0 +1,92 @@
+//! Convolution in f32.
+//!
+//! [`ConvOp::new`] plans one layer for one batch size and number of threads: tables of where pixels lie, and how work is cut.
+//! Results do not depend on timing: the same threads give the same bits. Layouts: activations \[N, H, W, C\], weights
+//! \[R, S, C/groups, K\], biases \[K\].
+
+mod correlate;
+mod direct;
+mod im2col;
+mod weights;
+mod windows;
+
+use super::{BackwardData, BackwardWeights, Forward, Operation, algorithm};
+use crate::device::Algorithm;
+use crate::device::cpu::compute::microkernel::MicroKernels;
+use crate::device::cpu::compute::simd::Isa;
+use crate::plan::{ConvGeometry, Phase};
+use direct::Direct;
+use im2col::Im2col;
+
+/// A convolution ready to run.
+pub struct ConvOp {
+    geometry: ConvGeometry,
+    isa: Isa,
+    method: Method,
+}
+
+enum Method {
+    Direct(Box<Direct>),
+    Im2col(Im2col),
+}
+
+impl ConvOp {
+    /// Plans a convolution for `threads` threads and an instruction set that this CPU supports.
+    pub fn new(geometry: ConvGeometry, threads: usize, isa: Isa) -> Self {
+        let method = match MicroKernels::of(isa) {
+            Some(kernels) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),
+            None => Method::Im2col(Im2col::new(geometry, threads)),
+        };
+        Self { geometry, isa, method }
+    }
+
+    /// The kernels trust these lengths.
+    fn check(&self, x: &[f32], w: &[f32], y: &[f32], biases: &[f32]) {
+        let g = &self.geometry;
+        assert_eq!([x.len(), w.len(), y.len()], [g.input_len(), g.weight_len(), g.output_len()], "{g:?}");
+        assert!(biases.is_empty() || biases.len() == g.k, "{g:?}");
+    }
+}
+
+impl Operation for ConvOp {
+    /// `output = input ∗ weights + biases`.
+    fn forward(&mut self, operands: Forward) {
+        self.check(operands.input(), operands.weights, operands.output, operands.biases);
+        match &self.method {
+            Method::Direct(direct) => direct.forward(operands),
+            Method::Im2col(im2col) => im2col.forward(operands),
+        }
+    }
+
+    fn backward_data(&mut self, operands: BackwardData) {
+        self.check(operands.input_gradient, operands.weights, operands.output_gradient, &[]);
+        match &self.method {
+            Method::Direct(direct) => direct.backward_data(operands),
+            Method::Im2col(im2col) => im2col.backward_data(operands),
+        }
+    }
+
+    fn backward_weights(&mut self, operands: BackwardWeights) {
+        self.check(operands.input, operands.weight_gradient, operands.output_gradient, operands.bias_gradient);
+        match &self.method {
+            Method::Direct(direct) => direct.backward_weights(operands),
+            Method::Im2col(im2col) => im2col.backward_weights(operands),
+        }
+    }
+
+    fn workspace_floats(&self, phase: Phase) -> usize {
+        match &self.method {
+            Method::Direct(direct) => direct.workspace_floats(phase),
+            Method::Im2col(im2col) => im2col.workspace_floats(),
+        }
+    }
+
+    fn algorithm(&self, phase: Phase) -> Option<Algorithm> {
+        let name = match self.isa {
+            Isa::Avx512 => "direct_avx512",
+            Isa::Avx2 => "direct_avx2",
+            Isa::Portable => "im2col_gemm",
+        };
+        algorithm(name, self.workspace_floats(phase))
+    }
+}

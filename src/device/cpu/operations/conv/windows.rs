@@ -1,0 +1,209 @@
+//! How sliding windows walk over a batch of images, cut into chunks that stay in a core's cache.
+//!
+//! A chunk is a band of output rows of one image, or several small images. Its part of the input is copied once, with
+//! its zero padding, so that every window is a few contiguous runs of memory at a fixed distance from its pixel: for a
+//! kernel of R × S taps, R runs of S·C numbers. This costs C numbers per pixel against R·S·C·K multiply-adds, and
+//! leaves no border case to the kernels.
+
+use std::ops::Range;
+
+/// Windows of `taps`, one per output pixel, over images `[n][h][w][c]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowShape {
+    pub n: usize,
+    pub h: usize,
+    pub w: usize,
+    pub c: usize,
+    /// Channels are taken group by group.
+    pub groups: usize,
+    pub taps: [usize; 2],
+    pub stride: [usize; 2],
+    /// Input row and column at which the first window begins; negative in the padding.
+    pub origin: [isize; 2],
+    /// Windows per image.
+    pub out: [usize; 2],
+}
+
+/// Limits of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkLimits {
+    /// Numbers of padded input.
+    pub floats: usize,
+    /// Windows; a chunk has at least one row all the same.
+    pub pixels: usize,
+    /// Chunks to aim for, so that all threads have work.
+    pub chunks: usize,
+}
+
+pub(super) struct Windows {
+    shape: WindowShape,
+    images_per_chunk: usize,
+    rows_per_chunk: usize,
+    /// Numbers from a pixel to the next, a row to the next, an image to the next, where the windows are read.
+    pitch: [usize; 3],
+    /// Reads windows straight from the input: no padding, no groups.
+    in_place: bool,
+    /// Offset of each window of a full chunk. A smaller chunk's are the first of them.
+    pub pixels: Vec<usize>,
+    /// Offsets of the contiguous runs of a window, and their length.
+    pub runs: Vec<usize>,
+    pub run_len: usize,
+}
+
+/// Some output rows of some images; either all rows or one image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Chunk {
+    pub images: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+/// Fewer windows than this leave tiles half empty: then a chunk takes several images.
+const ENOUGH_PIXELS: usize = 128;
+
+/// Tile rows at a multiple of this distance (2 KiB) compete for few sets of an L1 cache of 4 KiB per way.
+const ALIASING: usize = 512;
+
+impl Windows {
+    pub fn new(shape: WindowShape, limits: ChunkLimits) -> Self {
+        let group_c = shape.c / shape.groups;
+        let padded = [0, 1].map(|d| (shape.out[d] - 1) * shape.stride[d] + shape.taps[d]);
+        let in_place = shape.groups == 1 && shape.origin == [0, 0] && padded[0] <= shape.h && padded[1] <= shape.w;
+        let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place { group_c + 16 } else { group_c };
+        let row_pitch = pixel_pitch * if in_place { shape.w } else { padded[1] };
+        let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch);
+        let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.taps[0];
+        let image_pitch = row_pitch * if in_place { shape.h } else { chunk_rows };
+        let (runs, run_len) = if pixel_pitch == group_c {
+            let runs = (0..shape.taps[0]).map(|r| r * row_pitch).collect();
+            (runs, shape.taps[1] * group_c)
+        } else {
+            let taps = (0..shape.taps[0]).flat_map(|r| (0..shape.taps[1]).map(move |s| (r, s)));
+            (taps.map(|(r, s)| r * row_pitch + s * pixel_pitch).collect(), group_c)
+        };
+        let mut windows = Self {
+            shape,
+            images_per_chunk,
+            rows_per_chunk,
+            pitch: [pixel_pitch, row_pitch, image_pitch],
+            in_place,
+            pixels: Vec::new(),
+            runs,
+            run_len,
+        };
+        let [pixel, row] = [pixel_pitch * shape.stride[1], row_pitch * shape.stride[0]];
+        windows.pixels = windows.full_chunk(pixel, row, image_pitch);
+        windows
+    }
+
+    /// The place of each pixel of a full chunk, given the distances of pixels, rows and images.
+    pub fn full_chunk(&self, pixel: usize, row: usize, image: usize) -> Vec<usize> {
+        let cols = self.shape.out[1];
+        let rows = (0..self.images_per_chunk).flat_map(|i| (0..self.rows_per_chunk).map(move |r| i * image + r * row));
+        rows.flat_map(|start| (0..cols).map(move |q| start + q * pixel)).collect()
+    }
+
+    fn bands(&self) -> usize {
+        self.shape.out[0].div_ceil(self.rows_per_chunk)
+    }
+
+    pub fn chunks(&self) -> usize {
+        self.shape.n.div_ceil(self.images_per_chunk) * self.bands()
+    }
+
+    pub fn chunk(&self, index: usize) -> Chunk {
+        let bands = self.bands();
+        let image = index / bands * self.images_per_chunk;
+        let row = index % bands * self.rows_per_chunk;
+        Chunk {
+            images: image..(image + self.images_per_chunk).min(self.shape.n),
+            rows: row..(row + self.rows_per_chunk).min(self.shape.out[0]),
+        }
+    }
+
+    /// Windows in a chunk.
+    pub fn pixels_in(&self, chunk: &Chunk) -> usize {
+        chunk.images.len() * chunk.rows.len() * self.shape.out[1]
+    }
+
+    /// Products that each window sums up, per output channel.
+    pub fn steps(&self) -> usize {
+        self.runs.len() * self.run_len
+    }
+
+    /// Numbers of the copy that [`load`](Self::load) makes.
+    pub fn copy_len(&self) -> usize {
+        if self.in_place { 0 } else { self.images_per_chunk * self.pitch[2] }
+    }
+
+    /// The memory that [`pixels`](Self::pixels) count in, once the chunk is loaded.
+    pub fn loaded<'a>(&self, input: &'a [f32], chunk: &Chunk, copy: &'a [f32]) -> &'a [f32] {
+        if self.in_place {
+            let row = chunk.images.start * self.shape.h + chunk.rows.start * self.shape.stride[0];
+            &input[row * self.shape.w * self.shape.c..]
+        } else {
+            copy
+        }
+    }
+
+    /// Copies a chunk's input of one group, with its padding, where windows are not read in place.
+    pub fn load(&self, input: &[f32], chunk: &Chunk, group: usize, copy: &mut [f32]) {
+        if self.in_place {
+            return;
+        }
+        let shape = &self.shape;
+        let row_len = shape.w * shape.c;
+        let first = (chunk.rows.start * shape.stride[0]) as isize + shape.origin[0];
+        let rows = (chunk.rows.len() - 1) * shape.stride[0] + shape.taps[0];
+        for (i, image) in chunk.images.clone().enumerate() {
+            for r in 0..rows {
+                let to = &mut copy[i * self.pitch[2] + r * self.pitch[1]..][..self.pitch[1]];
+                let h = first + r as isize;
+                if (0..shape.h as isize).contains(&h) {
+                    let from = &input[(image * shape.h + h as usize) * row_len..][..row_len];
+                    self.load_row(from, group, to);
+                } else {
+                    to.fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Copies one input row of a group, with the zeros on both sides.
+    fn load_row(&self, from: &[f32], group: usize, to: &mut [f32]) {
+        let shape = &self.shape;
+        let group_c = shape.c / shape.groups;
+        let pitch = self.pitch[0];
+        let columns = (to.len() / pitch) as isize;
+        let lead = (-shape.origin[1]).clamp(0, columns);
+        let end = (shape.w as isize - shape.origin[1]).clamp(lead, columns);
+        let source = (lead + shape.origin[1]) as usize;
+        let [lead, end] = [lead, end].map(|column| column as usize);
+        to[..lead * pitch].fill(0.0);
+        to[end * pitch..].fill(0.0);
+        let to = &mut to[lead * pitch..end * pitch];
+        if pitch == shape.c {
+            to.copy_from_slice(&from[source * pitch..][..to.len()]);
+        } else {
+            let pixels = from[source * shape.c..].chunks_exact(shape.c);
+            for (to, from) in to.chunks_exact_mut(pitch).zip(pixels) {
+                to[..group_c].copy_from_slice(&from[group * group_c..][..group_c]);
+            }
+        }
+    }
+}
+
+/// Images and output rows of a chunk.
+fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize) -> (usize, usize) {
+    let rows = shape.out[0];
+    let input_rows = (limits.floats / row_pitch).saturating_sub(shape.taps[0]);
+    let most = (input_rows / shape.stride[0] + 1).min(limits.pixels / shape.out[1]).clamp(1, rows);
+    let for_all_threads = limits.chunks.div_ceil(shape.n).min(rows);
+    let bands = rows.div_ceil(most).max(for_all_threads);
+    if bands > 1 {
+        return (1, rows.div_ceil(bands));
+    }
+    let image = ((rows - 1) * shape.stride[0] + shape.taps[0]) * row_pitch;
+    let fitting = (limits.floats / image).max(1);
+    let wanted = ENOUGH_PIXELS.div_ceil(rows * shape.out[1]);
+    (wanted.min(fitting).min((shape.n / limits.chunks).max(1)), rows)
+}
