@@ -30,10 +30,10 @@ pub fn measure(gpu: &SharedGpu) -> Result<Ceilings, Failure> {
     let handles = gpu.take_handles()?;
     let measured = (|| {
         Ok(Ceilings {
-            gemm_flops_per_s: halving(side(gpu.context().multiprocessors()?), |side| {
+            gemm_flops_per_s: halving(side(gpu.context().device().multiprocessors()?), |side| {
                 gemm_flops_per_s(gpu, &handles, side)
             })?,
-            copy_bytes_per_s: halving(4 * gpu.context().l2_cache_bytes()?.max(8 << 20) as usize, |bytes| {
+            copy_bytes_per_s: halving(4 * gpu.context().device().l2_cache_bytes()?.max(8 << 20) as usize, |bytes| {
                 copy_bytes_per_s(&handles, bytes)
             })?,
         })

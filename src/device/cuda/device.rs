@@ -54,7 +54,8 @@ impl Cuda {
         let context = Context::open(index)?;
         // After what may be missing: without a GPU the environment is nobody's concern.
         refuse_overrides(options.precision)?;
-        let (name, capability) = (context.name()?, context.capability()?);
+        let device = context.device();
+        let (name, capability) = (device.name()?, device.capability()?);
         let arithmetic = arithmetic(options);
         let kernels = Kernels::choose(capability).ok_or_else(|| {
             let (major, minor) = capability;
@@ -65,11 +66,11 @@ impl Cuda {
         libraries.serve(&name, capability).map_err(DeviceError::Unusable)?;
         refuse_by_capability(&name, capability, arithmetic.precision)?;
         let (_, memory) = context.memory()?;
-        let nvml = NvmlGpu::open(context.uuid()?);
+        let nvml = NvmlGpu::open(device.uuid()?);
         let gpu = SharedGpu::open(context, kernels, arithmetic)?;
         let mut facts = vec![
             ("compute capability", format!("{}.{}", capability.0, capability.1)),
-            ("multiprocessors", gpu.context().multiprocessors()?.to_string()),
+            ("multiprocessors", device.multiprocessors()?.to_string()),
             ("memory bytes", memory.to_string()),
             ("kernels", gpu.kernels_origin().to_owned()),
         ];

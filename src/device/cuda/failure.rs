@@ -18,7 +18,7 @@ impl Failure {
     pub fn within(error: CallError, layer: &str, phase: Phase) -> Failure {
         match error.cause {
             Cause::OutOfMemory => Failure::OutOfMemory,
-            Cause::NotSupported | Cause::Other => {
+            Cause::NotSupported | Cause::RefusedPtx | Cause::NoPtxCompiler | Cause::Other => {
                 let CallError { call, status, .. } = error;
                 Failure::Device(DeviceError::Call { layer: layer.to_owned(), phase, call, status })
             }
@@ -46,7 +46,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Failure {
         match error.cause {
             Cause::OutOfMemory => Failure::OutOfMemory,
-            Cause::NotSupported | Cause::Other => {
+            Cause::NotSupported | Cause::RefusedPtx | Cause::NoPtxCompiler | Cause::Other => {
                 Failure::Device(DeviceError::Unusable(format!("the GPU cannot go on: {error}")))
             }
         }

@@ -62,11 +62,12 @@ impl SharedGpu {
             let texts = kernels.modules.iter().map(|&(_, ptx)| ptx);
             Modules::load(texts).map(|modules| (modules, kernels.origin))
         };
-        let waits_for_words = context.waits_for_words()?;
+        let waits_for_words = context.device().waits_for_words()?;
         let (modules, kernels_origin) = match load(kernels) {
-            Err(error) if error.cause == Cause::NotSupported => load(Kernels::committed()),
+            Err(error) if matches!(error.cause, Cause::NotSupported | Cause::RefusedPtx) => load(Kernels::committed()),
             other => other,
-        }?;
+        }
+        .map_err(unloadable)?;
         let handles = Mutex::new(vec![Handles::new()?]);
         Ok(SharedGpu {
             arithmetic,
@@ -129,6 +130,19 @@ impl SharedGpu {
     pub fn give_back(&self, handles: Handles) {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handles);
     }
+}
+
+/// The failure of loading kernels, with the way out.
+fn unloadable(error: CallError) -> Failure {
+    let fix = match error.cause {
+        Cause::RefusedPtx => "the driver is too old for these kernels: update NVIDIA's driver",
+        Cause::NoPtxCompiler => {
+            "the driver lacks its PTX compiler, libnvidia-ptxjitcompiler.so.1: install all of NVIDIA's driver, in a container set \
+             NVIDIA_DRIVER_CAPABILITIES=compute,utility, and unset CUDA_DISABLE_PTX_JIT"
+        }
+        Cause::OutOfMemory | Cause::NotSupported | Cause::Other => return error.into(),
+    };
+    DeviceError::Unusable(format!("{error}: {fix}")).into()
 }
 
 impl Drop for SharedGpu {

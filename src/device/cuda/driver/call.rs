@@ -23,6 +23,10 @@ pub enum Cause {
     OutOfMemory,
     /// The library has no form of this.
     NotSupported,
+    /// The driver does not take the kernels' PTX.
+    RefusedPtx,
+    /// The driver has no compiler of PTX.
+    NoPtxCompiler,
     /// Anything else.
     Other,
 }
@@ -48,7 +52,11 @@ impl Status for CUresult {
     fn cause(self) -> Cause {
         match self {
             CUresult::CUDA_ERROR_OUT_OF_MEMORY => Cause::OutOfMemory,
-            CUresult::CUDA_ERROR_NOT_SUPPORTED | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => Cause::NotSupported,
+            CUresult::CUDA_ERROR_NOT_SUPPORTED => Cause::NotSupported,
+            CUresult::CUDA_ERROR_INVALID_PTX | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => Cause::RefusedPtx,
+            CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND | CUresult::CUDA_ERROR_JIT_COMPILATION_DISABLED => {
+                Cause::NoPtxCompiler
+            }
             _ => Cause::Other,
         }
     }
@@ -108,15 +116,24 @@ fn memory_is_short() -> bool {
     const LITTLE: usize = 256 << 20;
     let (mut free, mut total) = (0, 0);
     // SAFETY: out-pointers to locals.
-    let told = unsafe { cudarc::driver::sys::cuMemGetInfo_v2(&mut free, &mut total) };
-    told.succeeded() && free < LITTLE.max(total / 50)
+    let told = unsafe { call!(driver::cuMemGetInfo_v2(&mut free, &mut total)) };
+    told.is_ok() && free < LITTLE.max(total / 50)
 }
 
-/// `call!(driver::cuMemFree_v2(address))`: calls a function of a library and checks its status. Must stand in an unsafe block.
+/// The error of a function that its library does not have.
+pub fn absent(call: &'static str) -> CallError {
+    CallError { call, status: "the library has no such function".into(), cause: Cause::Other }
+}
+
+/// `call!(driver::cuMemFree_v2(address))`: calls a function of an open library and checks its status. Must stand in an unsafe block.
 macro_rules! call {
-    ($library:ident :: $name:ident ( $($argument:expr),* $(,)? )) => {
-        $crate::device::cuda::driver::call::check(stringify!($name), cudarc::$library::sys::$name($($argument),*))
-    };
+    ($library:ident :: $name:ident ( $($argument:expr),* $(,)? )) => {{
+        use $crate::device::cuda::driver::{call, libraries};
+        match libraries::open::function!($library::$name($($argument),*)) {
+            Some(function) => call::check(stringify!($name), function($($argument),*)),
+            None => Err(call::absent(stringify!($name))),
+        }
+    }};
 }
 pub(super) use call;
 

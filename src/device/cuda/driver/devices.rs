@@ -1,7 +1,7 @@
 //! The GPUs that the driver offers.
 
-use cudarc::driver::result::{self, DriverError, device};
-use cudarc::driver::sys::CUdevice_attribute;
+use super::call::CallError;
+use super::context::DriverDevice;
 
 /// A GPU, before it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,42 +18,31 @@ pub struct Offered {
     pub memory_bytes: usize,
 }
 
-/// All of them. The driver's library must be there (see [`super::libraries`]).
+/// All of them. The driver's library must be open (see [`super::libraries`]).
 pub fn offered() -> Result<Vec<Offered>, String> {
-    let list = || -> Result<Vec<Offered>, DriverError> {
-        result::init()?;
-        (0..device::get_count()?).map(offered_at).collect()
+    let list = || -> Result<Vec<Offered>, CallError> {
+        let count = DriverDevice::count()?;
+        (0..count).map(offered_at).collect()
     };
     match list() {
         Ok(offered) if offered.is_empty() => Err(no_gpu("it counts none")),
         Ok(offered) => Ok(offered),
-        Err(error) => Err(no_gpu(&name_of(error))),
+        Err(error) => Err(no_gpu(&error.status)),
     }
 }
 
-fn offered_at(index: i32) -> Result<Offered, DriverError> {
-    use CUdevice_attribute::{
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
-    };
-    let gpu = device::get(index)?;
-    // SAFETY: a device that the driver just gave.
-    let (major, minor, memory_bytes) =
-        unsafe { (device::get_attribute(gpu, MAJOR)?, device::get_attribute(gpu, MINOR)?, device::total_mem(gpu)?) };
+fn offered_at(index: usize) -> Result<Offered, CallError> {
+    let gpu = DriverDevice::at(index)?;
     Ok(Offered {
-        index: index as usize,
-        name: device::get_name(gpu)?,
-        uuid: device::get_uuid(gpu)?.bytes.map(|byte| byte as u8),
-        capability: (major, minor),
-        memory_bytes,
+        index,
+        name: gpu.name()?,
+        uuid: gpu.uuid()?,
+        capability: gpu.capability()?,
+        memory_bytes: gpu.memory_bytes()?,
     })
 }
 
 fn no_gpu(why: &str) -> String {
     let hidden = std::env::var("CUDA_VISIBLE_DEVICES").map(|list| format!(" (CUDA_VISIBLE_DEVICES={list})"));
     format!("the NVIDIA driver offers no GPU: {why}{}; nvidia-smi shows what it sees", hidden.unwrap_or_default())
-}
-
-/// `CUDA_ERROR_NO_DEVICE`, and the like.
-fn name_of(error: DriverError) -> String {
-    error.error_name().map_or_else(|_| format!("status {:?}", error.0), |name| name.to_string_lossy().into_owned())
 }

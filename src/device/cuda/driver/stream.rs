@@ -1,10 +1,12 @@
 //! The stream and its events.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use cudarc::driver::sys::{self, CUevent, CUstream};
 
-use super::call::{CallError, call, check};
+use super::call::{CallError, absent, call, check};
+use super::libraries::open::{self, Address, Which};
 
 /// The one stream that a session's work goes through, in order.
 pub struct Stream {
@@ -106,16 +108,14 @@ impl Drop for Event {
     }
 }
 
-/// `cuEventElapsedTime_v2` came with CUDA 12.8; drivers before have the unversioned function.
+/// `cuEventElapsedTime_v2` came with CUDA 12.8; drivers before have the unversioned function, of the same type.
 fn elapsed(ms: &mut f32, start: CUevent, end: CUevent) -> Result<(), CallError> {
-    type Elapsed = unsafe extern "C" fn(*mut f32, CUevent, CUevent) -> sys::CUresult;
-    static FUNCTION: std::sync::OnceLock<Option<(&str, Elapsed)>> = std::sync::OnceLock::new();
-    let names = ["cuEventElapsedTime_v2", "cuEventElapsedTime"];
-    // SAFETY: both names have this signature since they exist; the library stays loaded.
-    let find = || names.iter().find_map(|&name| unsafe { Some((name, *sys::culib().get::<Elapsed>(name).ok()?)) });
-    match FUNCTION.get_or_init(find) {
-        // SAFETY: an out-pointer to a local of the caller's, and two live events.
-        Some((name, function)) => check(name, unsafe { function(ms, start, end) }),
-        None => check(names[0], sys::CUresult::CUDA_ERROR_NOT_FOUND),
-    }
+    static FUNCTION: OnceLock<Option<(&str, Address)>> = OnceLock::new();
+    let names = [("cuEventElapsedTime_v2", "cuEventElapsedTime_v2\0"), ("cuEventElapsedTime", "cuEventElapsedTime\0")];
+    let find = || names.iter().find_map(|&(name, c_name)| Some((name, open::address(Which::Driver, c_name)?)));
+    let &Some((name, address)) = FUNCTION.get_or_init(find) else { return Err(absent(names[0].0)) };
+    let declared: unsafe fn(_, _, _) -> _ = sys::cuEventElapsedTime_v2;
+    let function = open::as_declared(declared, address);
+    // SAFETY: both names have this type since they exist; an out-pointer to a local of the caller's, and two live events.
+    check(name, unsafe { function(ms, start, end) })
 }

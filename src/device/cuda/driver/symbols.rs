@@ -1,7 +1,6 @@
-//! The functions that this program calls, looked for before the first call: cudarc panics at a missing one.
+//! The functions that this program calls, looked for before the first call: what is missing is said once, and not in the middle of a run.
 
-use cudarc::{cublas, cudnn, driver};
-
+use super::libraries::open::{self, Which};
 use crate::device::DeviceError;
 
 /// Functions of libcuda that every version from CUDA 11 on has.
@@ -14,6 +13,8 @@ const DRIVER: &[&str] = &[
     "cuDeviceGetUuid_v2",
     "cuDevicePrimaryCtxRelease_v2",
     "cuDevicePrimaryCtxRetain",
+    "cuDeviceTotalMem_v2",
+    "cuDriverGetVersion",
     "cuEventCreate",
     "cuEventDestroy_v2",
     "cuEventRecord",
@@ -41,8 +42,14 @@ const DRIVER: &[&str] = &[
 #[cfg(test)]
 const OPTIONAL: &[&str] = &["cuStreamWaitValue32_v2"];
 
-const CUBLAS: &[&str] =
-    &["cublasCreate_v2", "cublasDestroy_v2", "cublasGemmEx", "cublasSetMathMode", "cublasSetStream_v2"];
+const CUBLAS: &[&str] = &[
+    "cublasCreate_v2",
+    "cublasDestroy_v2",
+    "cublasGemmEx",
+    "cublasGetProperty",
+    "cublasSetMathMode",
+    "cublasSetStream_v2",
+];
 
 const CUDNN: &[&str] = &[
     "cudnnActivationBackward",
@@ -74,6 +81,8 @@ const CUDNN: &[&str] = &[
     "cudnnGetConvolutionBackwardFilterWorkspaceSize",
     "cudnnGetConvolutionForwardAlgorithm_v7",
     "cudnnGetConvolutionForwardWorkspaceSize",
+    "cudnnGetCudartVersion",
+    "cudnnGetVersion",
     "cudnnLRNCrossChannelBackward",
     "cudnnLRNCrossChannelForward",
     "cudnnPoolingBackward",
@@ -91,14 +100,8 @@ const CUDNN: &[&str] = &[
 
 /// `Err` says which function of which library is missing. The libraries must have been loaded (see [`super::libraries`]).
 pub fn probe() -> Result<(), DeviceError> {
-    // SAFETY: all three are loaded.
-    let libraries = unsafe {
-        [
-            ("libcuda", driver::sys::culib(), DRIVER),
-            ("cuBLAS", cublas::sys::culib(), CUBLAS),
-            ("cuDNN", cudnn::sys::culib(), CUDNN),
-        ]
-    };
+    let libraries =
+        [("libcuda", Which::Driver, DRIVER), ("cuBLAS", Which::Cublas, CUBLAS), ("cuDNN", Which::Cudnn, CUDNN)];
     for (name, library, functions) in libraries {
         if let Some(missing) = functions.iter().find(|function| !has(library, function)) {
             return Err(DeviceError::Unusable(format!("{name} has no {missing}: install a newer one")));
@@ -109,13 +112,11 @@ pub fn probe() -> Result<(), DeviceError> {
 
 /// Tells if the driver has a function. The libraries must be loaded.
 pub fn driver_has(function: &str) -> bool {
-    // SAFETY: present, as `probe` found.
-    has(unsafe { driver::sys::culib() }, function)
+    has(Which::Driver, function)
 }
 
-fn has(library: &libloading::Library, function: &str) -> bool {
-    // SAFETY: the symbol is looked up, and not called by this type.
-    unsafe { library.get::<unsafe extern "C" fn()>(function.as_bytes()) }.is_ok()
+fn has(library: Which, function: &str) -> bool {
+    open::address(library, &format!("{function}\0")).is_some()
 }
 
 #[cfg(test)]
@@ -123,23 +124,18 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    /// These look at devices and libraries without opening any, through cudarc's own wrappers.
-    const OTHERS: [&str; 2] = ["devices.rs", "libraries.rs"];
-
     /// Every `library::function(` that a macro in this folder calls.
     fn called(folder: &Path, library: &str, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !["nvml", "libraries"].iter().any(|other| path.ends_with(other)) {
+            if path.is_dir() && !path.ends_with("nvml") {
                 called(&path, library, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !OTHERS.iter().any(|other| path.ends_with(other))
-            {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text: String = std::fs::read_to_string(&path).unwrap().split_whitespace().collect();
                 for rest in text.split(&format!("{library}::")).skip(1) {
                     let name: String = rest.chars().take_while(|&c| c.is_ascii_alphanumeric() || c == '_').collect();
                     let is_call = rest[name.len()..].starts_with('(');
-                    if is_call && name.starts_with("cu") && !name.starts_with("culib") {
+                    if is_call && name.starts_with("cu") {
                         found.push(name);
                     }
                 }

@@ -62,6 +62,16 @@ fn packages(prefix: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// Folders that may hold the libraries which were installed with this one: its own, and those of pip's packages beside it.
+pub fn beside(library: &Path) -> Vec<PathBuf> {
+    let Some(own) = library.parent() else { return Vec::new() };
+    let mut folders = vec![own.to_owned()];
+    if let Some(nvidia) = own.parent().and_then(Path::parent).filter(|folder| folder.ends_with("nvidia")) {
+        folders.extend(children(nvidia).iter().map(|package| package.join("lib")));
+    }
+    distinct(folders)
+}
+
 /// The entries of a folder, by name; nothing where there is none.
 fn children(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
@@ -167,6 +177,16 @@ mod tests {
             Machine::with(&[&format!("{PIP}/cudnn/lib/libcudnn.so.9"), &format!("{PIP}/cu13/lib/libcublas.so.13")]);
         let folders = machine.folders(&[("CUDA_HOME", &format!("{PIP}/cu13"))]);
         assert_eq!(folders, [format!("{PIP}/cu13/lib"), format!("{PIP}/cudnn/lib")]);
+    }
+
+    #[test]
+    fn pips_packages_lie_beside_each_other() {
+        let machine =
+            Machine::with(&[&format!("{PIP}/cudnn/lib/libcudnn.so.9"), &format!("{PIP}/cu13/lib/libcublas.so.13")]);
+        let root = machine.0.path();
+        let folders = beside(&root.join(PIP).join("cudnn/lib/libcudnn.so.9"));
+        assert_eq!(folders, ["cudnn/lib", "cu13/lib"].map(|folder| root.join(PIP).join(folder)));
+        assert_eq!(beside(&root.join("usr/lib/libcudnn.so.9")), [""; 0].map(PathBuf::from));
     }
 
     #[test]

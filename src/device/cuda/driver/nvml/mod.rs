@@ -16,7 +16,7 @@ use nvml_wrapper::enum_wrappers::device::{Clock as Domain, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
-use super::libraries::file_at;
+use super::libraries::open::file_at;
 use crate::device::DeviceError;
 use crate::device::monitor::{Clocks, Monitor, Reading, Slowdown};
 use lock::Lock;
