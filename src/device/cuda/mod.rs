@@ -8,6 +8,7 @@ mod ceiling;
 mod clock;
 mod device;
 mod driver;
+pub mod engines;
 mod failure;
 mod gpu;
 pub mod kernels;

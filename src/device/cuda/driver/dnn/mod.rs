@@ -2,13 +2,16 @@
 //!
 //! An operation computes y = f(x), or y = f(x) + y where `accumulate` says so: cuDNN's alpha is one and its beta zero or one.
 
+mod backend;
 mod convolution;
 mod descriptor;
+mod graph;
 
 pub use convolution::{AlgorithmOffer, ConvMemory, Direction, Math, Problem};
 pub use descriptor::{
     ActivationDescriptor, ConvolutionDescriptor, FilterDescriptor, LrnDescriptor, PoolingDescriptor, TensorDescriptor,
 };
+pub use graph::{ConvDirection, ConvGraph, ConvProblem, EngineConfig, EngineNotes, Heuristics, Target};
 
 use std::ffi::c_void;
 use std::ptr::from_ref;
