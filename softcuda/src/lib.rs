@@ -6,11 +6,13 @@
 
 mod blas;
 mod clock;
+mod coverage;
 mod dnn;
 mod driver;
 mod element;
 mod export;
 mod fault;
+mod finding;
 mod handle;
 mod host_clock;
 mod math;
@@ -23,5 +25,7 @@ mod setup;
 mod stream;
 mod trace;
 
+pub use coverage::coverage;
+pub use finding::{Finding, FindingKind, Findings};
 pub use settings::{Clock, Fault, FaultyCall, InvalidSetting, Script, ThrottleReason};
 pub use setup::{Library, Softcuda, library};

@@ -3,6 +3,7 @@
 use super::isa::Kernel;
 use super::shared::Shared;
 use super::warp::{Context, Stop, Warp};
+use crate::finding::{Finding, FindingKind};
 use crate::memory::Region;
 use rayon::prelude::*;
 
@@ -14,17 +15,33 @@ pub struct Launch<'a> {
     pub parameters: &'a [u8],
 }
 
-/// What a kernel did wrong: where and what.
+/// A mistake of a kernel's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct KernelError {
+    /// The kernel's name.
     pub kernel: String,
+    /// The line of the PTX, from 1.
     pub line: u32,
+    /// The block, by its place in the grid.
     pub block: [u32; 3],
+    /// The thread, by its number in the block (x fastest), where it is known which one it was.
     pub thread: Option<u32>,
+    /// The kind of mistake.
+    pub kind: FindingKind,
+    /// The mistake in words.
     pub what: String,
 }
 
-impl std::fmt::Display for Fault {
+impl KernelError {
+    /// As a finding: the kind, and everything else as text.
+    pub fn finding(&self) -> Finding {
+        Finding::new(self.kind, self.to_string())
+    }
+}
+
+impl std::error::Error for KernelError {}
+
+impl std::fmt::Display for KernelError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [x, y, z] = self.block;
         write!(f, "{}: PTX line {}, block ({x},{y},{z})", self.kernel, self.line)?;
@@ -35,10 +52,10 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// Runs `kernel`; the first fault ends it.
-pub fn launch(kernel: &Kernel, launch: &Launch) -> Result<(), Fault> {
+/// Runs `kernel`; the first error ends it.
+pub fn launch(kernel: &Kernel, launch: &Launch) -> Result<(), KernelError> {
     let blocks = launch.grid.iter().map(|&n| u64::from(n)).product::<u64>();
-    let run = |range: std::ops::Range<u64>| -> Result<(), Fault> {
+    let run = |range: std::ops::Range<u64>| -> Result<(), KernelError> {
         let mut runner = BlockRunner::new(kernel, launch);
         for index in range {
             let [gx, gy, _] = launch.grid.map(u64::from);
@@ -75,7 +92,7 @@ impl<'a> BlockRunner<'a> {
         }
     }
 
-    fn run(&mut self, block: [u32; 3]) -> Result<(), Fault> {
+    fn run(&mut self, block: [u32; 3]) -> Result<(), KernelError> {
         self.shared.reset();
         self.warps.iter_mut().for_each(Warp::start);
         let BlockRunner { kernel, launch, warps, shared, cache } = self;

@@ -7,15 +7,21 @@
 
 mod access;
 mod decode;
+mod forms;
 mod isa;
-mod lanes;
+mod lane_mask;
+
 mod launch;
 mod lex;
 mod mnemonic;
 mod parse;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod warp;
 
+pub(crate) use decode::SPECIAL_REGISTERS;
+pub(crate) use forms::SECTIONS;
 pub use isa::{Kernel, Parameter};
-pub use launch::{Fault, Launch, launch};
+pub use launch::{KernelError, Launch, launch};
 pub use parse::{Module, parse};

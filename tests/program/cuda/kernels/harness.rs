@@ -149,7 +149,7 @@ pub fn launch_of(
     grid: [u32; 3],
     block: [u32; 3],
     arguments: &[&dyn Argument],
-) -> Result<(), ptx::Fault> {
+) -> Result<(), ptx::KernelError> {
     let kernel = kernels.get(name).unwrap_or_else(|| panic!("no kernel {name}"));
     assert_eq!(kernel.parameters.len(), arguments.len(), "{name}");
     let mut parameters = Vec::new();

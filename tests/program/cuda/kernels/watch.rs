@@ -3,7 +3,7 @@
 use super::harness::*;
 use softcuda::ptx;
 
-fn fault(name: &str, grid: u32, arguments: &[&dyn Argument]) -> ptx::Fault {
+fn fault(name: &str, grid: u32, arguments: &[&dyn Argument]) -> ptx::KernelError {
     launch_of(&KERNELS, name, [grid, 1, 1], [256, 1, 1], arguments).expect_err(name)
 }
 
