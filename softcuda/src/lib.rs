@@ -4,7 +4,10 @@
 //! calls; under the libraries' names in the loader's path it takes their place, and an unmodified program runs its
 //! whole CUDA path on the CPU. The device computes right, slowly, and watches its caller. README.md says how to use it.
 
+#![warn(missing_docs)]
+
 mod blas;
+mod buffer;
 mod clock;
 mod coverage;
 mod dnn;
@@ -16,7 +19,7 @@ mod finding;
 mod handle;
 mod host_clock;
 mod math;
-pub mod memory;
+mod memory;
 mod nvml;
 pub mod ptx;
 mod report;
@@ -25,6 +28,7 @@ mod setup;
 mod stream;
 mod trace;
 
+pub use buffer::{Buffer, Plain};
 pub use coverage::coverage;
 pub use finding::{Finding, FindingKind, Findings};
 pub use settings::{Clock, Fault, FaultyCall, InvalidSetting, Script, ThrottleReason};

@@ -40,8 +40,8 @@ fn load(to: *mut CUmodule, image: *const c_void) -> Result<(), CUresult> {
     }
     // SAFETY: PTX images end with a NUL.
     let source = unsafe { CStr::from_ptr(image.cast()) }.to_str().map_err(|_| CUresult::CUDA_ERROR_INVALID_IMAGE)?;
-    let kernels = ptx::parse(source).map_err(|what| {
-        report::in_call(Finding::new(FindingKind::UnsupportedPtx, what));
+    let kernels = ptx::parse(source).map_err(|finding| {
+        report::in_call(finding);
         CUresult::CUDA_ERROR_INVALID_PTX
     })?;
     // SAFETY: the C caller's out-pointer.

@@ -7,11 +7,16 @@ use crate::finding::{Finding, FindingKind};
 use crate::memory::Region;
 use rayon::prelude::*;
 
-/// A launch's geometry and arguments; `parameters` is the parameter block as PTX lays it out.
+/// A launch's geometry and arguments.
+#[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
+    /// Blocks along x, y and z.
     pub grid: [u32; 3],
+    /// Threads of a block along x, y and z.
     pub block: [u32; 3],
+    /// Bytes of shared memory beside what the kernel declares.
     pub dynamic_shared: usize,
+    /// The parameter block: each argument at its parameter's offset, in the machine's byte order.
     pub parameters: &'a [u8],
 }
 
@@ -20,7 +25,7 @@ pub struct Launch<'a> {
 pub struct KernelError {
     /// The kernel's name.
     pub kernel: String,
-    /// The line of the PTX, from 1.
+    /// The line of the PTX, from 1; 0 where the launch itself is wrong.
     pub line: u32,
     /// The block, by its place in the grid.
     pub block: [u32; 3],
@@ -52,8 +57,12 @@ impl std::fmt::Display for KernelError {
     }
 }
 
-/// Runs `kernel`; the first error ends it.
+/// Runs a kernel in this process, and waits for its end.
+///
+/// # Errors
+/// The first mistake ends the kernel: in memory, at a barrier, in arithmetic, or a launch that does not fit it.
 pub fn launch(kernel: &Kernel, launch: &Launch) -> Result<(), KernelError> {
+    check(kernel, launch)?;
     let blocks = launch.grid.iter().map(|&n| u64::from(n)).product::<u64>();
     let run = |range: std::ops::Range<u64>| -> Result<(), KernelError> {
         let mut runner = BlockRunner::new(kernel, launch);
@@ -68,6 +77,22 @@ pub fn launch(kernel: &Kernel, launch: &Launch) -> Result<(), KernelError> {
         return run(0..blocks);
     }
     (0..blocks.div_ceil(chunk)).into_par_iter().try_for_each(|i| run(i * chunk..((i + 1) * chunk).min(blocks)))
+}
+
+/// The block has threads, no more than the kernel allows, and the parameters are all there.
+fn check(kernel: &Kernel, launch: &Launch) -> Result<(), KernelError> {
+    let threads = launch.block.iter().map(|&n| u64::from(n)).product::<u64>();
+    let (given, needed) = (launch.parameters.len(), kernel.parameter_bytes());
+    let what = match (threads, given) {
+        (0, _) => "a block without threads".to_string(),
+        _ if threads > kernel.max_threads.into() => {
+            format!("a block of {threads} threads, above {}", kernel.max_threads)
+        }
+        _ if given < needed => format!("{given} bytes of parameters in place of {needed}"),
+        _ => return Ok(()),
+    };
+    let kind = FindingKind::InvalidArgument;
+    Err(KernelError { kernel: kernel.name.clone(), line: 0, block: [0; 3], thread: None, kind, what })
 }
 
 /// What one worker keeps from block to block.

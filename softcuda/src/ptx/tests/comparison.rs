@@ -70,11 +70,11 @@ fn a_comparison_is_combined_with_a_predicate() {
         assert_eq!(compute(&format!("setp.lt.{with}.s32"), P, [R, R, P], &ROWS), answers, "{with}");
     }
     // with the predicate negated
-    let out = Buffer::<u32>::fresh(1);
+    let out = Buffer::<u32>::uninitialised(1);
     let body = "setp.eq.u32 %p1, 1, 2;\nsetp.lt.and.s32 %p0, 1, 2, !%p1;\nselp.u32 %r0, 1, 0, %p0;\n\
                 ld.param.u64 %d0, [p0];\nst.global.u32 [%d0], %r0;";
-    run(body, [1, 1, 1], [1, 1, 1], &[out.address]).unwrap();
-    assert_eq!(out.read(), [1]);
+    run(body, [1, 1, 1], [1, 1, 1], &[out.address()]).unwrap();
+    assert_eq!(out.read().unwrap(), [1]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn every_form_is_computed() {
 
 #[test]
 fn an_unknown_instruction_is_refused_with_its_line() {
-    let error = |body: &str| parse(&module(1, body)).unwrap_err();
+    let error = |body: &str| parse(&module(1, body)).unwrap_err().text;
     assert_eq!(error("brev.b32 %r1, %r1;"), "PTX line 10: instruction `brev.b32` is not supported");
     // known instructions in forms that are not: rounding and saturation would be lost
     for other in ["add.rz.f32 %r1, %r2, %r3", "add.sat.s32 %r1, %r2, %r3", "cvt.rz.f32.s32 %r1, %r2", "bar.arrive 0"] {

@@ -9,40 +9,7 @@ mod threads;
 mod watch;
 
 use super::{KernelError, Launch, launch, parse};
-use crate::memory as device;
-
-/// A buffer of device memory, freed when dropped.
-struct Buffer<T> {
-    address: u64,
-    length: usize,
-    marker: std::marker::PhantomData<T>,
-}
-
-impl<T: Copy> Buffer<T> {
-    /// Never written.
-    fn fresh(length: usize) -> Self {
-        let address = device::allocate(length * size_of::<T>(), u64::MAX).unwrap();
-        Buffer { address, length, marker: std::marker::PhantomData }
-    }
-    fn of(values: &[T]) -> Self {
-        let buffer = Self::fresh(values.len());
-        let to = device::writable(buffer.address, size_of_val(values)).unwrap();
-        // SAFETY: as many bytes on both sides, and fresh memory overlaps nothing.
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, size_of_val(values)) };
-        buffer
-    }
-    fn read(&self) -> Vec<T> {
-        let from = device::readable(self.address, self.length * size_of::<T>()).unwrap();
-        // SAFETY: allocations are aligned to 256 bytes and hold `length` values.
-        unsafe { std::slice::from_raw_parts(from.cast(), self.length) }.to_vec()
-    }
-}
-
-impl<T> Drop for Buffer<T> {
-    fn drop(&mut self) {
-        device::free(self.address).unwrap();
-    }
-}
+use crate::buffer::Buffer;
 
 /// A module with one kernel `k` that has this many parameters `p0`, `p1`… of 64 bits, and registers enough.
 fn module(parameters: usize, body: &str) -> String {
@@ -108,7 +75,7 @@ impl Width {
 fn compute<const N: usize>(instruction: &str, to: Width, from: [Width; N], rows: &[[u64; N]]) -> Vec<u64> {
     let inputs: Vec<Buffer<u64>> =
         (0..N).map(|i| Buffer::of(&rows.iter().map(|row| row[i]).collect::<Vec<_>>())).collect();
-    let output = Buffer::<u64>::fresh(rows.len());
+    let output = Buffer::<u64>::uninitialised(rows.len());
     let loads: String = from.iter().enumerate().map(|(i, width)| width.load(i) + "\n").collect();
     let operands: String = from.iter().enumerate().map(|(i, width)| format!(", {}", width.register(i))).collect();
     let body = format!(
@@ -116,11 +83,11 @@ fn compute<const N: usize>(instruction: &str, to: Width, from: [Width; N], rows:
         to.register(7),
         to.store(N)
     );
-    let mut arguments: Vec<u64> = inputs.iter().map(|buffer| buffer.address).collect();
-    arguments.push(output.address);
+    let mut arguments: Vec<u64> = inputs.iter().map(|buffer| buffer.address()).collect();
+    arguments.push(output.address());
     run(&body, [1, 1, 1], [rows.len() as u32, 1, 1], &arguments)
         .unwrap_or_else(|error| panic!("{instruction}: {error}"));
-    output.read()
+    output.read().unwrap()
 }
 
 /// A case: an instruction, the widths of its result and operands, and rows of operands with the expected result.

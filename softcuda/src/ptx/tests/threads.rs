@@ -7,7 +7,7 @@ use super::*;
 fn threads_know_their_place() {
     let ([gx, gy, gz], [bx, by, bz]) = ([2u32, 3, 2], [5u32, 2, 4]);
     let threads = (bx * by * bz) as usize;
-    let out = Buffer::<[u32; 4]>::fresh(threads * (gx * gy * gz) as usize);
+    let out = Buffer::<[u32; 4]>::uninitialised(threads * (gx * gy * gz) as usize);
     // block = ctaid.x + nctaid.x * (ctaid.y + nctaid.y * ctaid.z); thread likewise
     let body = "mov.u32 %r0, %ctaid.z; mov.u32 %r1, %nctaid.y; mov.u32 %r2, %ctaid.y; mad.lo.s32 %r0, %r0, %r1, %r2;\n\
                 mov.u32 %r1, %nctaid.x; mov.u32 %r2, %ctaid.x; mad.lo.s32 %r0, %r0, %r1, %r2;\n\
@@ -16,8 +16,8 @@ fn threads_know_their_place() {
                 mov.u32 %r4, %ntid.z; mul.lo.s32 %r4, %r4, %r4; mov.u32 %r6, %laneid; mov.u32 %r7, %nctaid.z;\n\
                 mad.lo.s32 %r8, %r0, 40, %r3; ld.param.u64 %d0, [p0]; mad.wide.u32 %d0, %r8, 16, %d0;\n\
                 st.global.v4.u32 [%d0], {%r0, %r3, %r6, %r7};";
-    run(body, [gx, gy, gz], [bx, by, bz], &[out.address]).unwrap();
-    for (i, got) in out.read().into_iter().enumerate() {
+    run(body, [gx, gy, gz], [bx, by, bz], &[out.address()]).unwrap();
+    for (i, got) in out.read().unwrap().into_iter().enumerate() {
         let (block, thread) = ((i / threads) as u32, (i % threads) as u32);
         assert_eq!(got, [block, thread, thread % 32, gz]);
     }
@@ -26,7 +26,7 @@ fn threads_know_their_place() {
 /// Threads go round a loop as often as their number says, part ways, and meet again.
 #[test]
 fn threads_part_and_meet() {
-    let out = Buffer::<u32>::fresh(40);
+    let out = Buffer::<u32>::uninitialised(40);
     let body = "mov.u32 %r0, %tid.x; mov.u32 %r1, 0; mov.u32 %r2, 0;\n\
                 $loop:\nsetp.ge.u32 %p0, %r1, %r0;\n@%p0 bra $done;\n\
                 and.b32 %r3, %r1, 1;\nsetp.eq.u32 %p1, %r3, 0;\n@!%p1 bra $odd;\n\
@@ -35,9 +35,9 @@ fn threads_part_and_meet() {
                 $next:\nadd.s32 %r1, %r1, 1;\nbra $loop;\n\
                 $done:\nld.param.u64 %d0, [p0]; mad.wide.u32 %d0, %r0, 4, %d0;\n\
                 @%p0 st.global.u32 [%d0], %r2;";
-    run(body, [1, 1, 1], [40, 1, 1], &[out.address]).unwrap();
+    run(body, [1, 1, 1], [40, 1, 1], &[out.address()]).unwrap();
     let expected: Vec<u32> = (0..40).map(|i: u32| i.div_ceil(2) + 100 * (i / 2)).collect();
-    assert_eq!(out.read(), expected);
+    assert_eq!(out.read().unwrap(), expected);
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn threads_may_end_early() {
             "mov.u32 %r0, %tid.x; setp.gt.u32 %p0, %r0, 1;\n{guard}{end};\n\
              ld.param.u64 %d0, [p0]; mad.wide.u32 %d0, %r0, 4, %d0;\nst.global.u32 [%d0], %r0;"
         );
-        run(&body, [1, 1, 1], [4, 1, 1], &[out.address]).unwrap();
-        assert_eq!(out.read(), if end == "ret.uni" { [7, 7, 7, 7] } else { [0, 1, 7, 7] }, "{end}");
+        run(&body, [1, 1, 1], [4, 1, 1], &[out.address()]).unwrap();
+        assert_eq!(out.read().unwrap(), if end == "ret.uni" { [7, 7, 7, 7] } else { [0, 1, 7, 7] }, "{end}");
     }
 }
 
@@ -60,15 +60,15 @@ fn shared_memory_is_exchanged_at_a_barrier() {
     for (barrier, memory) in
         [("bar.sync", ".shared .align 4 .b8 line[400];"), ("barrier.sync", ".shared .b32 line[100];")]
     {
-        let out = Buffer::<u32>::fresh(100);
+        let out = Buffer::<u32>::uninitialised(100);
         let body = format!(
             "{memory}\nmov.u32 %r0, %tid.x; mov.u32 %r1, line; mad.lo.s32 %r2, %r0, 4, %r1;\nst.shared.u32 [%r2], %r0;\n\
              {barrier} 0;\nsub.s32 %r3, 99, %r0; mad.lo.s32 %r3, %r3, 4, %r1;\nld.shared.u32 %r4, [%r3];\n\
              ld.volatile.shared.s16 %r5, [%r3]; add.s32 %r4, %r4, %r5;\n\
              ld.param.u64 %d0, [p0]; mad.wide.u32 %d0, %r0, 4, %d0;\nst.global.u32 [%d0], %r4;"
         );
-        run(&body, [3, 1, 1], [100, 1, 1], &[out.address]).unwrap();
-        assert_eq!(out.read(), (0..100).map(|i| 2 * (99 - i)).collect::<Vec<u32>>(), "{barrier}");
+        run(&body, [3, 1, 1], [100, 1, 1], &[out.address()]).unwrap();
+        assert_eq!(out.read().unwrap(), (0..100).map(|i| 2 * (99 - i)).collect::<Vec<u32>>(), "{barrier}");
     }
 }
 
@@ -76,15 +76,15 @@ fn shared_memory_is_exchanged_at_a_barrier() {
 #[test]
 fn shuffles_take_from_their_lane() {
     let shuffled = |mode: &str, distance: u32, c: u32| {
-        let (out, valid) = (Buffer::<u32>::fresh(32), Buffer::<u32>::fresh(32));
+        let (out, valid) = (Buffer::<u32>::uninitialised(32), Buffer::<u32>::uninitialised(32));
         let body = format!(
             "mov.u32 %r0, %tid.x; add.s32 %r1, %r0, 100;\nshfl.sync.{mode}.b32 %r2|%p0, %r1, {distance}, {c}, -1;\n\
              selp.u32 %r3, 1, 0, %p0;\nld.param.u64 %d0, [p0]; ld.param.u64 %d1, [p1];\n\
              mad.wide.u32 %d0, %r0, 4, %d0; mad.wide.u32 %d1, %r0, 4, %d1;\n\
              st.global.u32 [%d0], %r2; st.global.u32 [%d1], %r3;"
         );
-        run(&body, [1, 1, 1], [32, 1, 1], &[out.address, valid.address]).unwrap();
-        (out.read(), valid.read())
+        run(&body, [1, 1, 1], [32, 1, 1], &[out.address(), valid.address()]).unwrap();
+        (out.read().unwrap(), valid.read().unwrap())
     };
     let lanes = |source: fn(u32) -> Option<u32>| {
         (0..32).map(|lane| (100 + source(lane).unwrap_or(lane), u32::from(source(lane).is_some()))).unzip()
@@ -102,12 +102,12 @@ fn shuffles_take_from_their_lane() {
 /// The clock counts at the SM's frequency, 1410 MHz, by the timer of nanoseconds.
 #[test]
 fn clocks_go_on() {
-    let out = Buffer::<u64>::fresh(4);
+    let out = Buffer::<u64>::uninitialised(4);
     let body = "ld.param.u64 %d0, [p0];\nmov.u64 %d1, %clock64; mov.u64 %d2, %globaltimer;\n\
                 $wait:\nmov.u64 %d3, %globaltimer; sub.s64 %d4, %d3, %d2;\nsetp.lt.u64 %p0, %d4, 2000000;\n@%p0 bra $wait;\n\
                 mov.u64 %d5, %clock64; sub.s64 %d5, %d5, %d1;\nst.global.v2.u64 [%d0], {%d4, %d5};\n\
                 st.global.v2.u64 [%d0+16], {%d1, %d2};";
-    run(body, [1, 1, 1], [1, 1, 1], &[out.address]).unwrap();
-    let [nanoseconds, cycles, ..] = out.read()[..] else { panic!("four values") };
+    run(body, [1, 1, 1], [1, 1, 1], &[out.address()]).unwrap();
+    let [nanoseconds, cycles, ..] = out.read().unwrap()[..] else { panic!("four values") };
     assert!(nanoseconds >= 2_000_000 && cycles * 1000 >= nanoseconds * 1410, "{cycles} cycles in {nanoseconds} ns");
 }

@@ -20,55 +20,55 @@ fn kind(body: &str, threads: u32) -> FindingKind {
 
 #[test]
 fn one_element_too_many_is_out_of_bounds() {
-    let (x, y) = (Buffer::of(&[1u32; 512]), Buffer::<u32>::fresh(300));
-    let error = error(COPY, 2, 256, &[x.address, y.address]);
+    let (x, y) = (Buffer::of(&[1u32; 512]), Buffer::<u32>::uninitialised(300));
+    let error = error(COPY, 2, 256, &[x.address(), y.address()]);
     assert_eq!((error.kind, error.block, error.thread), (OutOfBounds, [1, 0, 0], Some(44)), "{error}");
     assert_eq!(error.to_string().split(": ").nth(1).unwrap(), "PTX line 14, block (1,0,0), thread 44");
 }
 
 #[test]
 fn an_uninitialised_read_names_line_and_thread() {
-    let (x, y) = (Buffer::<u32>::fresh(32), Buffer::<u32>::fresh(32));
-    let error = error(COPY, 1, 32, &[x.address, y.address]);
+    let (x, y) = (Buffer::<u32>::uninitialised(32), Buffer::<u32>::uninitialised(32));
+    let error = error(COPY, 1, 32, &[x.address(), y.address()]);
     assert_eq!((error.kind, error.line, error.thread), (UninitialisedRead, 13, Some(0)), "{error}");
     assert_eq!(error.finding().kind, UninitialisedRead);
 }
 
 #[test]
 fn swapped_arguments_read_what_was_never_written() {
-    let (x, y) = (Buffer::of(&[1u32; 32]), Buffer::<u32>::fresh(32));
-    run(COPY, [1; 3], [32, 1, 1], &[x.address, y.address]).unwrap();
-    let fresh = Buffer::<u32>::fresh(32);
-    assert_eq!(error(COPY, 1, 32, &[fresh.address, x.address]).kind, UninitialisedRead);
+    let (x, y) = (Buffer::of(&[1u32; 32]), Buffer::<u32>::uninitialised(32));
+    run(COPY, [1; 3], [32, 1, 1], &[x.address(), y.address()]).unwrap();
+    let fresh = Buffer::<u32>::uninitialised(32);
+    assert_eq!(error(COPY, 1, 32, &[fresh.address(), x.address()]).kind, UninitialisedRead);
 }
 
 #[test]
 fn addresses_that_are_none_are_told_apart() {
-    let y = Buffer::<u32>::fresh(32);
-    let freed = Buffer::of(&[1u32; 32]).address;
-    assert_eq!(error(COPY, 1, 32, &[freed, y.address]).kind, UseAfterFree);
-    assert!(error(COPY, 1, 32, &[0, y.address]).what.contains("null pointer"));
+    let y = Buffer::<u32>::uninitialised(32);
+    let freed = Buffer::of(&[1u32; 32]).address();
+    assert_eq!(error(COPY, 1, 32, &[freed, y.address()]).kind, UseAfterFree);
+    assert!(error(COPY, 1, 32, &[0, y.address()]).what.contains("null pointer"));
     let host = [1u32; 32];
-    assert_eq!(error(COPY, 1, 32, &[host.as_ptr() as u64, y.address]).kind, InvalidAddress);
+    assert_eq!(error(COPY, 1, 32, &[host.as_ptr() as u64, y.address()]).kind, InvalidAddress);
 }
 
 #[test]
 fn a_misaligned_access_is_refused() {
-    let (x, y) = (Buffer::of(&[1u32; 33]), Buffer::<u32>::fresh(32));
-    assert_eq!(error(COPY, 1, 32, &[x.address + 2, y.address]).kind, Misaligned);
+    let (x, y) = (Buffer::of(&[1u32; 33]), Buffer::<u32>::uninitialised(32));
+    assert_eq!(error(COPY, 1, 32, &[x.address() + 2, y.address()]).kind, Misaligned);
     // a vector wants its own size
     let body = "ld.param.u64 %d0, [p0];\nld.global.v2.u32 {%r0, %r1}, [%d0+4];";
-    assert_eq!(error(body, 1, 1, &[x.address]).kind, Misaligned);
+    assert_eq!(error(body, 1, 1, &[x.address()]).kind, Misaligned);
 }
 
 #[test]
 fn atomics_are_checked_too() {
     let body = "ld.param.u64 %d0, [p0];\natom.global.add.u32 %r1, [%d0], 1;";
-    let freed = Buffer::of(&[1u32]).address;
+    let freed = Buffer::of(&[1u32]).address();
     assert_eq!(error(body, 1, 1, &[freed]).kind, UseAfterFree);
-    let fresh = Buffer::<u32>::fresh(1);
-    assert_eq!(error(body, 1, 1, &[fresh.address]).kind, UninitialisedRead);
-    assert_eq!(error(body, 1, 1, &[fresh.address + 2]).kind, Misaligned);
+    let fresh = Buffer::<u32>::uninitialised(1);
+    assert_eq!(error(body, 1, 1, &[fresh.address()]).kind, UninitialisedRead);
+    assert_eq!(error(body, 1, 1, &[fresh.address() + 2]).kind, Misaligned);
 }
 
 /// Each thread touches its own word of shared memory, then its neighbour's, without a barrier.
@@ -129,8 +129,19 @@ fn an_integer_division_by_zero_is_reported() {
 }
 
 #[test]
+fn a_launch_must_fit_its_kernel() {
+    let kernels = parse(&module(1, "").replace(")\n{", ")\n.maxntid 64, 1, 1\n{")).unwrap();
+    let launched = |block, parameters: &[u8]| {
+        launch(&kernels["k"], &Launch { grid: [1; 3], block, dynamic_shared: 0, parameters })
+            .map_err(|error| error.what)
+    };
+    assert_eq!(launched([8, 8, 1], &[0; 8]), Ok(()));
+    assert_eq!(launched([8, 9, 1], &[0; 8]).unwrap_err(), "a block of 72 threads, above 64");
+    assert_eq!(launched([8, 0, 1], &[0; 8]).unwrap_err(), "a block without threads");
+    assert_eq!(launched([1, 1, 1], &[0; 4]).unwrap_err(), "4 bytes of parameters in place of 8");
+}
+
+#[test]
 fn what_is_not_modelled_is_said() {
-    let body = "mov.u32 %r0, 0;\nst.shared.u32 [%r0], 0;";
-    run(body, [1; 3], [1; 3], &[0]).unwrap();
-    assert!(parse(&module(1, "atom.shared.add.u32 %r1, [%r0], 1;")).unwrap_err().contains("atom.shared.add.u32"));
+    assert!(parse(&module(1, "atom.shared.add.u32 %r1, [%r0], 1;")).unwrap_err().text.contains("atom.shared.add.u32"));
 }
