@@ -1,8 +1,4 @@
-//! softcuda: a CUDA device in software, for tests.
-//!
-//! The library exports the C functions of libcuda, libcublas, libcudnn and libnvidia-ml that a CNN training program
-//! calls; under the libraries' names in the loader's path it takes their place, and an unmodified program runs its
-//! whole CUDA path on the CPU. The device computes right, slowly, and watches its caller. README.md says how to use it.
+#![doc = include_str!("../README.md")]
 
 #![warn(missing_docs)]
 
