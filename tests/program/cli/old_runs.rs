@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::program::{Program, QUICK, records, stderr, stdout};
+use crate::program::{Program, QUICK, records, stderr, stdout};
 
 fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs").join(name)
