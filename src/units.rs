@@ -23,8 +23,31 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// Four digits and K, M, G or T for thousands, millions and so on; all digits up to 9,999. `61.10 M`.
+pub fn short_count(number: u64) -> String {
+    const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
+    let (mut value, mut unit) = (number as f64, None);
+    for next in UNITS {
+        // 999,950 is 1.000 M: rounding may carry.
+        if number < 10_000 || value < 999.95 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, Some(next));
+    }
+    let Some(unit) = unit else { return grouped(number) };
+    let decimals = [9.9995, 99.995, 999.95].iter().position(|&most| value < most).map_or(0, |place| 3 - place);
+    format!("{value:.decimals$} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn four_digits() {
+        let numbers = [0, 9_999, 10_000, 61_100_840, 714_188_480, 999_950, 91_416_125_440, u64::MAX];
+        let texts = ["0", "9,999", "10.00 K", "61.10 M", "714.2 M", "1.000 M", "91.42 G", "18.45 E"];
+        assert_eq!(numbers.map(short_count), texts);
+    }
+
     use super::*;
 
     #[test]

@@ -190,7 +190,7 @@ mod tests {
         let text = text(rows);
         let fields = |line: &str| line.split_once(",4x4,").unwrap().1.to_owned();
         let last = fields(text.lines().last().unwrap());
-        assert_eq!(last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,10000.0,4096,5000");
+        assert_eq!(last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,22222.222222,4096,5000");
         let conv = text.lines().map(fields).find(|line| line.starts_with("conv,all")).unwrap();
         assert!(conv.starts_with("conv,all,ok,2,25.0,25.0,,,50.0,") && conv.ends_with(",,,,,,,"), "{conv}");
     }

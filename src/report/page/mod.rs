@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::plot::{self, Canvas, Chart, Scene};
 use super::run::Run;
+use super::run_tables::notes;
 use super::table::escaped;
 use super::verdict;
 
@@ -20,12 +21,15 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
     for (index, run) in runs.iter().enumerate() {
         body += &verdicts(run, runs.len() > 1, index);
     }
-    body += &section("times", "Step time and throughput", &figure(&|canvas| plot::times(runs, canvas))?);
+    let times = figure(&|canvas| plot::times(runs, canvas))?;
     for (index, run) in runs.iter().enumerate() {
         let name = if runs.len() > 1 { format!(": {}", run.run_id) } else { String::new() };
         body += &section(&format!("charts-{index}"), &format!("Charts{name}"), &charts(run, batch)?);
         body += &section(&format!("tables-{index}"), &format!("Tables{name}"), &tables::measured(run, batch));
         body += &section(&format!("settings-{index}"), &format!("Settings{name}"), &tables::settings(run));
+    }
+    if !times.is_empty() {
+        body += &section("times", "Step time and throughput", &times);
     }
     body += &section("method", "Method", METHOD);
     Ok(format!(
@@ -36,7 +40,7 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
          <a class=\"skip\" href=\"#main\">To the content</a>\n{}<main id=\"main\">\n{body}</main>\n\
          <footer><p>Made by layertime {}.</p></footer>\n</body>\n</html>\n",
         escaped(&title),
-        contents(runs),
+        contents(runs, !times.is_empty()),
         env!("CARGO_PKG_VERSION"),
     ))
 }
@@ -48,14 +52,15 @@ fn title(runs: &[Run]) -> String {
     }
 }
 
-fn contents(runs: &[Run]) -> String {
-    let mut items = vec![("times".to_owned(), "Step time".to_owned())];
+fn contents(runs: &[Run], times: bool) -> String {
+    let mut items: Vec<(String, String)> = Vec::new();
     for index in 0..runs.len() {
         let of_run = if runs.len() > 1 { format!(" of run {}", index + 1) } else { String::new() };
         for (id, word) in [("charts", "Charts"), ("tables", "Tables"), ("settings", "Settings")] {
             items.push((format!("{id}-{index}"), format!("{word}{of_run}")));
         }
     }
+    items.extend(times.then(|| ("times".into(), "Step time".into())));
     items.push(("method".into(), "Method".into()));
     let items: String = items.iter().map(|(id, word)| format!("<li><a href=\"#{id}\">{word}</a></li>\n")).collect();
     format!("<nav aria-label=\"Contents\"><ul>\n{items}</ul></nav>\n")
@@ -71,8 +76,8 @@ fn verdicts(run: &Run, several: bool, index: usize) -> String {
         .iter()
         .map(|sentence| format!("<p class=\"verdict\">{}{}</p>\n", escaped(&name), escaped(sentence)))
         .collect();
-    for note in run.header.iter().flat_map(|header| &header.machine.notes) {
-        text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(note));
+    for note in notes(run) {
+        text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(&note));
     }
     text
 }

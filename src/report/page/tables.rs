@@ -26,12 +26,12 @@ pub fn measured(run: &Run, batch: Option<usize>) -> String {
 }
 
 fn sweep(run: &Run, image: &str, points: &[&Point]) -> Table {
-    let titles = ["batch", "step ms", "conv %", "fc %", "other %", "closure", "images/s"];
+    let titles = ["batch", "mean ms", "conv %", "fc %", "other %", "closure", "images/s"];
     let header = titles.map(numbers).into_iter().chain([words("status")]).collect();
     let row = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
         cells.extend(Group::ALL.map(|group| share_with_interval(point.group(group))));
-        cells.extend([number(point.step.closure, 3), number(point.step.images_per_s, 1)]);
+        cells.extend([number(point.step.closure, 3), number(point.images_per_s(), 1)]);
         cells.push(run.status_word(point).name().into());
         cells
     };
@@ -57,7 +57,7 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
 }
 
 fn layers_of(point: &Point) -> Table {
-    let mut table = layers(&format!("Layers at batch {}, image {}: mean ms", point.batch, point.image), point);
+    let mut table = layers(&format!("Layers at batch {}, image {}: mean ms", point.batch, point.image), point, None);
     table.header.iter_mut().filter(|heading| heading.title == "%").for_each(|heading| heading.title += " of the step");
     table
 }

@@ -42,10 +42,10 @@ fn can_be_read_without_seeing() {
     assert!(page.contains("<title>layertime: a &amp; b on &lt;script"), "names are escaped");
     assert_eq!(page.matches("<h1>").count(), 1);
     let charts = page.matches("<svg ").count();
-    // Four charts, each for wide and narrow screens.
+    // Five charts, each for wide and narrow screens.
     assert_eq!(
         (charts, page.matches("role=\"img\"").count(), page.matches("aria-label=\"Share of").count()),
-        (8, 8, 2)
+        (10, 10, 4)
     );
     assert_eq!(page.matches("<table>").count(), page.matches("tabindex=\"0\"").count());
     assert!(page.contains("conv 50.0 %") && page.contains("out_of_memory"));
