@@ -33,7 +33,8 @@ pub fn text(run: &Run, selection: Selection) -> String {
 /// All tables of a run as text.
 pub fn tables_text(run: &Run, selection: Selection) -> String {
     let of_image = |image: &std::sync::Arc<str>| {
-        let tables: Vec<String> = tables(run, image, selection).iter().map(|table| table.text(selection.room)).collect();
+        let tables: Vec<String> =
+            tables(run, image, selection).iter().map(|table| table.text(selection.room)).collect();
         tables.join("\n") + "\n"
     };
     run.images().iter().map(of_image).collect()
@@ -84,8 +85,7 @@ fn notes_text(run: &Run, room: Room) -> String {
 }
 
 fn sweep(image: &str, points: &[&Point], room: Room) -> Table {
-    let mut header: Vec<_> =
-        ["batch", "ms", "conv %", "fc %", "other %", "closure", "images/s"].map(numbers).into();
+    let mut header: Vec<_> = ["batch", "ms", "conv %", "fc %", "other %", "closure", "images/s"].map(numbers).into();
     header.push(words("status"));
     let interval = match room {
         Room::Terminal | Room::Pipe => share_within,
@@ -105,8 +105,7 @@ fn sweep(image: &str, points: &[&Point], room: Room) -> Table {
 }
 
 fn predicted_sweep(image: &str, points: &[&Point]) -> Table {
-    let mut header: Vec<_> =
-        ["batch", "ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
+    let mut header: Vec<_> = ["batch", "ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
     header.push(words("fits"));
     let line = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
@@ -287,7 +286,11 @@ than a plain one, so short phases weigh too much
         fixture::header(&mut run).options.insert("lock_clocks".into(), "1410 MHz".into());
         fixture::header(&mut run).options.insert("lock_memory_clock".into(), "1215 MHz".into());
         assert_eq!(line(&run), "clocks locked at 1410 MHz; memory clock locked at 1215 MHz; power limit 400 W; ECC on");
-        assert!(printed(&run, Room::Terminal).contains("power limit 400 W;\nECC on\n"), "{}", printed(&run, Room::Terminal));
+        assert!(
+            printed(&run, Room::Terminal).contains("power limit 400 W;\nECC on\n"),
+            "{}",
+            printed(&run, Room::Terminal)
+        );
         fixture::header(&mut run).note(["other processes are on the GPU: 12".into()]);
         assert!(printed(&run, Room::Terminal).ends_with("\nnote: other processes are on the GPU: 12\n"));
     }

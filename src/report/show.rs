@@ -21,7 +21,8 @@ pub fn text(run: &Run, selection: Selection) -> String {
 pub fn markdown(run: &Run, selection: Selection) -> String {
     let paragraphs = [format!("**{}**", run.heading())].into_iter().chain(verdict::sentences(run));
     let notes = notes(run).into_iter().map(|note| format!("- {note}")).collect::<Vec<_>>().join("\n");
-    let parts = paragraphs.map(|text| text + "\n").chain(all_tables(run, selection).iter().map(Table::markdown));
+    let parts =
+        paragraphs.map(|text| text + "\n").chain(all_tables(run, selection).into_iter().map(|table| table.markdown()));
     let parts = parts.chain((!notes.is_empty()).then(|| notes + "\n"));
     parts.collect::<Vec<_>>().join("\n")
 }
@@ -78,7 +79,10 @@ mod tests {
     #[test]
     fn text_ends_with_the_verdict() {
         let text = text(&run(), ALL);
-        assert!(text.contains("Layers at batch 2") && text.contains("\nconv takes 50.0 % of the training step at"), "{text}");
+        assert!(
+            text.contains("Layers at batch 2") && text.contains("\nconv takes 50.0 % of the training step at"),
+            "{text}"
+        );
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 

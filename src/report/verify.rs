@@ -81,7 +81,10 @@ mod tests {
         let mut long = report(&[2e-7]);
         long.rows[0].tensor = "output.".to_owned() + &"c".repeat(100);
         let text = text(&long, Room::Terminal);
-        assert!(text.lines().filter(|line| !line.contains(&"c".repeat(80))).all(|line| line.chars().count() <= 80), "{text}");
+        assert!(
+            text.lines().filter(|line| !line.contains(&"c".repeat(80))).all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
         assert!(text.contains("conv1  forward  output.ccc") && text.contains("…  ok"), "{text}");
     }
 }

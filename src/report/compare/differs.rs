@@ -51,8 +51,19 @@ fn unfixed(run: &Run) -> Option<&'static str> {
 }
 
 /// Settings in the order in which they matter to a reader; those not named here come last.
-const FIRST: [&str; 11] =
-    ["model", "model_file", "device", "precision", "layout", "launch", "threads", "options.", "input_gradient", "program.", "training."];
+const FIRST: [&str; 11] = [
+    "model",
+    "model_file",
+    "device",
+    "precision",
+    "layout",
+    "launch",
+    "threads",
+    "options.",
+    "input_gradient",
+    "program.",
+    "training.",
+];
 
 /// The differences in how the sides were made, the most important first.
 pub fn differences(a: &Side, b: &Side) -> Vec<String> {
@@ -63,7 +74,8 @@ pub fn differences(a: &Side, b: &Side) -> Vec<String> {
     };
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let mut differing: Vec<&String> = names.into_iter().filter(|name| a.get(*name) != b.get(*name)).collect();
-    let place = |name: &str| FIRST.iter().position(|first| name == *first || first.ends_with('.') && name.starts_with(first));
+    let place =
+        |name: &str| FIRST.iter().position(|first| name == *first || first.ends_with('.') && name.starts_with(first));
     differing.sort_by_key(|name| place(name).unwrap_or(FIRST.len()));
     let texts = differing.into_iter().map(|name| (name, value(a.get(name)), value(b.get(name))));
     let line = |(name, a, b): (&String, String, String)| match (a.contains('\n'), b.contains('\n')) {

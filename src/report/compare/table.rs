@@ -82,7 +82,9 @@ fn ratio(line: &Compared, judged: Judged, room: Room) -> String {
 fn points(line: &Compared, judged: Judged, room: Room) -> String {
     match line.share {
         _ if line.key.of == Subject::Total(Scope::STEP) => "-".into(),
-        Some(share) if judged == Judged::Shares => with_interval(share, |points| points, &|points| format!("{points:+.2}"), room),
+        Some(share) if judged == Judged::Shares => {
+            with_interval(share, |points| points, &|points| format!("{points:+.2}"), room)
+        }
         Some(_) | None => format!("{:+.2}", line.share_pct[1] - line.share_pct[0]),
     }
 }
@@ -93,7 +95,9 @@ fn with_interval(difference: Difference, of: fn(f64) -> f64, show: &dyn Fn(f64) 
     let interval = difference.ci95().map_or(String::new(), |ends| {
         let (low, high) = (of(ends.low), of(ends.high));
         match room {
-            Room::Terminal | Room::Pipe => format!(" ±{}", show((high - value).max(value - low)).trim_start_matches('+')),
+            Room::Terminal | Room::Pipe => {
+                format!(" ±{}", show((high - value).max(value - low)).trim_start_matches('+'))
+            }
             Room::Wide => format!(" [{}, {}]", show(low), show(high)),
         }
     });

@@ -1,10 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::report::table::Room;
 use crate::report::folder::Folder;
 use crate::report::header::RunState;
 use crate::report::run::{Origin, Run};
+use crate::report::table::Room;
 use crate::report::{fixture, read};
 
 /// How steps reached the device of a run.
@@ -61,8 +61,9 @@ fn texts_are_not_shown() {
     let whole = || folder(out.path(), 10.0, |_| {});
     let bare = || Run { header: None, ..whole() };
     let other = || folder(out.path(), 10.0, |run| fixture::header(run).model_file.push('\n'));
-    let differs =
-        |a: Run, b: Run| super::differs(&Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap(), Room::Wide);
+    let differs = |a: Run, b: Run| {
+        super::differs(&Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap(), Room::Wide)
+    };
     assert!(differs(whole(), bare()).contains("model_file (a text) | -;"), "{}", differs(whole(), bare()));
     assert!(differs(bare(), whole()).contains("model_file - | (a text);"), "{}", differs(bare(), whole()));
     assert_eq!(differs(whole(), other()), "Differs (A | B): model_file (another text).");

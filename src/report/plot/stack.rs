@@ -80,10 +80,12 @@ fn stack(scene: &mut Scene, frame: &Frame, points: &[&Point], bands: &[Band]) {
             let at = |(point, &height): (&&Point, &f64)| frame.at(point.batch as f64, height);
             match (points, heights) {
                 // A bar, where there is no line to draw.
-                ([single], [height]) => [-40.0, 40.0].map(|aside| {
-                    let [x, y] = at((single, height));
-                    [x + aside, y]
-                }).to_vec(),
+                ([single], [height]) => [-40.0, 40.0]
+                    .map(|aside| {
+                        let [x, y] = at((single, height));
+                        [x + aside, y]
+                    })
+                    .to_vec(),
                 _ => points.iter().zip(heights).map(at).collect(),
             }
         };

@@ -244,9 +244,13 @@ fn groups_and_phases_add_up_to_the_step() {
     let labels: Vec<&str> = scene.texts().map(|text| &*text.text).filter(|text| text.ends_with(" %")).collect();
     assert_eq!(labels.len(), 10, "{labels:?}");
     let sum: f64 = labels.iter().map(|label| label.rsplit(' ').nth(1).unwrap().parse::<f64>().unwrap()).sum();
-    assert!((sum - 100.0).abs() < 0.6 && labels[0].starts_with("conv forward") && labels[7].starts_with("fc weight update"));
+    assert!(
+        (sum - 100.0).abs() < 0.6 && labels[0].starts_with("conv forward") && labels[7].starts_with("fc weight update")
+    );
     let edges = scene.items.iter().filter_map(|item| match item {
-        Item::Area { points, .. } if points.len() == 6 => Some(points[..3].iter().map(|point| point[1]).collect::<Vec<_>>()),
+        Item::Area { points, .. } if points.len() == 6 => {
+            Some(points[..3].iter().map(|point| point[1]).collect::<Vec<_>>())
+        }
         _ => None,
     });
     let edges: Vec<Vec<f64>> = edges.collect();

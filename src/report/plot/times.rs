@@ -44,9 +44,10 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         false => [[left, left + half, top + 8.0], [2.0 * left + half + right, canvas.width - right, top + 8.0]],
     };
     let panels: [(&str, Chosen); 2] = [
-        (if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" }, |line| {
-            &line.times
-        }),
+        (
+            if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" },
+            |line| &line.times,
+        ),
         ("images/s (batch over plain step, log scale)", |line| &line.rates),
     ];
     for ((title, figures), [left, right, top]) in panels.into_iter().zip(places) {

@@ -2,7 +2,7 @@
 
 use comfy_table::CellAlignment;
 
-use super::{Cells, Heading, Holds, Table};
+use super::{Heading, Holds, Table};
 
 /// Only the rule below the header, and between columns two blanks.
 const PRESET: &str = "     --            ";
@@ -39,7 +39,9 @@ impl Table {
     /// the first one repeated. Nothing wraps.
     pub fn text(&self, room: Room) -> String {
         let caption = if self.caption.is_empty() { String::new() } else { wrapped(&self.caption, room) + "\n\n" };
-        let Some(width) = room.width() else { return caption + &self.grid(&(0..self.header.len()).collect::<Vec<_>>()) };
+        let Some(width) = room.width() else {
+            return caption + &self.grid(&(0..self.header.len()).collect::<Vec<_>>());
+        };
         let cut = self.cut(width);
         let parts: Vec<String> = cut.parts(width).iter().map(|columns| cut.grid(columns)).collect();
         caption + &parts.join("\n")
@@ -74,7 +76,8 @@ impl Table {
         let (mut table, mut widths) = (self.clone(), self.widths());
         let words: Vec<usize> = (0..widths.len()).filter(|&column| !self.header[column].holds_numbers()).collect();
         while total(&widths) > width {
-            let longest = words.iter().copied().filter(|&column| widths[column] > LEAST).max_by_key(|&column| widths[column]);
+            let longest =
+                words.iter().copied().filter(|&column| widths[column] > LEAST).max_by_key(|&column| widths[column]);
             let Some(longest) = longest else { break };
             widths[longest] -= 1;
         }
@@ -146,7 +149,7 @@ pub fn hanging(text: &str, indent: usize, room: Room) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{numbers, words};
+    use super::super::{Cells, numbers, words};
     use super::*;
 
     fn cells<const N: usize>(rows: &[[&str; N]]) -> Cells {
@@ -171,7 +174,8 @@ mod tests {
     /// 30 + 2 + 60 characters do not fit in 80: the longer column loses 12 of them.
     #[test]
     fn long_words_are_cut_first() {
-        let table = Table::new("", vec![words("layer"), words("tensor")], cells(&[["l".repeat(30).as_str(), &"t".repeat(60)]]));
+        let table =
+            Table::new("", vec![words("layer"), words("tensor")], cells(&[["l".repeat(30).as_str(), &"t".repeat(60)]]));
         let text = table.text(Room::Terminal);
         assert_eq!(text.lines().last().unwrap(), format!("{}  {}…", "l".repeat(30), "t".repeat(47)));
         assert!(table.text(Room::Wide).contains(&"t".repeat(60)));
@@ -180,7 +184,8 @@ mod tests {
     /// Ten columns of ten numbers after a column of ten: six of them fit beside it, 10 + 5 · 12 = 70.
     #[test]
     fn what_does_not_fit_goes_on_below() {
-        let header: Vec<Heading> = [words("layer")].into_iter().chain((0..10).map(|n| numbers(format!("column {n}x")))).collect();
+        let header: Vec<Heading> =
+            [words("layer")].into_iter().chain((0..10).map(|n| numbers(format!("column {n}x")))).collect();
         let row: Vec<String> = ["conv1conv1".to_owned()].into_iter().chain((0..10).map(|n| format!("{n}"))).collect();
         let text = Table::new("", header, [row]).text(Room::Terminal);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -39,7 +39,9 @@ fn between(low: &Point, high: &Point) -> Vec<Crossover> {
             let (before, after) = (ahead(low, leader, group), ahead(high, leader, group));
             (group != leader && (after < 0.0 || group == last)).then(|| (group, before / (before - after)))
         };
-        let Some((next, part)) = Group::ALL.into_iter().filter_map(met).min_by(|a, b| a.1.total_cmp(&b.1)) else { break };
+        let Some((next, part)) = Group::ALL.into_iter().filter_map(met).min_by(|a, b| a.1.total_cmp(&b.1)) else {
+            break;
+        };
         let batches = [low.batch as f64, high.batch as f64];
         found.push(Crossover {
             image: low.image.to_string(),

@@ -97,7 +97,8 @@ fn a_net_of_other_layers_has_no_leader() {
 #[test]
 fn says_so_when_nothing_is_known() {
     let vague = run([batch(4, Status::Throttled, 55.0, 30.0), within(3.0, 8, Status::Noisy, 60.0, 30.0)]);
-    let reservation = " No batch's shares are known better: batch 8, the largest measured, is known to ±3.0 points only.";
+    let reservation =
+        " No batch's shares are known better: batch 8, the largest measured, is known to ±3.0 points only.";
     assert!(sentences(&vague)[0].ends_with(reservation), "{:?}", sentences(&vague));
     let nothing = run([batch(8, Status::OutOfMemory, 0.0, 0.0)]);
     assert_eq!(sentences(&nothing), ["No batch could be measured: none fits in memory."]);
@@ -118,9 +119,12 @@ fn a_noisy_batch_with_known_shares_is_spoken_of() {
     let run = run([batch(2, Status::Ok, 53.4, 40.0), batch(32, Status::Noisy, 82.5, 12.0)]);
     assert_eq!(
         sentences(&run),
-        ["conv takes 82.5 % of the training step at batch 32 (95 % CI 82.2–82.8), fc 12.0 %; conv leads at every batch from 2 to 32."]
+        [
+            "conv takes 82.5 % of the training step at batch 32 (95 % CI 82.2–82.8), fc 12.0 %; conv leads at every batch from 2 to 32."
+        ]
     );
-    let throttled = super::answers(&self::run([batch(2, Status::Ok, 53.4, 40.0), batch(32, Status::Throttled, 82.5, 12.0)]));
+    let throttled =
+        super::answers(&self::run([batch(2, Status::Ok, 53.4, 40.0), batch(32, Status::Throttled, 82.5, 12.0)]));
     assert_eq!((throttled[0].batch, throttled[0].leader), (2, Group::Conv));
     assert_eq!(throttled[0].passed_over, [PassedOver { batch: 32, why: "throttled".into() }]);
 }
@@ -129,13 +133,18 @@ fn a_noisy_batch_with_known_shares_is_spoken_of() {
 #[test]
 fn other_is_named_where_it_leads() {
     let run = run([batch(1, Status::Ok, 30.0, 17.3), batch(4, Status::Ok, 65.0, 10.0)]);
-    assert_eq!(sentences(&self::run(run.points[..1].to_vec())), [
-        "other takes 52.7 % of the training step at batch 1 (95 % CI 52.4–53.0), conv 30.0 %, fc 17.3 %."
-    ]);
+    assert_eq!(
+        sentences(&self::run(run.points[..1].to_vec())),
+        ["other takes 52.7 % of the training step at batch 1 (95 % CI 52.4–53.0), conv 30.0 %, fc 17.3 %."]
+    );
     let crossing = &crossovers(&run)[0];
     assert_eq!((crossing.leads_below, crossing.leads_above), (Group::Other, Group::Conv));
     assert!((crossing.batch - 4f64.powf(22.7 / 62.7)).abs() < 1e-9);
-    assert!(sentences(&run)[0].ends_with("other 25.0 %, fc 10.0 %; other leads below batch ≈ 1.7."), "{:?}", sentences(&run));
+    assert!(
+        sentences(&run)[0].ends_with("other 25.0 %, fc 10.0 %; other leads below batch ≈ 1.7."),
+        "{:?}",
+        sentences(&run)
+    );
 }
 
 /// fc falls from 60 to 10, conv rises from 30 to 50, other from 10 to 40: fc and conv meet at 3/7 of the way.
