@@ -1,5 +1,5 @@
 //! One page with charts, tables, settings and method. It holds everything itself and loads nothing, which its own security
-//! policy enforces; it needs no script.
+//! policy enforces. A short script sorts tables and shows the layers of another batch; without it the page holds the same.
 
 mod tables;
 
@@ -12,7 +12,9 @@ use super::table::escaped;
 use super::verdict;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
 const METHOD: &str = include_str!("method.html");
+const METHOD_OF_PREDICTIONS: &str = include_str!("predicted.html");
 
 /// The whole page.
 pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
@@ -31,14 +33,16 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
     if !times.is_empty() {
         body += &section("times", "Step time and throughput", &times);
     }
-    body += &section("method", "Method", METHOD);
+    let measured = runs.iter().any(|run| !run.is_predicted()).then_some(METHOD);
+    let predicted = runs.iter().any(Run::is_predicted).then_some(METHOD_OF_PREDICTIONS);
+    body += &section("method", "Method", &measured.into_iter().chain(predicted).collect::<String>());
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#main\">To the content</a>\n{}<main id=\"main\">\n{body}</main>\n\
-         <footer><p>Made by layertime {}.</p></footer>\n</body>\n</html>\n",
+         <footer><p>Made by layertime {}.</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escaped(&title),
         contents(runs, !times.is_empty()),
         env!("CARGO_PKG_VERSION"),
@@ -77,9 +81,20 @@ fn verdicts(run: &Run, several: bool, index: usize) -> String {
         .map(|sentence| format!("<p class=\"verdict\">{}{}</p>\n", escaped(&name), escaped(sentence)))
         .collect();
     for note in notes(run) {
-        text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(&note));
+        text += &format!("<p class=\"note\">Note: {}</p>\n", prose(&note));
     }
     text
+}
+
+/// A text in which `words` between backticks are code.
+fn prose(text: &str) -> String {
+    let parts: Vec<String> = text.split('`').map(escaped).collect();
+    // A single backtick quotes nothing.
+    if parts.len() % 2 == 0 {
+        return parts.join("`");
+    }
+    let part = |(index, part): (usize, &String)| if index % 2 == 1 { format!("<code>{part}</code>") } else { part.clone() };
+    parts.iter().enumerate().map(part).collect()
 }
 
 fn charts(run: &Run, batch: Option<usize>) -> Result<String> {

@@ -50,6 +50,7 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
             let end = x + frame.x.at(part.figures.mean_us / unit.1) - left;
             let (color, hatch) = style::of_part(part.group, part.phase);
             scene.rectangle([x, y - 0.4 * row], [end, y + 0.4 * row], color, hatch);
+            scene.tip([x, y - 0.5 * row], [end, y + 0.5 * row], value(part, unit));
             x = end;
         }
         scene.text([left - 6.0, y], &*layer[0].layer, size, Across::Right);
@@ -94,6 +95,12 @@ fn unit(most_us: f64) -> (&'static str, f64) {
 fn label(layer: &[LayerPart], unit: (&str, f64)) -> String {
     let share: f64 = layer.iter().map(|part| part.figures.share_pct).sum();
     format!("{:.2} ({share:.1} %)", total_us(layer) / unit.1)
+}
+
+/// A phase's time and share.
+fn value(part: &LayerPart, unit: (&str, f64)) -> String {
+    let (phase, time) = (part.phase.name().replace('_', " "), part.figures.mean_us / unit.1);
+    format!("{} {phase}: {time:.3} {} ({:.1} %)", part.layer, unit.0, part.figures.share_pct)
 }
 
 fn describe(layers: &[&[LayerPart]], unit: (&str, f64)) -> String {

@@ -91,9 +91,26 @@ fn stack(scene: &mut Scene, frame: &Frame, points: &[&Point], bands: &[Band]) {
         };
         let (above, below) = (edge(&upper), edge(&lower));
         scene.line(above.clone(), BLACK, 1.0);
+        for (index, point) in points.iter().enumerate() {
+            let [left, right] = column(frame, points, index);
+            let [low, high] = [lower[index], upper[index]].map(|height| frame.y.at(height));
+            let text = format!("batch {}, {}: {:.1} %", point.batch, band.name, share(point, band));
+            scene.tip([left, low], [right, high], text);
+        }
         scene.area(above.into_iter().chain(below.into_iter().rev()).collect(), band.fill.0, band.fill.1);
         lower = upper;
     }
+}
+
+/// From half way to the batch before to half way to the next.
+fn column(frame: &Frame, points: &[&Point], index: usize) -> [f64; 2] {
+    let x = |point: &Point| frame.x.at(point.batch as f64);
+    let here = x(points[index]);
+    let half_way = |other: Option<&&Point>, alone: f64| other.map_or(alone, |other| (here + x(other)) / 2.0);
+    let (first, last) = (index == 0, index + 1 == points.len());
+    let aside = if first && last { 40.0 } else { 0.0 };
+    let before = if first { None } else { points.get(index - 1) };
+    [half_way(before, here - aside), half_way(points.get(index + 1), here + aside)]
 }
 
 /// Moves labels apart by at least `apart`, as little as needed, from the bottom up; they come in that order.

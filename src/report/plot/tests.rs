@@ -262,3 +262,16 @@ fn groups_and_phases_add_up_to_the_step() {
 fn one_batch_is_no_curve() {
     assert!(times(&[run("tiny", &[4])], Canvas::WIDE).is_none());
 }
+
+/// Every band at every batch, every bar and every dot tells its value.
+#[test]
+fn values_are_shown_at_the_pointer() {
+    let run = run("alexnet", &[1, 8]);
+    let tips = |chart: Chart| chart.scene(&run, "224x224", None, Canvas::WIDE).unwrap().tips;
+    assert_eq!((tips(Chart::Phases).len(), tips(Chart::Layers).len()), (2 * 10, run.points[1].parts.len()));
+    let point = &run.points[0];
+    let wanted = format!("batch 1, conv: {:.1} %", point.share(Group::Conv));
+    assert!(tips(Chart::Shares).iter().any(|tip| tip.text == wanted), "{wanted}");
+    let text = svg(&Chart::Shares.scene(&run, "224x224", None, Canvas::WIDE).unwrap()).unwrap();
+    assert!(text.contains(&format!("<title>{wanted}</title></rect>")) && text.trim_end().ends_with("</g>\n</svg>"));
+}

@@ -43,14 +43,12 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         true => [[left, canvas.width - right, top + 8.0], [left, canvas.width - right, top + 8.0 + height + below]],
         false => [[left, left + half, top + 8.0], [2.0 * left + half + right, canvas.width - right, top + 8.0]],
     };
-    let panels: [(&str, Chosen); 2] = [
-        (
-            if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" },
-            |line| &line.times,
-        ),
-        ("images/s (batch over plain step, log scale)", |line| &line.rates),
+    let step = if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" };
+    let panels: [(&str, &str, Chosen); 2] = [
+        (step, "ms", |line| &line.times),
+        ("images/s (batch over plain step, log scale)", "images/s", |line| &line.rates),
     ];
-    for ((title, figures), [left, right, top]) in panels.into_iter().zip(places) {
+    for ((title, unit, figures), [left, right, top]) in panels.into_iter().zip(places) {
         let all = lines
             .iter()
             .flat_map(figures)
@@ -63,6 +61,7 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         frame.draw_grid(&mut scene);
         for (index, line) in lines.iter().enumerate() {
             draw(&mut scene, &frame, figures(line), Series::of(index));
+            tips(&mut scene, &frame, line, figures(line), unit);
         }
         frame.draw(&mut scene);
         scene.height = top + height + below;
@@ -123,6 +122,14 @@ fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
             scene.whisker(at[0], frame.y.at(low), frame.y.at(high), series.color);
         }
         scene.mark(at, series.marker, 5.0, series.color);
+    }
+}
+
+fn tips(scene: &mut Scene, frame: &Frame, curve: &Curve, figures: &[Value], unit: &str) {
+    for &(batch, value, _) in figures {
+        let [x, y] = frame.at(batch, value);
+        let text = format!("{}, batch {batch}: {value:.2} {unit}", curve.name);
+        scene.tip([x - 6.0, y - 6.0], [x + 6.0, y + 6.0], text);
     }
 }
 

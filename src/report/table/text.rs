@@ -3,6 +3,7 @@
 use comfy_table::CellAlignment;
 
 use super::{Heading, Holds, Table};
+use crate::units::visible;
 
 /// Only the rule below the header, and between columns two blanks.
 const PRESET: &str = "     --            ";
@@ -38,6 +39,16 @@ impl Table {
     /// Where it is too wide for the room, long words are cut first; then the columns go on in a table of their own, below, with
     /// the first one repeated. Nothing wraps.
     pub fn text(&self, room: Room) -> String {
+        self.visible().fitted(room)
+    }
+
+    /// The table without characters that steer a terminal.
+    fn visible(&self) -> Table {
+        let rows = self.rows.iter().map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect());
+        Table { rows: rows.collect(), ..self.clone() }
+    }
+
+    fn fitted(&self, room: Room) -> String {
         let caption = if self.caption.is_empty() { String::new() } else { wrapped(&self.caption, room) + "\n\n" };
         let Some(width) = room.width() else {
             return caption + &self.grid(&(0..self.header.len()).collect::<Vec<_>>());
@@ -50,9 +61,10 @@ impl Table {
     /// These columns alone.
     fn grid(&self, columns: &[usize]) -> String {
         let heading = |&column: &usize| &self.header[column];
+        let cells = |row: &'_ Vec<String>| columns.iter().map(|&column| row[column].clone()).collect::<Vec<_>>();
         let mut grid = comfy_table::Table::new();
         grid.load_preset(PRESET).set_header(columns.iter().map(heading).map(|heading| &heading.title));
-        grid.add_rows(self.rows.iter().map(|row| columns.iter().map(|&column| &row[column]).collect::<Vec<_>>()));
+        grid.add_rows(self.rows.iter().map(cells));
         let left = columns.iter().map(heading).take_while(|heading| !heading.holds_numbers()).count();
         for (index, column) in grid.column_iter_mut().enumerate() {
             column.set_cell_alignment(if index < left { CellAlignment::Left } else { CellAlignment::Right });
@@ -135,7 +147,8 @@ pub fn wrapped(text: &str, room: Room) -> String {
 
 /// The same with blanks before all lines but the first.
 pub fn hanging(text: &str, indent: usize, room: Room) -> String {
-    let (Room::Terminal, Some(width)) = (room, room.width()) else { return text.to_owned() };
+    let text = visible(text);
+    let (Room::Terminal, Some(width)) = (room, room.width()) else { return text.into_owned() };
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
