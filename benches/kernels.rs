@@ -4,7 +4,7 @@
 //! and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
 
 use layertime::device::cpu::compute::simd::Isa;
-use layertime::device::cpu::operations::conv::ConvOp;
+use layertime::device::cpu::operations::conv::{AlgorithmChoice, ConvOp};
 use layertime::device::cpu::operations::fc::FcOp;
 use layertime::device::cpu::operations::{BackwardData, BackwardWeights, Forward, Operation};
 use layertime::plan::{ConvGeometry, FcGeometry, Phase};
@@ -74,7 +74,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
     };
     let flops = 2.0 * geometry.macs() as f64;
     let lengths = [geometry.input_len(), geometry.weight_len(), geometry.output_len(), *k];
-    let times = time_phases(&mut ConvOp::new(geometry, threads, isa), lengths);
+    let times = time_phases(&mut ConvOp::new(geometry, threads, isa, AlgorithmChoice::Direct), lengths);
     print_row(name, times, |seconds| format!("{:7.1}", flops / seconds / 1e9));
 }
 

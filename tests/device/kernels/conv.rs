@@ -1,7 +1,7 @@
 //! Convolution against seven nested loops in f64, on random shapes, by every instruction set that this CPU has.
 
 use layertime::device::cpu::compute::simd::Isa;
-use layertime::device::cpu::operations::conv::ConvOp;
+use layertime::device::cpu::operations::conv::{AlgorithmChoice, ConvOp};
 use layertime::plan::ConvGeometry;
 use proptest::prelude::*;
 
@@ -55,7 +55,7 @@ fn check(case: &Case, isa: Isa) {
     dy.iter().enumerate().for_each(|(i, dy)| db64[i % g.k] += *dy as f64);
 
     let bias = bias.unwrap_or_default();
-    let mut conv = ConvOp::new(*g, case.threads, isa);
+    let mut conv = ConvOp::new(*g, case.threads, isa, AlgorithmChoice::Direct);
     let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: case.accumulate.then_some(&before) };
     let Gradients { y, dx, dw, db } = run(&mut conv, &operands);
     assert_close("forward", &y, &y64);
@@ -146,7 +146,7 @@ fn the_bias_gradient_does_not_drown() {
     let expected: Vec<f64> = (0..g.k).map(sum).collect();
     for isa in Isa::supported() {
         let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: None };
-        assert_close("bias", &run(&mut ConvOp::new(g, 1, isa), &operands).db, &expected);
+        assert_close("bias", &run(&mut ConvOp::new(g, 1, isa, AlgorithmChoice::Direct), &operands).db, &expected);
     }
 }
 
@@ -157,7 +157,7 @@ fn repeated_runs_give_the_same_bits() {
     let bias = noise(g.k, 8);
     let bits = |isa| {
         let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: None };
-        let Gradients { y, dx, dw, db } = run(&mut ConvOp::new(g, 3, isa), &operands);
+        let Gradients { y, dx, dw, db } = run(&mut ConvOp::new(g, 3, isa, AlgorithmChoice::Direct), &operands);
         [y, dx, dw, db].map(|v| v.iter().map(|f| f.to_bits()).collect::<Vec<_>>())
     };
     in_pool(3, || Isa::supported().for_each(|isa| assert_eq!(bits(isa), bits(isa), "{isa:?}")));

@@ -135,7 +135,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
     let &Setting { threads, isa, training } = setting;
     let input = layer.input();
     match &layer.kind {
-        Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa)),
+        Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, conv::AlgorithmChoice::Direct)),
         Kind::Fc(_) => Box::new(fc::FcOp::new(*layer.fc(), threads, isa)),
         Kind::Relu => Box::new(relu::ReluOp),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),
