@@ -72,7 +72,9 @@ impl<R: Row> Places<R> {
             }
         }
         if let Some(separator) = other_separator(header) {
-            bail!("its columns are separated by {separator}, as some spreadsheets save them: save it as CSV with commas");
+            bail!(
+                "its columns are separated by {separator}, as some spreadsheets save them: save it as CSV with commas"
+            );
         }
         let more = missing.len().saturating_sub(4);
         let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
@@ -84,9 +86,9 @@ impl<R: Row> Places<R> {
     pub fn read(&self, record: &StringRecord, row: &mut R) -> Result<()> {
         for (column, place) in self.columns.iter().zip(&self.places) {
             let Some(text) = place.and_then(|place| record.get(place)) else { continue };
-            (column.field)(row)
-                .set(text)
-                .map_err(|why| why.map_or_else(|| anyhow!("`{}` is no {}", quotable(text), column.name), |why| anyhow!(why)))?;
+            (column.field)(row).set(text).map_err(|why| {
+                why.map_or_else(|| anyhow!("`{}` is no {}", quotable(text), column.name), |why| anyhow!(why))
+            })?;
         }
         Ok(())
     }
@@ -111,7 +113,8 @@ pub fn is_blank(record: &StringRecord) -> bool {
 
 /// Names another separator than the comma, which spreadsheets of some languages write.
 fn other_separator(header: &StringRecord) -> Option<&'static str> {
-    let is_one = |separator: char| header.iter().any(|field| field.split(separator).any(|name| name.trim() == "run_id"));
+    let is_one =
+        |separator: char| header.iter().any(|field| field.split(separator).any(|name| name.trim() == "run_id"));
     [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|&(separator, _)| is_one(separator)).map(|(_, name)| name)
 }
 
@@ -141,7 +144,10 @@ pub fn records<R: Row>(text: &str) -> Result<Vec<StringRecord>> {
     if let Some(unknown) = first.iter().find(|name| !known(name)) {
         bail!("it has a column `{unknown}` that this version of the program does not know: use the one that wrote it");
     }
-    Ok(records.filter(|record| record.len() == first.len() && !is_blank(record)).map(|record| places.ordered(&record)).collect())
+    Ok(records
+        .filter(|record| record.len() == first.len() && !is_blank(record))
+        .map(|record| places.ordered(&record))
+        .collect())
 }
 
 /// The row that a record in the order of this version's columns holds.
@@ -296,7 +302,8 @@ mod tests {
         let rows = fixture::rows(&fixture::run(false).labels(), &fixture::measured(1)).0;
         let whole = header::<PhaseRow>() + &text(rows.clone());
         let saved = BYTE_ORDER_MARK.to_owned() + &whole.replace('\n', "\r\n") + &",".repeat(39) + "\r\n";
-        let back: Vec<PhaseRow> = records(&saved).unwrap().iter().map(|record| row(record).unwrap()).collect();
+        let back: Vec<PhaseRow> =
+            records::<PhaseRow>(&saved).unwrap().iter().map(|record| row(record).unwrap()).collect();
         assert_eq!(back, rows);
         let error = format!("{:#}", records::<PhaseRow>(&whole.replace(',', ";")).unwrap_err());
         assert!(error.contains("separated by semicolons") && error.contains("with commas"), "{error}");

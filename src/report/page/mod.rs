@@ -93,7 +93,8 @@ fn prose(text: &str) -> String {
     if parts.len() % 2 == 0 {
         return parts.join("`");
     }
-    let part = |(index, part): (usize, &String)| if index % 2 == 1 { format!("<code>{part}</code>") } else { part.clone() };
+    let part =
+        |(index, part): (usize, &String)| if index % 2 == 1 { format!("<code>{part}</code>") } else { part.clone() };
     parts.iter().enumerate().map(part).collect()
 }
 

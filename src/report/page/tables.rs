@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
+use crate::report::page::prose;
 use crate::report::rows::LabelColumns;
 use crate::report::run::{Point, Run};
 use crate::report::run_file::{RunFile, as_written};
 use crate::report::run_tables::{layers, number, share_with_interval, step_ms, step_us};
-use crate::report::page::prose;
 use crate::report::table::{Table, escaped, numbers, words};
 
 /// The sweep, and the layers of one batch, by image size.
@@ -56,8 +56,11 @@ fn sweep(run: &Run, image: &str, points: &[&Point]) -> Table {
         cells.push(run.status_word(point).name().into());
         cells
     };
-    let figures =
-        if run.is_predicted() { "predicted ms, share of the step" } else { "mean ms, share of the step with 95 % interval" };
+    let figures = if run.is_predicted() {
+        "predicted ms, share of the step"
+    } else {
+        "mean ms, share of the step with 95 % interval"
+    };
     Table::new(format!("The step by batch size, image {image}: {figures}"), header, points.iter().map(row))
 }
 

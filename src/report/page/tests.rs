@@ -20,7 +20,21 @@ fn page() -> String {
 fn loads_nothing() {
     let page = page();
     for bad in [
-        "src=", "url(", "@import", "<link", "<script ", "<img", "fetch(", "import(", "XMLHttpRequest", "eval(", "<iframe", "<object", "<embed", "<base", "xlink",
+        "src=",
+        "url(",
+        "@import",
+        "<link",
+        "<script ",
+        "<img",
+        "fetch(",
+        "import(",
+        "XMLHttpRequest",
+        "eval(",
+        "<iframe",
+        "<object",
+        "<embed",
+        "<base",
+        "xlink",
         "srcset=",
     ] {
         // What came from the run's own text is escaped, quotes and all.

@@ -91,8 +91,14 @@ impl Canvas {
 impl Scene {
     /// Begins with its title and a line of who and where, broken where they are too long; answers where they end.
     pub fn begin(canvas: Canvas, title: &str, subtitle: &str) -> (Scene, f64) {
-        let mut scene =
-            Scene { canvas, height: 0.0, title: title.into(), description: String::new(), items: Vec::new(), tips: Vec::new() };
+        let mut scene = Scene {
+            canvas,
+            height: 0.0,
+            title: title.into(),
+            description: String::new(),
+            items: Vec::new(),
+            tips: Vec::new(),
+        };
         let mut y = canvas.line();
         for (text, size) in [(title, 1.15 * canvas.font), (subtitle, canvas.font)] {
             for line in broken(text, size, canvas.width - 16.0) {

@@ -30,7 +30,8 @@ fn every_form() {
     let markdown = stdout(&program.output(&format!("show {run} --format markdown --batch 1 --top 2")));
     assert!(markdown.starts_with("**tiny on AMD EPYC, f32, nhwc**\n") && markdown.contains("\n| --- | --- | ---:"));
     let json: serde_json::Value =
-        serde_json::from_slice(&program.output(&format!("show {run} {} --format json", kept("predicted"))).stdout).unwrap();
+        serde_json::from_slice(&program.output(&format!("show {run} {} --format json", kept("predicted"))).stdout)
+            .unwrap();
     assert_eq!((json[0]["answers"][0]["batch"].as_u64(), json.as_array().unwrap().len()), (Some(2), 2));
     let csv = program.output(&format!("show {run} --format csv"));
     assert_eq!(stdout(&csv), std::fs::read_to_string(Path::new(&run).join("phases.csv")).unwrap());
