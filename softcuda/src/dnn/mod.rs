@@ -5,6 +5,7 @@
 
 mod activation;
 mod algorithm;
+mod backend;
 mod batchnorm;
 mod convolution;
 mod descriptor;

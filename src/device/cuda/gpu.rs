@@ -7,7 +7,7 @@ use super::driver::{CallError, Cause, Context, Element, Handles, Kernel, Modules
 use super::failure::Failure;
 use super::kernels::Kernels;
 use crate::device::DeviceError;
-use crate::device::options::{Layout, Search};
+use crate::device::options::{CudnnApi, Layout, Search};
 use crate::plan::Precision;
 
 /// How sessions are to compute.
@@ -17,6 +17,8 @@ pub struct Arithmetic {
     pub precision: Precision,
     /// Memory order of activations.
     pub layout: Layout,
+    /// The part of cuDNN that convolutions go through.
+    pub cudnn: CudnnApi,
     /// How convolution algorithms are chosen.
     pub algorithms: Search,
     /// Choose only among algorithms that give the same bits each time.

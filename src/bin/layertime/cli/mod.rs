@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
-use layertime::device::options::{Choice, Launch, Layout, Options, Search};
+use layertime::device::options::{Choice, CudnnApi, Launch, Layout, Options, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
 pub use values::ImageSize;
@@ -116,6 +116,9 @@ pub struct DeviceArgs {
     /// How cuDNN's convolution algorithms are chosen.
     #[arg(long, default_value = "search", value_parser = values::search())]
     pub algorithms: Search,
+    /// The part of cuDNN that convolutions go through.
+    #[arg(long, default_value = "legacy", value_parser = values::cudnn())]
+    pub cudnn: CudnnApi,
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
     pub deterministic: bool,
@@ -255,6 +258,7 @@ impl DeviceArgs {
             layout: self.layout,
             launch: self.launch,
             algorithms: self.algorithms,
+            cudnn: self.cudnn,
             deterministic: self.deterministic,
             workspace_limit: self.workspace_limit,
             threads: self.threads,
