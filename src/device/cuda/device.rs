@@ -57,7 +57,7 @@ impl Cuda {
         let device = context.device();
         let (name, capability) = (device.name()?, device.capability()?);
         let arithmetic = arithmetic(options);
-        let kernels = Kernels::choose(capability).ok_or_else(|| {
+        let kernels = Kernels::choose(capability)?.ok_or_else(|| {
             let (major, minor) = capability;
             DeviceError::Unusable(format!(
                 "{name} has compute capability {major}.{minor}: a P100 (6.0) is the oldest that serves"

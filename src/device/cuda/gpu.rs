@@ -52,7 +52,7 @@ pub struct SharedGpu {
     /// Those that no session uses now.
     handles: Mutex<Vec<Handles>>,
     modules: Modules,
-    kernels_origin: &'static str,
+    kernels_origin: String,
     context: Context,
 }
 
@@ -61,8 +61,8 @@ impl SharedGpu {
     /// take long, and are no part of any session.
     pub fn open(context: Context, kernels: Kernels, arithmetic: Arithmetic) -> Result<SharedGpu, Failure> {
         let load = |kernels: Kernels| {
-            let texts = kernels.modules.iter().map(|&(_, ptx)| ptx);
-            Modules::load(texts).map(|modules| (modules, kernels.origin))
+            let images = kernels.modules.iter().map(|module| (&*module.image, &*module.declarations));
+            Modules::load(images).map(|modules| (modules, kernels.origin))
         };
         let waits_for_words = context.device().waits_for_words()?;
         let (modules, kernels_origin) = match load(kernels) {
@@ -89,8 +89,8 @@ impl SharedGpu {
     }
 
     /// The compiler of the kernels.
-    pub fn kernels_origin(&self) -> &'static str {
-        self.kernels_origin
+    pub fn kernels_origin(&self) -> &str {
+        &self.kernels_origin
     }
 
     /// Adds a note for a reader of the figures.

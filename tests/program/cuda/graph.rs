@@ -8,7 +8,8 @@ use super::soft::{self, QUICK};
 use crate::program::{Program, Record, records, stdout};
 
 fn assert_right(arguments: &str) {
-    let output = soft::output(&Program::new(), &format!("verify --device cuda --cudnn graph {arguments}"), &soft::gpu());
+    let output =
+        soft::output(&Program::new(), &format!("verify --device cuda --cudnn graph {arguments}"), &soft::gpu());
     let text = stdout(&output) + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("PASS"), "{arguments}\n{text}");
 }
