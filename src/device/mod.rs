@@ -55,6 +55,7 @@ fn auto(options: &Options) -> Result<Opened, DeviceError> {
             let left = Options {
                 algorithms: Search::default(),
                 deterministic: false,
+                cudnn: options::CudnnApi::default(),
                 workspace_limit: None,
                 ..options.clone()
             };

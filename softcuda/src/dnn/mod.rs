@@ -5,6 +5,7 @@
 
 mod activation;
 mod algorithm;
+mod backend;
 mod batchnorm;
 mod convolution;
 mod descriptor;
@@ -27,7 +28,7 @@ use cudarc::cudnn::sys::cudnnStatus_t::{self, *};
 use std::ffi::c_void;
 
 /// What the library exports.
-pub const EXPORTS: [&[Export]; 18] = [
+pub const EXPORTS: [&[Export]; 19] = [
     handle::CALLS,
     handle::PLAIN_CALLS,
     tensor::DESCRIPTOR_CALLS,
@@ -46,6 +47,7 @@ pub const EXPORTS: [&[Export]; 18] = [
     batchnorm::CALLS,
     ops::DESCRIPTOR_CALLS,
     ops::CALLS,
+    backend::CALLS,
 ];
 
 type Result<T> = std::result::Result<T, cudnnStatus_t>;

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
-use layertime::device::options::{Choice, Launch, Layout, Options, Search};
+use layertime::device::options::{Choice, CudnnApi, Launch, Layout, Options, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
 use layertime::report::table::Room;
@@ -122,6 +122,9 @@ pub struct DeviceArgs {
     /// How convolution algorithms are chosen.
     #[arg(long, default_value = "search", value_parser = values::algorithms())]
     pub algorithms: Algorithms,
+    /// The part of cuDNN that convolutions go through.
+    #[arg(long, default_value = "legacy", value_parser = values::cudnn())]
+    pub cudnn: CudnnApi,
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
     pub deterministic: bool,
@@ -328,6 +331,7 @@ impl DeviceArgs {
                 Algorithms::Direct => Search::default(),
             },
             direct_convolutions: self.algorithms == Algorithms::Direct,
+            cudnn: self.cudnn,
             deterministic: self.deterministic,
             workspace_limit: self.workspace_limit,
             threads: self.threads,

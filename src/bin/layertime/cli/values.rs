@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use layertime::device::monitor::Clock;
-use layertime::device::options::{Launch, Layout, Search};
+use layertime::device::options::{CudnnApi, Launch, Layout, Search};
 use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 
 const LARGEST_CONSTANT: f32 = 1e6;
@@ -69,6 +69,13 @@ pub fn algorithms() -> impl TypedValueParser<Value = Algorithms> {
 
 pub fn search() -> impl TypedValueParser<Value = Search> {
     words([(Search::Exhaustive.name(), "Time them all"), (Search::Heuristic.name(), "Ask the library")])
+}
+
+pub fn cudnn() -> impl TypedValueParser<Value = CudnnApi> {
+    words([
+        (CudnnApi::Graph.name(), "Operation graphs; every permitted engine is timed"),
+        (CudnnApi::Legacy.name(), "A function per direction, whose algorithms are timed"),
+    ])
 }
 
 /// One batch size.
