@@ -15,7 +15,7 @@ use cudarc::cublas::sys::{
 };
 use std::ffi::{c_char, c_int, c_void};
 
-/// What the library exports.
+/// The exported functions.
 pub const EXPORTS: [&[Export]; 2] = [CALLS, PLAIN_CALLS];
 
 fn version() -> [c_int; 3] {

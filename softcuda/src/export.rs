@@ -10,9 +10,9 @@ use std::fmt::Debug;
 /// A library's status codes.
 pub trait Status: Copy + Debug + PartialEq + 'static {
     const SUCCESS: Self;
-    /// What the library says when the device is gone.
+    /// The status of every call when the device is gone.
     const LOST: Self;
-    /// What it says of a null pointer.
+    /// The status for a null pointer.
     const NULL: Self;
     /// The codes that faults may ask for.
     const KNOWN: &[Self];

@@ -4,7 +4,7 @@ use crate::settings::{Effect, Fault, SETTINGS};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// What one call is to do.
+/// The outcome of a call.
 pub enum Fate {
     Proceed,
     Fail(&'static str),

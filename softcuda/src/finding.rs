@@ -1,10 +1,10 @@
-//! Findings: what the device saw its caller do wrong, as values.
+//! Findings: the caller's mistakes, as values.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// What kind of mistake a finding is about.
+/// The kind of mistake that a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FindingKind {

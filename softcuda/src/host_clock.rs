@@ -16,9 +16,9 @@ static NEXT: LazyLock<Option<ClockGettime>> = LazyLock::new(|| {
     }
 });
 
-/// 2026-01-01 00:00:00 UTC: where the virtual calendar begins.
+/// The start of the virtual calendar: 2026-01-01 00:00:00 UTC.
 const CALENDAR_NS: u64 = 1_767_225_600 * 1_000_000_000;
-/// Where the virtual monotonic clock begins: at the machine's own, for the kernel compares timeouts with that.
+/// The start of the virtual monotonic clock: the machine's own time, for the kernel compares timeouts with that.
 static START_NS: LazyLock<u64> = LazyLock::new(clock::real_ns);
 
 /// This is the copy of a test that links the crate. It comes before the preloaded library's, and must pass on to that.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, RwLock};
 
-/// Where device addresses begin. No x86-64 or AArch64 process has memory there.
+/// The first device address. No x86-64 or AArch64 process has memory there.
 const DEVICE_BASE: u64 = 1 << 60;
 /// Between allocations, so that running over the end of one does not reach the next.
 const GAP: u64 = 4096;
@@ -60,7 +60,7 @@ impl Region {
         })
     }
 
-    /// Whether every byte of the range has been written.
+    /// True when every byte of the range has been written.
     pub fn is_written(&self, address: u64, size: u64) -> bool {
         self.shadow.is_null()
             || self.shadow_words(address, size).all(|(word, mask)| word.load(Ordering::Relaxed) & mask == mask)
@@ -206,7 +206,7 @@ pub fn describe(address: u64) -> String {
     }
 }
 
-/// Whether the address is the device's own, as opposed to host memory.
+/// True for an address of the device's own, false for host memory.
 pub fn is_device_address(address: u64) -> bool {
     (DEVICE_BASE..1 << 61).contains(&address)
 }
@@ -216,7 +216,7 @@ pub fn used() -> u64 {
     TABLE.read().unwrap_or_else(|e| e.into_inner()).used
 }
 
-/// What is still allocated, a line each.
+/// A line for each live allocation.
 pub fn leaks() -> Vec<String> {
     let table = TABLE.read().unwrap_or_else(|e| e.into_inner());
     let line = |(&low, a): (&u64, &Allocation)| {

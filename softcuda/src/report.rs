@@ -1,4 +1,4 @@
-//! What the device tells about its caller: findings when they happen, leaks when the process ends.
+//! Reports of findings: when they happen, and of leaks when the process ends.
 
 use crate::export::current;
 use crate::fault;

@@ -27,7 +27,7 @@ impl Failure {
     pub fn address(finding: Finding) -> Self {
         Failure { status: CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, finding }
     }
-    /// Says whose failure it is, where it does not itself.
+    /// Puts the name of the work in front, where the text does not begin with it.
     fn of(self, name: &str) -> Self {
         let named = self.finding.text.starts_with(name);
         if named { self } else { Failure { finding: self.finding.of(name), ..self } }
@@ -192,7 +192,7 @@ pub fn synchronize_all() -> Result<(), CUresult> {
     check()
 }
 
-/// Whether a stream has nothing left to do. Does one more task if it can, so that polling gets somewhere.
+/// True when a stream has nothing left to do. Does one more task if it can, so that polling gets somewhere.
 pub fn query(stream: u64) -> Result<bool, CUresult> {
     known(stream)?;
     let _running = running();
@@ -320,7 +320,7 @@ pub fn record(id: u64, stream: u64) -> Result<(), CUresult> {
     Ok(())
 }
 
-/// What is queued after this waits for the event as recorded so far.
+/// Makes the stream wait, before its next work, for the event as recorded so far.
 pub fn wait_event(stream: u64, id: u64) -> Result<(), CUresult> {
     let ticket = event(id)?.queued;
     push(stream, Task::Await { event: id, ticket })
@@ -360,7 +360,7 @@ pub fn elapsed_ms(start: u64, end: u64) -> Result<f32, CUresult> {
     Ok(((end.at_ns as i64 - start.at_ns as i64) as f64 / 1e6) as f32)
 }
 
-/// What was never destroyed and what was never waited for, a line each.
+/// A line for each stream and event that was never destroyed, and one for work that nobody waited for.
 pub fn leaks() -> Vec<String> {
     with(|device| {
         let streams = device.streams.keys().filter(|&&id| id != DEFAULT).map(|id| format!("stream {id:#x}"));

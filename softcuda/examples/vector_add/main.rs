@@ -37,6 +37,56 @@ impl Client {
         unsafe { launch.launch(LaunchConfig::for_num_elems(n)) }?;
         Ok(())
     }
+
+    /// Copies x to pinned memory, and prints its first value before and after the wait for the copy.
+    fn read_early(&self, x: u64) -> Result<(), DriverError> {
+        // SAFETY: written before it is read.
+        let mut pinned = unsafe { self.context.alloc_pinned::<f32>(N)? };
+        pinned.as_mut_slice()?.fill(7.0);
+        let to = pinned.as_mut_ptr()?;
+        // SAFETY: both hold N values; reading before the copy is done is the point.
+        let first = unsafe {
+            let status = sys::cuMemcpyDtoHAsync_v2(to.cast(), x, 4 * N, self.stream.cu_stream());
+            assert_eq!(status, sys::CUresult::CUDA_SUCCESS);
+            *to
+        };
+        self.stream.synchronize()?;
+        // SAFETY: the copy is done.
+        println!("before {first} after {}", unsafe { *to });
+        Ok(())
+    }
+
+    /// Prints how long two launches take, by events and by the host's clock.
+    fn time(&self, x: u64, y: u64) -> Result<(), DriverError> {
+        let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        let (start, end) = (self.context.new_event(flags)?, self.context.new_event(flags)?);
+        let clock = std::time::Instant::now();
+        start.record(&self.stream)?;
+        self.double(&self.stream, x, y, N as u32)?;
+        self.double(&self.stream, x, y, N as u32)?;
+        end.record(&self.stream)?;
+        end.synchronize()?;
+        println!("device {} ms, host {:?}", start.elapsed_ms(&end)?, clock.elapsed());
+        Ok(())
+    }
+
+    /// Holds the stream until a flag is set, which is done or forgotten.
+    fn hold(&self, x: u64, y: u64, release: bool) -> Result<(), DriverError> {
+        // SAFETY: four bytes, written at once.
+        let mut flag = unsafe { self.context.alloc_pinned::<u32>(1)? };
+        flag.as_mut_slice()?[0] = 0;
+        let p = flag.as_mut_ptr()?;
+        // SAFETY: the flag outlives the stream's use of it.
+        unsafe {
+            let status = sys::cuStreamWaitValue32_v2(self.stream.cu_stream(), p as u64, 1, 0);
+            assert_eq!(status, sys::CUresult::CUDA_SUCCESS, "wait value");
+            self.double(&self.stream, x, y, N as u32)?;
+            if release {
+                p.write_volatile(1);
+            }
+        }
+        self.stream.synchronize()
+    }
 }
 
 fn address<T>(buffer: &cudarc::driver::CudaSlice<T>, stream: &Arc<CudaStream>) -> u64 {
@@ -76,48 +126,9 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
             stream.synchronize()?;
         }
         "leak" => std::mem::forget(x),
-        "early-read" => {
-            // SAFETY: written before it is read.
-            let mut pinned = unsafe { client.context.alloc_pinned::<f32>(N)? };
-            pinned.as_mut_slice()?.fill(7.0);
-            let to = pinned.as_mut_ptr()?;
-            // SAFETY: both hold N values; reading before the copy is done is the point.
-            let first = unsafe {
-                let status = sys::cuMemcpyDtoHAsync_v2(to.cast(), px, 4 * N, stream.cu_stream());
-                assert_eq!(status, sys::CUresult::CUDA_SUCCESS);
-                *to
-            };
-            stream.synchronize()?;
-            // SAFETY: the copy is done.
-            println!("before {first} after {}", unsafe { *to });
-        }
-        "timed" => {
-            let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
-            let (start, end) = (client.context.new_event(flags)?, client.context.new_event(flags)?);
-            let clock = std::time::Instant::now();
-            start.record(&stream)?;
-            client.double(&stream, px, py, N as u32)?;
-            client.double(&stream, px, py, N as u32)?;
-            end.record(&stream)?;
-            end.synchronize()?;
-            println!("device {} ms, host {:?}", start.elapsed_ms(&end)?, clock.elapsed());
-        }
-        "held" | "stuck" => {
-            // SAFETY: four bytes, written at once.
-            let mut flag = unsafe { client.context.alloc_pinned::<u32>(1)? };
-            flag.as_mut_slice()?[0] = 0;
-            let p = flag.as_mut_ptr()?;
-            // SAFETY: the flag outlives the stream's use of it.
-            unsafe {
-                let status = sys::cuStreamWaitValue32_v2(stream.cu_stream(), p as u64, 1, 0);
-                assert_eq!(status, sys::CUresult::CUDA_SUCCESS, "wait value");
-                client.double(&stream, px, py, N as u32)?;
-                if scenario == "held" {
-                    p.write_volatile(1);
-                }
-            }
-            stream.synchronize()?;
-        }
+        "early-read" => client.read_early(px)?,
+        "timed" => client.time(px, py)?,
+        "held" | "stuck" => client.hold(px, py, scenario == "held")?,
         other => return Err(format!("no scenario {other}").into()),
     }
     Ok(())

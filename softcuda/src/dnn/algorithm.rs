@@ -23,7 +23,7 @@ pub enum Direction {
     BackwardFilter,
 }
 
-/// What an algorithm of a given number is like.
+/// The properties of an algorithm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     /// No workspace.

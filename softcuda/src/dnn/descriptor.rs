@@ -1,4 +1,4 @@
-//! What all descriptors share: creation, destruction, data types, leak counts.
+//! Parts common to all descriptors: creation, destruction, data types, leak counts.
 
 use super::{Result, refuse, refuse_descriptor};
 use crate::element::Element;

@@ -27,7 +27,7 @@ use crate::{memory, report};
 use cudarc::cudnn::sys::cudnnStatus_t::{self, *};
 use std::ffi::c_void;
 
-/// What the library exports.
+/// The exported functions.
 pub const EXPORTS: [&[Export]; 19] = [
     handle::CALLS,
     handle::PLAIN_CALLS,

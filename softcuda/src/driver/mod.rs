@@ -13,7 +13,7 @@ use crate::stream as queue;
 use cudarc::driver::sys::{CUcontext, CUresult};
 use std::cell::Cell;
 
-/// What the library exports.
+/// The exported functions.
 pub const EXPORTS: [&[Export]; 6] =
     [context::CALLS, context::OLD_CALLS, memory::CALLS, module::CALLS, stream::CALLS, stream::OLD_CALLS];
 

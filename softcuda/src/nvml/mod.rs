@@ -7,7 +7,7 @@ mod state;
 use crate::export::{Export, Status};
 use nvml_wrapper_sys::bindings::*;
 
-/// What the library exports.
+/// The exported functions.
 pub const EXPORTS: [&[Export]; 4] = [query::CALLS, settings::CALLS, settings::MORE_CALLS, settings::PLAIN_CALLS];
 
 type Code = nvmlReturn_t;

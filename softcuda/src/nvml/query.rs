@@ -1,4 +1,4 @@
-//! What only reads.
+//! Queries.
 
 use super::state::{self, MEMORY_MAX, SM_BASE, SM_MAX, STEP};
 use super::{Code, INSUFFICIENT_SIZE, INVALID_ARGUMENT, NOT_FOUND, nvml};

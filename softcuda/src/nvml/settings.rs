@@ -1,4 +1,4 @@
-//! Start, stop, and what changes settings.
+//! Start, stop, and changes of settings.
 
 use super::{NAMES, nvml, state};
 use crate::export::{export_plain_unchecked, export_unchecked};

@@ -1,4 +1,4 @@
-//! What NVML remembers between calls: locks, and how often the clock event reasons were asked for.
+//! NVML's memory between calls: clock locks, and the number of queries for clock event reasons.
 
 use super::{Code, INVALID_ARGUMENT};
 use crate::clock::SM_MHZ;

@@ -1,4 +1,4 @@
-//! What a kernel becomes: instructions over register files that hold a value for each of a warp's 32 lanes.
+//! Decoded kernels: instructions over register files that hold a value for each of a warp's 32 lanes.
 
 /// Values of a register of up to 32 bits, and of 64 bits, in the 32 lanes of a warp.
 pub type L32 = [u32; 32];
@@ -40,7 +40,7 @@ pub enum Space {
     Shared,
 }
 
-/// Where a load or store goes: a register plus a constant.
+/// The address of a load or store: a register plus a constant.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
     pub space: Space,

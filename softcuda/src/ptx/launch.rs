@@ -95,7 +95,7 @@ fn check(kernel: &Kernel, launch: &Launch) -> Result<(), KernelError> {
     Err(KernelError { kernel: kernel.name.clone(), line: 0, block: [0; 3], thread: None, kind, what })
 }
 
-/// What one worker keeps from block to block.
+/// Things that a worker keeps from block to block.
 struct BlockRunner<'a> {
     kernel: &'a Kernel,
     launch: &'a Launch<'a>,

@@ -15,7 +15,7 @@ use crate::memory::Region;
 /// More instructions than this in one warp: the kernel does not end.
 const LIMIT: u64 = 1 << 33;
 
-/// What a warp runs in.
+/// The surroundings of a warp: its kernel, launch, block and shared memory.
 pub struct Context<'a> {
     pub kernel: &'a Kernel,
     pub launch: &'a Launch<'a>,
@@ -52,7 +52,7 @@ pub struct Warp {
     executed: u64,
 }
 
-/// What one instruction did to its group.
+/// The effect of one instruction on its group.
 enum Flow {
     Next,
     Jump(u32),

@@ -1,4 +1,4 @@
-//! What a test asks of the device. The builder writes it into environment variables, the device reads it from them once.
+//! Settings of the device. The builder writes them into environment variables, and the device reads them from there once.
 
 mod clock;
 mod fault;

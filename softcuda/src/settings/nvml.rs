@@ -1,4 +1,4 @@
-//! What NVML is to report.
+//! Settings for NVML's reports.
 
 use super::InvalidSetting;
 use super::parse::number;

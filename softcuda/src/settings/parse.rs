@@ -54,7 +54,7 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
     }
 }
 
-/// What `Reader::list` reads.
+/// Joins values with commas, as `Reader::list` reads them.
 pub fn join<T: Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }

@@ -1,4 +1,4 @@
-//! What cuDNN's descriptor calls answer, which need no GPU: output dimensions, parameter checks, limits. The same
+//! Answers of cuDNN's descriptor calls, which need no GPU: output dimensions, parameter checks, limits. The same
 //! expectations hold for softcuda, always, and for the real library where `SOFTCUDA_REAL_CUDNN` names it, for example
 //! `…/site-packages/nvidia/cudnn/lib/libcudnn.so.9`.
 
@@ -110,7 +110,15 @@ fn descriptor_numbers_are_checked() {
         let filter = library.filter(false, CUDNN_DATA_FLOAT, [1, 1, 1, 1]);
         let set = dnn!(library, cudnnSetFilter4dDescriptor(filter, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, 1, 0, 1, 1));
         assert_eq!(set, CUDNN_STATUS_BAD_PARAM, "{name}: filter");
+        dnn!(library, cudnnDestroyFilterDescriptor(filter));
+        dnn!(library, cudnnDestroyTensorDescriptor(tensor));
+    }
+}
 
+#[test]
+fn convolution_numbers_are_checked() {
+    for library in &libraries() {
+        let name = &library.name;
         let mut convolution = null_mut();
         dnn!(library, cudnnCreateConvolutionDescriptor(&mut convolution));
         let set = |pad, stride, dilation| {
@@ -142,7 +150,14 @@ fn descriptor_numbers_are_checked() {
             CUDNN_STATUS_BAD_PARAM,
             "{name}: groups"
         );
+        dnn!(library, cudnnDestroyConvolutionDescriptor(convolution));
+    }
+}
 
+#[test]
+fn pooling_numbers_are_checked() {
+    for library in &libraries() {
+        let name = &library.name;
         let mut pooling = null_mut();
         dnn!(library, cudnnCreatePoolingDescriptor(&mut pooling));
         let set = |window, stride, pad| {
@@ -169,9 +184,6 @@ fn descriptor_numbers_are_checked() {
             assert_eq!(set(numbers.0, numbers.1, numbers.2), status, "{name}: {numbers:?}");
         }
         dnn!(library, cudnnDestroyPoolingDescriptor(pooling));
-        dnn!(library, cudnnDestroyConvolutionDescriptor(convolution));
-        dnn!(library, cudnnDestroyFilterDescriptor(filter));
-        dnn!(library, cudnnDestroyTensorDescriptor(tensor));
     }
 }
 

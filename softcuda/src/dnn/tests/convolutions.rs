@@ -1,6 +1,11 @@
 //! Convolutions and their gradients.
 
 use super::*;
+use crate::dnn::convolution::{
+    cudnnConvolutionBackwardBias, cudnnConvolutionBackwardData, cudnnConvolutionBackwardFilter,
+    cudnnConvolutionForward, cudnnCreateConvolutionDescriptor, cudnnSetConvolution2dDescriptor,
+    cudnnSetConvolutionGroupCount, cudnnSetConvolutionMathType,
+};
 
 struct Case {
     x: [usize; 4],
@@ -72,10 +77,10 @@ impl Case {
         let mut c = null_mut();
         let (mode, ty) = (cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT);
         let ([ph, pw], [sh, sw], [dh, dw]) = (self.pad, self.stride, self.dilation);
-        ok!(crate::dnn::convolution::cudnnCreateConvolutionDescriptor(&mut c));
-        ok!(crate::dnn::convolution::cudnnSetConvolution2dDescriptor(c, ph, pw, sh, sw, dh, dw, mode, ty));
-        ok!(crate::dnn::convolution::cudnnSetConvolutionGroupCount(c, self.groups as i32));
-        ok!(crate::dnn::convolution::cudnnSetConvolutionMathType(c, cudnnMathType_t::CUDNN_FMA_MATH));
+        ok!(cudnnCreateConvolutionDescriptor(&mut c));
+        ok!(cudnnSetConvolution2dDescriptor(c, ph, pw, sh, sw, dh, dw, mode, ty));
+        ok!(cudnnSetConvolutionGroupCount(c, self.groups as i32));
+        ok!(cudnnSetConvolutionMathType(c, cudnnMathType_t::CUDNN_FMA_MATH));
         c
     }
 
@@ -97,96 +102,92 @@ fn blended(result: Vec<f64>, old: &[f64]) -> Vec<f64> {
     result.iter().zip(old).map(|(r, o)| 0.5 * r + 2.0 * o).collect()
 }
 
-fn check_convolution(case: &Case, element: Element, nhwc: bool, tolerance: f64) {
-    let (handle, c, f) = (handle(), case.descriptor(), case.filter(element, nhwc));
-    let count = |dims: [usize; 4]| dims.iter().product::<usize>();
-    let [x, w, y] = [(case.x, 1), (case.w, 2), (case.y, 3)].map(|(d, seed)| rounded(numbers(count(d), seed), element));
-    let [dx, dw, dy] = [
-        Device::new(case.x, element, nhwc, Some(&x)),
-        Device::new(case.w, element, nhwc, Some(&w)),
-        Device::new(case.y, element, nhwc, Some(&y)),
-    ];
-    let (half, two) = (0.5f32, 2f32);
-    let (alpha, beta) = (pointer(&half), pointer(&two));
-    let zero = || [vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; y.len()]];
+/// A case on the device: its tensors with their values, and its descriptors.
+struct Problem<'a> {
+    case: &'a Case,
+    element: Element,
+    nhwc: bool,
+    handle: cudnnHandle_t,
+    convolution: cudnnConvolutionDescriptor_t,
+    filter: cudnnFilterDescriptor_t,
+    values: [Vec<f64>; 3],
+    tensors: [Device; 3],
+}
 
-    let [mut backward_data, mut backward_filter, mut forward] = zero();
+const HALF: f32 = 0.5;
+const TWO: f32 = 2.0;
+
+impl<'a> Problem<'a> {
+    fn new(case: &'a Case, element: Element, nhwc: bool) -> Self {
+        let dims = [case.x, case.w, case.y];
+        let count = |dims: [usize; 4]| dims.iter().product::<usize>();
+        let values = [1, 2, 3].map(|i| rounded(numbers(count(dims[i - 1]), i as u32), element));
+        let tensors = [0, 1, 2].map(|i| Device::new(dims[i], element, nhwc, Some(&values[i])));
+        let (handle, convolution, filter) = (handle(), case.descriptor(), case.filter(element, nhwc));
+        Problem { case, element, nhwc, handle, convolution, filter, values, tensors }
+    }
+
+    /// A tensor for results, with the values of operand `i` before.
+    fn out(&self, i: usize) -> Device {
+        let dims = [self.case.x, self.case.w, self.case.y][i];
+        Device::new(dims, self.element, self.nhwc, Some(&self.values[i]))
+    }
+
+    fn forward(&self) -> Device {
+        let ([x, w, _], out) = (&self.tensors, self.out(2));
+        let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
+        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (c, f, xd, yd) = (self.convolution, self.filter, x.descriptor, out.descriptor);
+        let (handle, x, w, y) = (self.handle, x.p(), w.p(), out.p());
+        ok!(cudnnConvolutionForward(handle, alpha, xd, x, f, w, c, algo, none, 0, beta, yd, y));
+        out
+    }
+
+    fn backward_data(&self) -> Device {
+        let ([_, w, dy], out) = (&self.tensors, self.out(0));
+        let algo = cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0;
+        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (c, f, dyd, dxd) = (self.convolution, self.filter, dy.descriptor, out.descriptor);
+        let (handle, w, dy, dx) = (self.handle, w.p(), dy.p(), out.p());
+        ok!(cudnnConvolutionBackwardData(handle, alpha, f, w, dyd, dy, c, algo, none, 0, beta, dxd, dx));
+        out
+    }
+
+    fn backward_filter(&self) -> Device {
+        let ([x, _, dy], out) = (&self.tensors, self.out(1));
+        let algo = cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0;
+        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (c, f, xd, dyd) = (self.convolution, self.filter, x.descriptor, dy.descriptor);
+        let (handle, x, dy, dw) = (self.handle, x.p(), dy.p(), out.p());
+        ok!(cudnnConvolutionBackwardFilter(handle, alpha, xd, x, dyd, dy, c, algo, none, 0, beta, f, dw));
+        out
+    }
+
+    /// Onto ones.
+    fn backward_bias(&self) -> Device {
+        let (dy, channels) = (&self.tensors[2], self.case.y[1]);
+        let out = Device::new([1, channels, 1, 1], self.element, self.nhwc, Some(&vec![1.0; channels]));
+        let (alpha, beta, dyd, dbd) = (pointer(&HALF), pointer(&TWO), dy.descriptor, out.descriptor);
+        ok!(cudnnConvolutionBackwardBias(self.handle, alpha, dyd, dy.p(), beta, dbd, out.p()));
+        out
+    }
+}
+
+fn check_convolution(case: &Case, element: Element, nhwc: bool, tolerance: f64) {
+    let problem = Problem::new(case, element, nhwc);
+    let [x, w, y] = &problem.values;
+    let [mut dx, mut dw, mut forward] = [x, w, y].map(|values| vec![0.0; values.len()]);
     case.products(|i, j, o| {
         forward[o] += x[i] * w[j];
-        backward_data[i] += y[o] * w[j];
-        backward_filter[j] += y[o] * x[i];
+        dx[i] += y[o] * w[j];
+        dw[j] += y[o] * x[i];
     });
-    let out = Device::new(case.y, element, nhwc, Some(&y));
-    let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
-    ok!(crate::dnn::convolution::cudnnConvolutionForward(
-        handle,
-        alpha,
-        dx.descriptor,
-        dx.p(),
-        f,
-        dw.p(),
-        c,
-        algo,
-        null_mut(),
-        0,
-        beta,
-        out.descriptor,
-        out.p()
-    ));
-    assert_close(&out.read(), &blended(forward, &y), tolerance);
-
-    let out = Device::new(case.x, element, nhwc, Some(&x));
-    let algo = cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0;
-    ok!(crate::dnn::convolution::cudnnConvolutionBackwardData(
-        handle,
-        alpha,
-        f,
-        dw.p(),
-        dy.descriptor,
-        dy.p(),
-        c,
-        algo,
-        null_mut(),
-        0,
-        beta,
-        out.descriptor,
-        out.p()
-    ));
-    assert_close(&out.read(), &blended(backward_data, &x), tolerance);
-
-    let out = Device::new(case.w, element, nhwc, Some(&w));
-    let algo = cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0;
-    ok!(crate::dnn::convolution::cudnnConvolutionBackwardFilter(
-        handle,
-        alpha,
-        dx.descriptor,
-        dx.p(),
-        dy.descriptor,
-        dy.p(),
-        c,
-        algo,
-        null_mut(),
-        0,
-        beta,
-        f,
-        out.p()
-    ));
-    assert_close(&out.read(), &blended(backward_filter, &w), tolerance);
-
-    let channels = case.y[1];
-    let bias = Device::new([1, channels, 1, 1], element, nhwc, Some(&vec![1.0; channels]));
-    ok!(crate::dnn::convolution::cudnnConvolutionBackwardBias(
-        handle,
-        alpha,
-        dy.descriptor,
-        dy.p(),
-        beta,
-        bias.descriptor,
-        bias.p()
-    ));
-    let mut sums = vec![0.0; channels];
-    y.iter().enumerate().for_each(|(i, v)| sums[i / (case.y[2] * case.y[3]) % channels] += v);
-    assert_close(&bias.read(), &blended(sums, &vec![1.0; channels]), tolerance);
+    assert_close(&problem.forward().read(), &blended(forward, y), tolerance);
+    assert_close(&problem.backward_data().read(), &blended(dx, x), tolerance);
+    assert_close(&problem.backward_filter().read(), &blended(dw, w), tolerance);
+    let mut sums = vec![0.0; case.y[1]];
+    y.iter().enumerate().for_each(|(i, v)| sums[i / (case.y[2] * case.y[3]) % case.y[1]] += v);
+    assert_close(&problem.backward_bias().read(), &blended(sums, &vec![1.0; case.y[1]]), tolerance);
 }
 
 #[test]
@@ -215,8 +216,8 @@ fn tf32_rounds_its_operands() {
     for (math, expected) in
         [(cudnnMathType_t::CUDNN_FMA_MATH, 5.0 + 5.0 / 4096.0), (cudnnMathType_t::CUDNN_DEFAULT_MATH, 5.0)]
     {
-        ok!(crate::dnn::convolution::cudnnSetConvolutionMathType(c, math));
-        ok!(crate::dnn::convolution::cudnnConvolutionForward(
+        ok!(cudnnSetConvolutionMathType(c, math));
+        ok!(cudnnConvolutionForward(
             handle,
             pointer(&1.0),
             dx.descriptor,

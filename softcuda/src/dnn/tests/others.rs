@@ -1,6 +1,8 @@
 //! Pooling, LRN, batch normalisation, softmax, sums.
 
 use super::*;
+use crate::dnn::batchnorm::cudnnBatchNormalizationBackward as backward;
+use crate::dnn::batchnorm::cudnnBatchNormalizationForwardTraining as training;
 
 /// Windows of 3 with stride 2 and a padding of 1 over a row of five: hand arithmetic.
 #[test]
@@ -28,17 +30,8 @@ fn pooling_by_hand() {
     ] {
         let mut p = null_mut();
         ok!(crate::dnn::pooling::cudnnCreatePoolingDescriptor(&mut p));
-        ok!(crate::dnn::pooling::cudnnSetPooling2dDescriptor(
-            p,
-            mode,
-            cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN,
-            1,
-            3,
-            0,
-            1,
-            1,
-            2
-        ));
+        let nan = cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN;
+        ok!(crate::dnn::pooling::cudnnSetPooling2dDescriptor(p, mode, nan, 1, 3, 0, 1, 1, 2));
         ok!(crate::dnn::pooling::cudnnPoolingForward(
             handle,
             p,
@@ -135,42 +128,34 @@ fn lrn_and_its_gradient() {
     }
 }
 
+/// The values of a channel in a tensor of [3, 2, 2, 2].
+fn channel(values: &[f64], c: usize) -> Vec<f64> {
+    (0..24).filter(|i| i / 4 % 2 == c).map(|i| values[i]).collect()
+}
+
+/// One number for each of two channels.
+fn parameter(values: &[f64]) -> Device {
+    Device::new([1, 2, 1, 1], Element::F32, false, Some(values))
+}
+
 #[test]
 fn batch_normalisation_and_its_gradient() {
     let handle = handle();
     let (dims, mode) = ([3, 2, 2, 2], cudnnBatchNormMode_t::CUDNN_BATCHNORM_SPATIAL);
     let (x, dy, gamma, beta) = (numbers(24, 7), numbers(24, 8), [1.5, -0.5], [0.25, 1.0]);
     for nhwc in [false, true] {
-        let parameter = |values: &[f64]| Device::new([1, 2, 1, 1], Element::F32, false, Some(values));
         let (g, b, mean, variance) = (parameter(&gamma), parameter(&beta), parameter(&[0.0; 2]), parameter(&[1.0; 2]));
         let (saved, inverse) = (parameter(&[0.0; 2]), parameter(&[0.0; 2]));
         let forward = |x: &[f64], running: bool| {
             let (x, y) = (Device::new(dims, Element::F32, nhwc, Some(x)), Device::new(dims, Element::F32, nhwc, None));
             let (m, v) = if running { (mean.p(), variance.p()) } else { (null_mut(), null_mut()) };
-            ok!(crate::dnn::batchnorm::cudnnBatchNormalizationForwardTraining(
-                handle,
-                mode,
-                pointer(&1.0),
-                pointer(&0.0),
-                x.descriptor,
-                x.p(),
-                y.descriptor,
-                y.p(),
-                g.descriptor,
-                g.p(),
-                b.p(),
-                0.1,
-                m,
-                v,
-                1e-5,
-                saved.p(),
-                inverse.p()
-            ));
+            let (one, zero, xd, yd, gd) = (pointer(&1.0), pointer(&0.0), x.descriptor, y.descriptor, g.descriptor);
+            let (xp, yp, gp, bp, sp, ip) = (x.p(), y.p(), g.p(), b.p(), saved.p(), inverse.p());
+            ok!(training(handle, mode, one, zero, xd, xp, yd, yp, gd, gp, bp, 0.1, m, v, 1e-5, sp, ip));
             y.read()
         };
         let numerical = numerical_gradient(&x, &dy, &|x| forward(x, false));
         let y = forward(&x, true);
-        let channel = |v: &[f64], c: usize| -> Vec<f64> { (0..24).filter(|i| i / 4 % 2 == c).map(|i| v[i]).collect() };
         for c in 0..2 {
             let (xs, ys, dys) = (channel(&x, c), channel(&y, c), channel(&dy, c));
             let m = xs.iter().sum::<f64>() / 12.0;
@@ -186,27 +171,10 @@ fn batch_normalisation_and_its_gradient() {
             Device::new(dims, Element::F32, nhwc, None),
         );
         let (dgamma, dbeta) = (parameter(&[0.0; 2]), parameter(&[0.0; 2]));
-        ok!(crate::dnn::batchnorm::cudnnBatchNormalizationBackward(
-            handle,
-            mode,
-            pointer(&1.0),
-            pointer(&0.0),
-            pointer(&1.0),
-            pointer(&0.0),
-            bx.descriptor,
-            bx.p(),
-            bdy.descriptor,
-            bdy.p(),
-            dx.descriptor,
-            dx.p(),
-            g.descriptor,
-            g.p(),
-            dgamma.p(),
-            dbeta.p(),
-            1e-5,
-            saved.p(),
-            inverse.p()
-        ));
+        let (one, zero, gd) = (pointer(&1.0), pointer(&0.0), g.descriptor);
+        let (xd, dyd, dxd, xp, dyp, dxp) = (bx.descriptor, bdy.descriptor, dx.descriptor, bx.p(), bdy.p(), dx.p());
+        let (gp, dgp, dbp, sp, ip) = (g.p(), dgamma.p(), dbeta.p(), saved.p(), inverse.p());
+        ok!(backward(handle, mode, one, zero, one, zero, xd, xp, dyd, dyp, dxd, dxp, gd, gp, dgp, dbp, 1e-5, sp, ip));
         assert_close(&dx.read(), &numerical, 1e-2);
         assert_close(&dbeta.read(), &[0, 1].map(|c| channel(&dy, c).iter().sum()), 1e-5);
         let products =

@@ -71,7 +71,7 @@ impl Width {
     }
 }
 
-/// What an instruction makes of its operands: one thread for each row of `rows`.
+/// Results of an instruction: one thread for each row of operands.
 fn compute<const N: usize>(instruction: &str, to: Width, from: [Width; N], rows: &[[u64; N]]) -> Vec<u64> {
     let inputs: Vec<Buffer<u64>> =
         (0..N).map(|i| Buffer::of(&rows.iter().map(|row| row[i]).collect::<Vec<_>>())).collect();

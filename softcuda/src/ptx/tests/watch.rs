@@ -94,7 +94,7 @@ fn shared_memory_has_bounds_and_begins_unwritten() {
     run("mov.u32 %r0, 1020;\nst.shared.u32 [%r0], 1;", [1; 3], [1; 3], &[0]).unwrap();
 }
 
-/// What one block writes to shared memory is not there for the next.
+/// Shared memory that one block writes is unwritten for the next.
 #[test]
 fn blocks_do_not_share_shared_memory() {
     let body = "mov.u32 %r0, 0; mov.u32 %r1, %ctaid.x; setp.eq.u32 %p0, %r1, 0;\n\
