@@ -28,6 +28,7 @@ macro_rules! ok {
 
 // below the macro that they use
 mod convolutions;
+mod graph;
 mod others;
 
 /// A tensor on the device, with its descriptor. Values are given and read in N,C,H,W order.

@@ -7,7 +7,7 @@ mod engine;
 mod resolve;
 
 use super::handle::stream_of;
-use super::{Result, check_buffers, enqueue, refuse};
+use super::{Result, check_buffers, enqueue, refuse, refuse_descriptor};
 use crate::export::{export_unchecked, put};
 use crate::handle::Handles;
 use crate::report;
@@ -50,13 +50,13 @@ mod ty {
 }
 
 fn backend(descriptor: *mut c_void) -> Result<Backend> {
-    BACKENDS.copy(descriptor).map_or_else(|| refuse(CUDNN_STATUS_BAD_PARAM, "no such backend descriptor"), Ok)
+    BACKENDS.copy(descriptor).map_or_else(|| refuse_descriptor("no such backend descriptor"), Ok)
 }
 
-/// What a finalized descriptor stands for.
+/// The object behind a finalized descriptor.
 fn resolved(descriptor: *mut c_void) -> Result<Resolved> {
     let resolved = backend(descriptor)?.resolved;
-    resolved.map_or_else(|| refuse(CUDNN_STATUS_BAD_PARAM, "a backend descriptor that was not finalized"), Ok)
+    resolved.map_or_else(|| refuse_descriptor("a backend descriptor that was not finalized"), Ok)
 }
 
 /// Reads values of a type from the caller.
@@ -83,7 +83,7 @@ unsafe fn values(kind: c_int, count: usize, from: *const c_void) -> Values {
 enum Answer {
     Numbers(Vec<i64>),
     Choices(Vec<c_int>),
-    /// What descriptors of the caller's come to stand for.
+    /// Objects for descriptors of the caller's.
     Objects(Vec<Resolved>),
     Text(String),
 }
@@ -142,7 +142,7 @@ unsafe fn give(answer: Answer, room: usize, count: *mut i64, to: *mut c_void) ->
                 // SAFETY: index < room.
                 let descriptor = unsafe { to.cast::<*mut c_void>().add(index).read_unaligned() };
                 if !BACKENDS.change(descriptor, |backend| backend.resolved = Some(object)) {
-                    return refuse(CUDNN_STATUS_BAD_PARAM, "no such backend descriptor to fill");
+                    return refuse_descriptor("no such backend descriptor to fill");
                 }
             }
             // As the real library: the number that there are, where none are asked for.
@@ -176,7 +176,7 @@ fn cudnnBackendCreateDescriptor(kind: c_int, to: *mut *mut c_void) {
 fn cudnnBackendDestroyDescriptor(descriptor: *mut c_void) {
     match BACKENDS.remove(descriptor) {
         true => Ok(()),
-        false => refuse(CUDNN_STATUS_BAD_PARAM, "no such backend descriptor"),
+        false => refuse_descriptor("no such backend descriptor"),
     }
 }
 fn cudnnBackendSetAttribute(descriptor: *mut c_void, attribute: c_int, kind: c_int, count: i64, from: *const c_void) {

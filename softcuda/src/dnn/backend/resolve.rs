@@ -1,4 +1,4 @@
-//! What a finalized backend descriptor stands for.
+//! Objects behind finalized backend descriptors.
 
 use super::super::algorithm::Direction;
 use super::super::convolution::{Convolution, Problem};

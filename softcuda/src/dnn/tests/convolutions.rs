@@ -7,17 +7,17 @@ use crate::dnn::convolution::{
     cudnnSetConvolutionGroupCount, cudnnSetConvolutionMathType,
 };
 
-struct Case {
+pub struct Case {
     x: [usize; 4],
     w: [usize; 4],
     y: [usize; 4],
-    pad: [i32; 2],
-    stride: [i32; 2],
-    dilation: [i32; 2],
+    pub pad: [i32; 2],
+    pub stride: [i32; 2],
+    pub dilation: [i32; 2],
     groups: usize,
 }
 
-const CASES: [Case; 4] = [
+pub const CASES: [Case; 4] = [
     Case {
         x: [2, 3, 9, 7],
         w: [4, 3, 3, 2],
@@ -103,22 +103,22 @@ fn blended(result: Vec<f64>, old: &[f64]) -> Vec<f64> {
 }
 
 /// A case on the device: its tensors with their values, and its descriptors.
-struct Problem<'a> {
-    case: &'a Case,
+pub struct Problem<'a> {
+    pub case: &'a Case,
     element: Element,
     nhwc: bool,
-    handle: cudnnHandle_t,
+    pub handle: cudnnHandle_t,
     convolution: cudnnConvolutionDescriptor_t,
     filter: cudnnFilterDescriptor_t,
     values: [Vec<f64>; 3],
-    tensors: [Device; 3],
+    pub tensors: [Device; 3],
 }
 
-const HALF: f32 = 0.5;
-const TWO: f32 = 2.0;
+pub const ALPHA: f32 = 0.5;
+pub const BETA: f32 = 2.0;
 
 impl<'a> Problem<'a> {
-    fn new(case: &'a Case, element: Element, nhwc: bool) -> Self {
+    pub fn new(case: &'a Case, element: Element, nhwc: bool) -> Self {
         let dims = [case.x, case.w, case.y];
         let count = |dims: [usize; 4]| dims.iter().product::<usize>();
         let values = [1, 2, 3].map(|i| rounded(numbers(count(dims[i - 1]), i as u32), element));
@@ -128,35 +128,35 @@ impl<'a> Problem<'a> {
     }
 
     /// A tensor for results, with the values of operand `i` before.
-    fn out(&self, i: usize) -> Device {
+    pub fn out(&self, i: usize) -> Device {
         let dims = [self.case.x, self.case.w, self.case.y][i];
         Device::new(dims, self.element, self.nhwc, Some(&self.values[i]))
     }
 
-    fn forward(&self) -> Device {
+    pub fn forward(&self) -> Device {
         let ([x, w, _], out) = (&self.tensors, self.out(2));
         let algo = cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM;
-        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (alpha, beta, none) = (pointer(&ALPHA), pointer(&BETA), null_mut());
         let (c, f, xd, yd) = (self.convolution, self.filter, x.descriptor, out.descriptor);
         let (handle, x, w, y) = (self.handle, x.p(), w.p(), out.p());
         ok!(cudnnConvolutionForward(handle, alpha, xd, x, f, w, c, algo, none, 0, beta, yd, y));
         out
     }
 
-    fn backward_data(&self) -> Device {
+    pub fn backward_data(&self) -> Device {
         let ([_, w, dy], out) = (&self.tensors, self.out(0));
         let algo = cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_0;
-        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (alpha, beta, none) = (pointer(&ALPHA), pointer(&BETA), null_mut());
         let (c, f, dyd, dxd) = (self.convolution, self.filter, dy.descriptor, out.descriptor);
         let (handle, w, dy, dx) = (self.handle, w.p(), dy.p(), out.p());
         ok!(cudnnConvolutionBackwardData(handle, alpha, f, w, dyd, dy, c, algo, none, 0, beta, dxd, dx));
         out
     }
 
-    fn backward_filter(&self) -> Device {
+    pub fn backward_filter(&self) -> Device {
         let ([x, _, dy], out) = (&self.tensors, self.out(1));
         let algo = cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0;
-        let (alpha, beta, none) = (pointer(&HALF), pointer(&TWO), null_mut());
+        let (alpha, beta, none) = (pointer(&ALPHA), pointer(&BETA), null_mut());
         let (c, f, xd, dyd) = (self.convolution, self.filter, x.descriptor, dy.descriptor);
         let (handle, x, dy, dw) = (self.handle, x.p(), dy.p(), out.p());
         ok!(cudnnConvolutionBackwardFilter(handle, alpha, xd, x, dyd, dy, c, algo, none, 0, beta, f, dw));
@@ -167,7 +167,7 @@ impl<'a> Problem<'a> {
     fn backward_bias(&self) -> Device {
         let (dy, channels) = (&self.tensors[2], self.case.y[1]);
         let out = Device::new([1, channels, 1, 1], self.element, self.nhwc, Some(&vec![1.0; channels]));
-        let (alpha, beta, dyd, dbd) = (pointer(&HALF), pointer(&TWO), dy.descriptor, out.descriptor);
+        let (alpha, beta, dyd, dbd) = (pointer(&ALPHA), pointer(&BETA), dy.descriptor, out.descriptor);
         ok!(cudnnConvolutionBackwardBias(self.handle, alpha, dyd, dy.p(), beta, dbd, out.p()));
         out
     }
