@@ -20,18 +20,18 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
     assert!(error.sqrt() <= 1e-5 * norm.sqrt(), "{what}: {:e}", (error / norm).sqrt());
 }
 
-/// What the three phases of a layer take.
+/// Operands of the three phases of a layer.
 pub struct Tensors<'a> {
     pub x: &'a [f32],
     pub w: &'a [f32],
     /// Empty where the layer has none.
     pub bias: &'a [f32],
     pub dy: &'a [f32],
-    /// What the gradient of the input is added to; overwritten if there is nothing.
+    /// Added to the gradient of the input; without it the gradient is overwritten.
     pub added_to: Option<&'a [f32]>,
 }
 
-/// What the three phases of a layer give.
+/// Results of the three phases of a layer.
 pub struct Gradients {
     pub y: Vec<f32>,
     pub dx: Vec<f32>,

@@ -32,6 +32,7 @@ fn unknown_names() {
     refuse("run --device tpu", 2, &["tpu", "cuda:N"]);
     refuse("run --device cpu --precision bf16", 2, &["bf16", "f32 alone"]);
     refuse("run --device cpu --layout nchw", 2, &["nchw", "nhwc"]);
+    refuse("run --device cuda --algorithms direct", 2, &["direct", "--device cpu"]);
     refuse("run --precision f8", 2, &["f8", "tf32"]);
     for option in ["--workspace-limit 1MiB", "--deterministic", "--algorithms heuristic"] {
         let name = option.split(' ').next().unwrap();

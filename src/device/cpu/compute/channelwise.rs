@@ -50,8 +50,6 @@ pub struct ChannelGradient<'a> {
 
 /// The kernels of one instruction set.
 pub struct ChannelKernels {
-    /// Lanes of a vector.
-    pub lanes: usize,
     run: unsafe fn(&ChannelRun),
     gradient: unsafe fn(&ChannelGradient),
 }
@@ -246,7 +244,7 @@ macro_rules! channel_kernels {
                 unsafe { channel_gradient::<$vector>(gradient) }
             }
 
-            pub(super) static TABLE: ChannelKernels = ChannelKernels { lanes: <$vector>::LANES, run, gradient };
+            pub(super) static TABLE: ChannelKernels = ChannelKernels { run, gradient };
         }
     };
 }

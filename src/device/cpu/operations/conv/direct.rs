@@ -9,6 +9,7 @@ use crate::plan::{ConvGeometry, Phase};
 use std::ops::Range;
 
 pub(super) struct Direct {
+    kernels: &'static MicroKernels,
     geometry: ConvGeometry,
     forward: Correlation,
     backward_data: Vec<Residue>,
@@ -43,6 +44,7 @@ impl Direct {
         let placement = Placement { first: 0, pitch: [g.k, q * g.k, p * q * g.k] };
         let residues = (0..g.stride[0].min(g.h)).flat_map(|a| (0..g.stride[1].min(g.w)).map(move |b| [a, b]));
         Self {
+            kernels,
             geometry,
             forward: Correlation::new(kernels, threads, shape, g.group_k(), placement),
             backward_data: residues.map(|residue| Residue::new(&g, residue, threads, kernels)).collect(),
@@ -85,7 +87,7 @@ impl Direct {
         for residue in &self.backward_data {
             if let Some(correlation) = &residue.correlation {
                 let pack = |group: usize, channels: Range<usize>, width: usize, panel: &mut [f32]| {
-                    residue.pack(&self.geometry, w, (group, channels), width, panel);
+                    residue.pack(self.kernels, &self.geometry, w, (group, channels), width, panel);
                 };
                 correlation.run(dy, pack, &[], dx, accumulate, workspace);
             }
@@ -130,6 +132,7 @@ impl Residue {
     /// first output pixel.
     fn pack(
         &self,
+        kernels: &MicroKernels,
         g: &ConvGeometry,
         w: &[f32],
         (group, channels): (usize, Range<usize>),
@@ -140,25 +143,9 @@ impl Residue {
         for (tap, panel) in panel.chunks_exact_mut(group_k * width).enumerate() {
             let tap = [tap / self.taps[1], tap % self.taps[1]];
             let [r, s] = [0, 1].map(|d| self.first_tap[d] + (self.taps[d] - 1 - tap[d]) * g.stride[d]);
-            let weights = &w[(r * g.kernel[1] + s) * g.group_c() * g.k..];
-            let columns = |lane| &weights[(channels.start + lane) * g.k + group * group_k..][..group_k];
-            transpose(channels.len(), columns, width, panel);
-        }
-    }
-}
-
-/// Writes `columns(lane)` as lane `lane` of each row of `width` numbers, zeros in the lanes after the last.
-fn transpose<'a>(lanes: usize, columns: impl Fn(usize) -> &'a [f32], width: usize, rows: &mut [f32]) {
-    /// Rows at a time: they stay in L1 while lane after lane is filled in.
-    const BLOCK: usize = 64;
-    for (block, rows) in rows.chunks_mut(BLOCK * width).enumerate() {
-        for lane in 0..width {
-            let values = rows.chunks_exact_mut(width).map(|row| &mut row[lane]);
-            if lane < lanes {
-                values.zip(&columns(lane)[block * BLOCK..]).for_each(|(to, from)| *to = *from);
-            } else {
-                values.for_each(|to| *to = 0.0);
-            }
+            let tap = r * g.kernel[1] + s;
+            let from = &w[(tap * g.group_c() + channels.start) * g.k + group * group_k..];
+            kernels.transpose(from, g.k, [channels.len(), group_k], panel, width);
         }
     }
 }

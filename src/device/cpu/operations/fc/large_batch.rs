@@ -32,8 +32,7 @@ pub(super) fn workspace_floats(fc: &FcOp, kernels: &MicroKernels, phase: Phase) 
     let panels = |columns: usize, steps: usize| columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps;
     let FcGeometry { n, inputs, .. } = fc.geometry;
     match phase {
-        Phase::Forward if n <= kernels.small_batch => small_batch::forward_floats(&fc.geometry),
-        Phase::BackwardData if n <= kernels.small_batch => 0,
+        Phase::Forward | Phase::BackwardData if n <= kernels.small_batch => small_batch::workspace_floats(&fc.geometry),
         Phase::Forward => {
             Scratch::need(panels(n, inputs)) + Scratch::need(fc.threads * forward_worker_floats(fc, kernels))
         }

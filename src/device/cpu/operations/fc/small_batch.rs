@@ -25,8 +25,8 @@ fn input_pitch(geometry: &FcGeometry) -> usize {
     if n > 1 && inputs.is_multiple_of(ALIASING) { inputs + 16 } else { inputs }
 }
 
-/// Scratch of the forward pass, in f32.
-pub(super) fn forward_floats(geometry: &FcGeometry) -> usize {
+/// Scratch of forward or backward_data, in f32.
+pub(super) fn workspace_floats(geometry: &FcGeometry) -> usize {
     let pitch = input_pitch(geometry);
     if pitch == geometry.inputs { 0 } else { Scratch::need(geometry.n * pitch) }
 }
@@ -78,11 +78,14 @@ pub(super) fn forward(fc: &FcOp, kernels: &MicroKernels, operands: Forward) {
 
 pub(super) fn backward_data(fc: &FcOp, kernels: &MicroKernels, operands: BackwardData) {
     let FcGeometry { n, inputs, outputs } = fc.geometry;
-    let BackwardData { output_gradient: dy, weights: w, input_gradient: dx, accumulate, .. } = operands;
-    if !accumulate {
-        dx.fill(0.0);
+    let BackwardData { output_gradient: dy, weights: w, input_gradient: dx, accumulate, workspace, .. } = operands;
+    let pitch = input_pitch(&fc.geometry);
+    let apart = pitch != inputs;
+    let sums = if apart { Scratch::new(workspace).take(n * pitch) } else { &mut *dx };
+    if apart || !accumulate {
+        sums.fill(0.0);
     }
-    let dx = Shared::new(dx);
+    let (sums, dx) = (Shared::new(sums), Shared::new(dx));
     // Each task has some of the inputs, in whole cache lines, and walks down all weight rows.
     let blocks = inputs.div_ceil(if n > kernels.max_images() { BLOCK_INPUTS } else { inputs }).max(fc.threads);
     let lines = inputs.div_ceil(16);
@@ -94,7 +97,8 @@ pub(super) fn backward_data(fc: &FcOp, kernels: &MicroKernels, operands: Backwar
             let lines = part(lines, block, blocks);
             let columns = lines.start * 16..inputs.min(lines.end * 16);
             for row in (0..outputs).step_by(AXPY_ROWS) {
-                for (image, images) in tiles(n, kernels.max_images()) {
+                for image in (0..n).step_by(kernels.max_images()) {
+                    let images = kernels.max_images().min(n - image);
                     let tile = AxpyTile {
                         factors: dy[image * outputs + row..].as_ptr(),
                         factors_pitch: outputs,
@@ -103,12 +107,20 @@ pub(super) fn backward_data(fc: &FcOp, kernels: &MicroKernels, operands: Backwar
                         weights_pitch: inputs,
                         rows: AXPY_ROWS.min(outputs - row),
                         len: columns.len(),
-                        output: dx.ptr().wrapping_add(image * inputs + columns.start),
-                        output_pitch: inputs,
+                        output: sums.ptr().wrapping_add(image * pitch + columns.start),
+                        output_pitch: pitch,
                     };
                     // SAFETY: `w` and `dy` hold these rows; no other task writes these inputs' gradients.
                     unsafe { kernels.axpy_tile(&tile) }
                 }
+            }
+            for image in 0..if apart { n } else { 0 } {
+                let [from, to] = [(sums, pitch), (dx, inputs)].map(|(all, pitch)| {
+                    let start = all.ptr().wrapping_add(image * pitch + columns.start);
+                    // SAFETY: as above; sums that lie apart are no part of the gradient.
+                    unsafe { std::slice::from_raw_parts_mut(start, columns.len()) }
+                });
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = if accumulate { *to + *from } else { *from });
             }
         },
     );

@@ -32,7 +32,10 @@ const LEAST_CHANNELS: usize = 16;
 /// Fewer tiles of 4 × 4 outputs than this read more memory of transformed filters than they save multiplications.
 const LEAST_LARGE_TILES: usize = 24;
 
-/// What all parts of a convolution share.
+/// The same of 2 × 2 outputs.
+const LEAST_SMALL_TILES: usize = 36;
+
+/// Shared by all parts of a convolution.
 #[derive(Clone, Copy)]
 struct Means {
     kernels: &'static MicroKernels,
@@ -41,7 +44,8 @@ struct Means {
 }
 
 /// The scheme for a convolution, if Winograd serves it: stride 1, 3 × 3 or 5 × 5 taps, padding less than a filter, and
-/// enough channels in each group. 3 × 3 takes tiles of 4 × 4 outputs, or of 2 × 2 where there would be few.
+/// enough channels in each group. 3 × 3 takes tiles of 4 × 4 outputs, or of 2 × 2 where there would be few, or is left to the
+/// direct kernels where there would be few of those.
 pub(super) fn filtering(geometry: &ConvGeometry) -> Option<Filtering> {
     let g = geometry;
     let fits = g.stride == [1, 1] && g.kernel[0] == g.kernel[1] && g.pad.iter().all(|&pad| pad < g.kernel[0]);
@@ -50,7 +54,7 @@ pub(super) fn filtering(geometry: &ConvGeometry) -> Option<Filtering> {
     }
     match g.kernel[0] {
         3 if Tiling::new(g.n, forward_sizes(g), 4, 6).tiles() >= LEAST_LARGE_TILES => Some(Filtering::F4x3),
-        3 => Some(Filtering::F2x3),
+        3 if Tiling::new(g.n, forward_sizes(g), 2, 4).tiles() >= LEAST_SMALL_TILES => Some(Filtering::F2x3),
         5 => Some(Filtering::F4x5),
         _ => None,
     }
