@@ -12,7 +12,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let kernels = home.join("kernels");
     watch(&kernels);
-    let mut generated = format!("const COMMITTED: Modules = {};\n", table(&files(&kernels.join("ptx"), "ptx")));
+    let mut generated = format!("const COMMITTED: ModuleTexts = {};\n", table(&files(&kernels.join("ptx"), "ptx")));
     generated += &match nvcc() {
         Some(nvcc) => compiled(&nvcc, &kernels, &out),
         None => "const COMPILED: Option<Compiled> = None;\n".into(),
@@ -80,7 +80,7 @@ fn lowest_architecture(text: &str) -> u32 {
         .unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
 }
 
-/// The version for the header; `None` for an architecture that is not in the list: nvcc's own.
+/// The version for the header; `None` for an architecture that is not in the list, which keeps nvcc's own.
 fn ptx_version(kernels: &Path, architecture: u32) -> Option<String> {
     let list = fs::read_to_string(kernels.join("ptx_versions.txt")).expect("it is in the repository");
     let rows = list.lines().filter_map(|line| line.split_once(' '));

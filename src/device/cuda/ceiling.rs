@@ -1,21 +1,13 @@
 //! The roofs: how fast this GPU multiplies matrices in the run's precision, and how fast it copies what no cache holds.
 
-use cudarc::driver::sys::CUdevice_attribute::{
-    CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
-};
-
-use super::blas::{Matrix, Product};
-use super::call::{Cause, Fault};
-use super::element::Element;
-use super::gpu::Gpu;
-use super::memory::{self, Buffer};
-use super::queue::Queue;
-use super::stream::Event;
-use crate::device::{Ceilings, DeviceError};
+use super::driver::{Buffer, CallError, Cause, Element, Event, Handles, Matrix, Product, memory};
+use super::failure::Failure;
+use super::gpu::SharedGpu;
+use crate::device::Ceilings;
 use crate::philox::{Philox, RandomStream};
 
 const REPETITIONS: usize = 16;
-/// What keeps the stream busy while the host enqueues those.
+/// Repetitions before them, which keep the stream busy while the host enqueues.
 const LEAD: usize = 3;
 
 /// How long clocks take to rise, and the most products in one go towards that.
@@ -32,81 +24,87 @@ fn side(multiprocessors: i32) -> usize {
     ((side / 512.0) as usize).max(1) * 512
 }
 
-pub fn measure(gpu: &Gpu) -> Result<Ceilings, DeviceError> {
+/// Measures both roofs, with less memory where memory is short.
+pub fn measure(gpu: &SharedGpu) -> Result<Ceilings, Failure> {
     gpu.context().bind()?;
-    let queue = gpu.take_queue()?;
+    let handles = gpu.take_handles()?;
     let measured = (|| {
         Ok(Ceilings {
-            gemm_flops_per_s: halving(side(gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?), |side| {
-                gemm_flops_per_s(gpu, &queue, side)
+            gemm_flops_per_s: halving(side(gpu.context().device().multiprocessors()?), |side| {
+                gemm_flops_per_s(gpu, &handles, side)
             })?,
-            copy_bytes_per_s: halving(
-                4 * gpu.attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.max(8 << 20) as usize,
-                |bytes| copy_bytes_per_s(&queue, bytes),
-            )?,
+            copy_bytes_per_s: halving(4 * gpu.context().device().l2_cache_bytes()?.max(8 << 20) as usize, |bytes| {
+                copy_bytes_per_s(&handles, bytes)
+            })?,
         })
     })();
-    gpu.give_back(queue);
-    measured.map_err(|fault: Fault| fault.into())
+    gpu.give_back(handles);
+    measured.map_err(|error: CallError| error.into())
 }
 
 /// Half the size as often as memory asks for it.
-fn halving(mut size: usize, measure: impl Fn(usize) -> Result<f64, Fault>) -> Result<f64, Fault> {
+fn halving(mut size: usize, measure: impl Fn(usize) -> Result<f64, CallError>) -> Result<f64, CallError> {
     const LEAST: usize = 256;
     loop {
         match measure(size) {
-            Err(fault) if fault.cause == Cause::OutOfMemory && size > LEAST => size /= 2,
+            Err(error) if error.cause == Cause::OutOfMemory && size > LEAST => size /= 2,
             other => return other,
         }
     }
 }
 
-fn gemm_flops_per_s(gpu: &Gpu, queue: &Queue, side: usize) -> Result<f64, Fault> {
+fn gemm_flops_per_s(gpu: &SharedGpu, handles: &Handles, side: usize) -> Result<f64, CallError> {
     let (precision, element) = (gpu.arithmetic.precision, gpu.arithmetic.element());
     let bytes = side * side * element.bytes();
     let [a, b, c] = [Buffer::new(bytes)?, Buffer::new(bytes)?, Buffer::new(bytes)?];
-    fill(queue, element, &[&a, &b], side * side)?;
+    fill(handles, element, &[&a, &b], side * side)?;
     let matrix = |buffer: &Buffer| Matrix { address: buffer.address(), leading: side, transposed: false };
     let product = Product { m: side, n: side, k: side, a: matrix(&a), b: matrix(&b), c: matrix(&c), accumulate: false };
-    let multiply = || queue.blas.multiply(&queue.stream, precision, &product);
-    warm_up(queue, multiply)?;
-    let us = us_each(queue, LEAD, REPETITIONS, multiply)?;
+    let multiply = || handles.blas.multiply(&handles.stream, precision, &product);
+    warm_up(handles, multiply)?;
+    let us = us_each(handles, LEAD, REPETITIONS, multiply)?;
     Ok(2.0 * (side as f64).powi(3) / us * 1e6)
 }
 
-fn copy_bytes_per_s(queue: &Queue, bytes: usize) -> Result<f64, Fault> {
+fn copy_bytes_per_s(handles: &Handles, bytes: usize) -> Result<f64, CallError> {
     let [from, to] = [Buffer::new(bytes)?, Buffer::new(bytes)?];
-    memory::zero(&queue.stream, from.address(), bytes)?;
-    let us = us_each(queue, LEAD, REPETITIONS, || queue.copy(from.address(), to.address(), bytes))?;
+    memory::zero(&handles.stream, from.address(), bytes)?;
+    let us =
+        us_each(handles, LEAD, REPETITIONS, || memory::copy(&handles.stream, from.address(), to.address(), bytes))?;
     Ok(2.0 * bytes as f64 / us * 1e6)
 }
 
 /// Random numbers: hardware runs faster on zeros.
-fn fill(queue: &Queue, element: Element, buffers: &[&Buffer], elements: usize) -> Result<(), Fault> {
+fn fill(handles: &Handles, element: Element, buffers: &[&Buffer], elements: usize) -> Result<(), CallError> {
     let philox = Philox::new(1);
     let values: Vec<f32> = (0..elements).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
     let bytes = element.encode(&values);
-    buffers.iter().try_for_each(|buffer| memory::write(&queue.stream, buffer.address(), &bytes))
+    buffers.iter().try_for_each(|buffer| memory::write(&handles.stream, buffer.address(), &bytes))
 }
 
 /// Works until the clocks have risen from where an idle GPU has them.
-fn warm_up(queue: &Queue, work: impl Fn() -> Result<(), Fault>) -> Result<(), Fault> {
+fn warm_up(handles: &Handles, work: impl Fn() -> Result<(), CallError>) -> Result<(), CallError> {
     let (mut us, mut repetitions) = (0.0, 1);
     while us < WARM_UP_US && repetitions <= MOST {
-        us += us_each(queue, 0, repetitions, &work)? * repetitions as f64;
+        us += us_each(handles, 0, repetitions, &work)? * repetitions as f64;
         repetitions *= 2;
     }
     Ok(())
 }
 
 /// The mean of several in a row. Behind some that lead, the host's launching is no part of it.
-fn us_each(queue: &Queue, lead: usize, repetitions: usize, work: impl Fn() -> Result<(), Fault>) -> Result<f64, Fault> {
+fn us_each(
+    handles: &Handles,
+    lead: usize,
+    repetitions: usize,
+    work: impl Fn() -> Result<(), CallError>,
+) -> Result<f64, CallError> {
     let [start, end] = [Event::new()?, Event::new()?];
     (0..lead).try_for_each(|_| work())?;
-    start.record(&queue.stream)?;
+    start.record(&handles.stream)?;
     (0..repetitions).try_for_each(|_| work())?;
-    end.record(&queue.stream)?;
-    queue.stream.synchronize()?;
+    end.record(&handles.stream)?;
+    handles.stream.synchronize()?;
     Ok(start.us_until(&end)? / repetitions as f64)
 }
 

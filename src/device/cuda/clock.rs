@@ -1,20 +1,17 @@
 //! The SM clock that the GPU really runs at, from a small kernel: its cycles over its own wall time.
 
-use super::call::Fault;
-use super::gpu::Gpu;
-use super::memory::{self, Buffer};
-use super::modules::Grid;
-use super::stream::Stream;
-use crate::device::DeviceError;
+use super::driver::{Buffer, CallError, Grid, Stream, memory};
+use super::failure::Failure;
+use super::gpu::SharedGpu;
 
 /// How long the kernel counts: its timer may advance in steps of a microsecond, and a GPU that has so little to do soon raises a
 /// clock that its power limit held down.
 const NANOSECONDS: u64 = 300_000;
 
-/// On a stream of its own, between steps.
-pub fn sm_clock_mhz(gpu: &Gpu) -> Result<f64, DeviceError> {
+/// Measures the clock on a stream of its own, between steps.
+pub fn sm_clock_mhz(gpu: &SharedGpu) -> Result<f64, Failure> {
     let kernel = gpu.kernel_named("clock_rate")?;
-    let measure = || -> Result<f64, Fault> {
+    let measure = || -> Result<f64, CallError> {
         gpu.context().bind()?;
         let (stream, result) = (Stream::new()?, Buffer::new(2 * size_of::<u64>())?);
         kernel.launch(&stream, Grid::ONE, &[&result.address(), &NANOSECONDS])?;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-
-use super::context::Context;
-use super::gpu::{Arithmetic, Gpu};
+use super::ceiling;
+use super::driver::libraries::Libraries;
+use super::driver::nvml::NvmlGpu;
+use super::driver::{self, Context};
+use super::failure::Failure;
+use super::gpu::{Arithmetic, SharedGpu};
 use super::kernels::Kernels;
-use super::libraries::Libraries;
 use super::session::CudaSession;
-use super::{ceiling, nvml, symbols};
 use crate::device::monitor::Monitor;
 use crate::device::options::{Launch, Layout, Options};
 use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
@@ -20,9 +20,9 @@ use crate::step::Step;
 
 /// An NVIDIA GPU.
 pub struct Cuda {
-    gpu: Arc<Gpu>,
+    gpu: Arc<SharedGpu>,
     info: DeviceInfo,
-    nvml: nvml::Gpu,
+    nvml: NvmlGpu,
 }
 
 /// Variables by which cuBLAS and cuDNN compute other than asked: TF32 for all or none, f32 emulated with bf16 products.
@@ -40,16 +40,22 @@ const WORKSPACE: &str = "CUBLAS_WORKSPACE_CONFIG";
 const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
 
 impl Cuda {
+    /// Opens the GPU with this index. Refuses what the GPU or the libraries cannot do as asked.
     pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
+        Cuda::open_gpu(index, options).map_err(Failure::unsized_error)
+    }
+
+    fn open_gpu(index: usize, options: &Options) -> Result<Cuda, Failure> {
         if options.threads.is_some() {
-            return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()));
+            return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()).into());
         }
         let libraries = Libraries::load()?;
-        symbols::probe()?;
+        driver::probe()?;
         let context = Context::open(index)?;
         // After what may be missing: without a GPU the environment is nobody's concern.
         refuse_overrides(options.precision)?;
-        let (name, capability) = (context.name()?, context.capability()?);
+        let device = context.device();
+        let (name, capability) = (device.name()?, device.capability()?);
         let arithmetic = arithmetic(options);
         let kernels = Kernels::choose(capability).ok_or_else(|| {
             let (major, minor) = capability;
@@ -60,11 +66,11 @@ impl Cuda {
         libraries.serve(&name, capability).map_err(DeviceError::Unusable)?;
         refuse_by_capability(&name, capability, arithmetic.precision)?;
         let (_, memory) = context.memory()?;
-        let nvml = nvml::Gpu::open(context.uuid()?);
-        let gpu = Gpu::open(context, kernels, arithmetic)?;
+        let nvml = NvmlGpu::open(device.uuid()?);
+        let gpu = SharedGpu::open(context, kernels, arithmetic)?;
         let mut facts = vec![
             ("compute capability", format!("{}.{}", capability.0, capability.1)),
-            ("multiprocessors", gpu.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string()),
+            ("multiprocessors", device.multiprocessors()?.to_string()),
             ("memory bytes", memory.to_string()),
             ("kernels", gpu.kernels_origin().to_owned()),
         ];
@@ -101,7 +107,7 @@ fn environment() -> BTreeMap<String, String> {
     set.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-fn launch(options: &Options, gpu: &Gpu) -> Launch {
+fn launch(options: &Options, gpu: &SharedGpu) -> Launch {
     let wanted = options.launch.unwrap_or(Launch::Queued);
     let blocks = std::env::var_os(BLOCKING).is_some_and(|value| !value.is_empty() && value != "0");
     if blocks && wanted == Launch::Queued {
@@ -172,7 +178,7 @@ impl Device for Cuda {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.gpu.notes();
-        if self.gpu.rescues.load(Ordering::Relaxed) > 0 {
+        if self.gpu.watchdog_releases.load(Ordering::Relaxed) > 0 {
             let then = "its phases may hold launch gaps, and all steps after it were launched live";
             notes.push(format!("a held step was let go before everything was enqueued: {then}"));
         }
@@ -180,6 +186,6 @@ impl Device for Cuda {
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {
-        ceiling::measure(&self.gpu)
+        ceiling::measure(&self.gpu).map_err(Failure::unsized_error)
     }
 }

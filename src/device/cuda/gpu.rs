@@ -3,15 +3,9 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cudarc::driver::sys::CUdevice_attribute::{self, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS};
-
-use super::call::Fault;
-use super::context::Context;
-use super::element::Element;
+use super::driver::{CallError, Cause, Context, Element, Handles, Kernel, Modules};
+use super::failure::Failure;
 use super::kernels::Kernels;
-use super::modules::{Kernel, Modules};
-use super::queue::Queue;
-use super::symbols;
 use crate::device::DeviceError;
 use crate::device::options::{Layout, Search};
 use crate::plan::Precision;
@@ -19,105 +13,140 @@ use crate::plan::Precision;
 /// How sessions are to compute.
 #[derive(Clone, Copy, Debug)]
 pub struct Arithmetic {
+    /// Arithmetic and storage.
     pub precision: Precision,
+    /// Memory order of activations.
     pub layout: Layout,
+    /// How convolution algorithms are chosen.
     pub algorithms: Search,
+    /// Choose only among algorithms that give the same bits each time.
     pub deterministic: bool,
+    /// The most scratch, in bytes, that one algorithm may take.
     pub workspace_limit: Option<u64>,
 }
 
 impl Arithmetic {
+    /// The storage type.
     pub fn element(&self) -> Element {
         Element::of(self.precision)
     }
 
+    /// Tells if activations are NHWC.
     pub fn nhwc(&self) -> bool {
         self.layout == Layout::Nhwc
     }
 }
 
-pub struct Gpu {
+/// A GPU that was opened, shared by its sessions.
+pub struct SharedGpu {
+    /// How sessions are to compute.
     pub arithmetic: Arithmetic,
-    /// Whether the device can wait for a word of memory by itself.
+    /// A stream can wait for a word of memory by itself.
     pub waits_for_words: bool,
     /// Held steps that the watchdog had to let go.
-    pub rescues: Arc<AtomicUsize>,
-    /// What a reader of the figures should know, in sentences.
+    pub watchdog_releases: Arc<AtomicUsize>,
+    /// Notes for a reader of the figures, in sentences.
     notes: Mutex<Vec<String>>,
     /// Those that no session uses now.
-    queues: Mutex<Vec<Queue>>,
+    handles: Mutex<Vec<Handles>>,
     modules: Modules,
+    kernels_origin: &'static str,
     context: Context,
 }
 
-impl Gpu {
-    pub fn open(context: Context, kernels: Kernels, arithmetic: Arithmetic) -> Result<Gpu, DeviceError> {
-        let waits_for_words = context.attribute(CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS)? != 0
-            && symbols::driver_has("cuStreamWaitValue32_v2");
-        let modules = Modules::load(kernels)?;
-        let queues = Mutex::new(vec![Queue::new()?]);
-        Ok(Gpu {
+impl SharedGpu {
+    /// Loads the kernels, or the committed ones where a compiler newer than the driver made them, and makes the first handles: both
+    /// take long, and are no part of any session.
+    pub fn open(context: Context, kernels: Kernels, arithmetic: Arithmetic) -> Result<SharedGpu, Failure> {
+        let load = |kernels: Kernels| {
+            let texts = kernels.modules.iter().map(|&(_, ptx)| ptx);
+            Modules::load(texts).map(|modules| (modules, kernels.origin))
+        };
+        let waits_for_words = context.device().waits_for_words()?;
+        let (modules, kernels_origin) = match load(kernels) {
+            Err(error) if matches!(error.cause, Cause::NotSupported | Cause::RefusedPtx) => load(Kernels::committed()),
+            other => other,
+        }
+        .map_err(unloadable)?;
+        let handles = Mutex::new(vec![Handles::new()?]);
+        Ok(SharedGpu {
             arithmetic,
             waits_for_words,
-            rescues: Arc::default(),
+            watchdog_releases: Arc::default(),
             notes: Mutex::default(),
-            queues,
+            handles,
             modules,
+            kernels_origin,
             context,
         })
     }
 
+    /// The GPU's context.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Who compiled the kernels.
+    /// The compiler of the kernels.
     pub fn kernels_origin(&self) -> &'static str {
-        self.modules.origin
+        self.kernels_origin
     }
 
-    pub fn attribute(&self, which: CUdevice_attribute) -> Result<i32, Fault> {
-        self.context.attribute(which)
-    }
-
+    /// Adds a note for a reader of the figures.
     pub fn note(&self, sentence: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(sentence);
     }
 
+    /// All notes so far.
     pub fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A kernel for the storage type of the run: `add` is `add_f16` under f16.
-    pub fn kernel(&self, stem: &str) -> Result<Kernel, DeviceError> {
+    pub fn kernel(&self, stem: &str) -> Result<Kernel, Failure> {
         self.kernel_for(stem, self.arithmetic.element())
     }
 
-    pub fn kernel_for(&self, stem: &str, element: Element) -> Result<Kernel, DeviceError> {
-        self.modules.get(&format!("{stem}_{}", element.suffix()))
+    /// A kernel for a storage type.
+    pub fn kernel_for(&self, stem: &str, element: Element) -> Result<Kernel, Failure> {
+        self.kernel_named(&format!("{stem}_{}", element.suffix()))
     }
 
     /// A kernel that has one form only.
-    pub fn kernel_named(&self, name: &str) -> Result<Kernel, DeviceError> {
-        self.modules.get(name)
+    pub fn kernel_named(&self, name: &str) -> Result<Kernel, Failure> {
+        let missing = || DeviceError::Unusable(format!("this build embeds no kernel {name}: build it again"));
+        Ok(self.modules.get(name).ok_or_else(missing)?)
     }
 
-    /// A queue for one user; it is given back with [`Gpu::give_back`], so that the next finds the handles ready.
-    pub fn take_queue(&self) -> Result<Queue, Fault> {
-        let free = self.queues.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    /// Handles for one user; they are given back with [`SharedGpu::give_back`], so that the next user finds them ready.
+    pub fn take_handles(&self) -> Result<Handles, CallError> {
+        let free = self.handles.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match free {
-            Some(queue) => Ok(queue),
-            None => Queue::new(),
+            Some(handles) => Ok(handles),
+            None => Handles::new(),
         }
     }
 
-    pub fn give_back(&self, queue: Queue) {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
+    /// Takes back handles whose stream has nothing to do.
+    pub fn give_back(&self, handles: Handles) {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handles);
     }
 }
 
-impl Drop for Gpu {
-    /// What is destroyed after this belongs to the context, which may not be this thread's.
+/// The failure of loading kernels, with the way out.
+fn unloadable(error: CallError) -> Failure {
+    let fix = match error.cause {
+        Cause::RefusedPtx => "the driver is too old for these kernels: update NVIDIA's driver",
+        Cause::NoPtxCompiler => {
+            "the driver lacks its PTX compiler, libnvidia-ptxjitcompiler.so.1: install all of NVIDIA's driver, in a container set \
+             NVIDIA_DRIVER_CAPABILITIES=compute,utility, and unset CUDA_DISABLE_PTX_JIT"
+        }
+        Cause::OutOfMemory | Cause::NotSupported | Cause::Other => return error.into(),
+    };
+    DeviceError::Unusable(format!("{error}: {fix}")).into()
+}
+
+impl Drop for SharedGpu {
+    /// Binds the context: all that is destroyed after this belongs to it, and it may not be this thread's.
     fn drop(&mut self) {
         let _ = self.context.bind();
     }

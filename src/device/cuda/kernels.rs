@@ -1,20 +1,20 @@
 //! The embedded kernels: PTX by the stem of their file in `kernels/`.
 
 /// File stems and PTX text.
-pub type Modules = &'static [(&'static str, &'static str)];
+pub type ModuleTexts = &'static [(&'static str, &'static str)];
 
-/// What nvcc made when this program was built.
+/// The kernels that nvcc made when this program was built.
 struct Compiled {
     /// Such as `nvcc 13.5`.
     by: &'static str,
     /// The lowest compute capability that it serves.
     capability: (i32, i32),
-    modules: Modules,
+    modules: ModuleTexts,
 }
 
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
-/// What the committed ones serve: P100 and all that came after.
+/// The oldest compute capability of the committed kernels: P100 and all that came after.
 const COMMITTED_CAPABILITY: (i32, i32) = (6, 0);
 
 /// A set of kernels for a device.
@@ -22,7 +22,8 @@ const COMMITTED_CAPABILITY: (i32, i32) = (6, 0);
 pub struct Kernels {
     /// Who compiled them, for reports.
     pub origin: &'static str,
-    pub modules: Modules,
+    /// Their PTX.
+    pub modules: ModuleTexts,
 }
 
 impl Kernels {

@@ -1,25 +1,23 @@
 //! Weights and biases on the device: f32 masters with their momentum, gradients, and under f16 and bf16 the copies that layers read.
 
-use super::call::Fault;
-use super::element::Element;
-use super::memory::Buffer;
-use crate::model::Kind;
-use crate::plan::{LayerPlan, Plan};
+use super::driver::{Buffer, CallError, Element};
+use crate::plan::{Geometry, LayerPlan, Plan};
 
-/// Where a layer begins in each buffer: what any vector instruction or matrix unit asks for.
+/// A layer begins at a multiple of this in each buffer: more than any vector instruction or matrix unit asks for.
 const ALIGNMENT: usize = 256;
 
+/// The parameters of all layers, in device memory.
 pub struct Parameters {
     master: Buffer,
     momentum: Buffer,
     gradients: Buffer,
     copies: Buffer,
-    places: Vec<Place>,
+    places: Vec<ParameterPlace>,
 }
 
 /// A layer's parameters: the weights, and behind them the biases.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
+struct ParameterPlace {
     weights: usize,
     biases: usize,
     /// Of gradients, and of the copy where there is one.
@@ -32,21 +30,27 @@ struct Place {
 
 /// Weights or biases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ParameterKind {
+    /// Weights, or gamma.
     Weights,
+    /// Biases, or beta.
     Biases,
 }
 
 /// A run of elements on the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
+    /// Address of the first.
     pub address: u64,
+    /// How many.
     pub elements: usize,
+    /// Their type.
     pub element: Element,
 }
 
 impl Parameters {
-    pub fn new(plan: &Plan, element: Element) -> Result<Parameters, Fault> {
+    /// Allocates for a plan; contents are undefined.
+    pub fn new(plan: &Plan, element: Element) -> Result<Parameters, CallError> {
         let (places, [master, gradients, copies]) = places(&plan.layers, element);
         Ok(Parameters {
             master: Buffer::new(master)?,
@@ -63,47 +67,52 @@ impl Parameters {
         2 * master + gradients + copies
     }
 
-    fn span(&self, layer: usize, part: Part, buffer: &Buffer, start: usize, element: Element) -> Span {
-        let Place { weights, biases, .. } = self.places[layer];
-        let (skipped, elements) = match part {
-            Part::Weights => (0, weights),
-            Part::Biases => (weights, biases),
+    fn span(&self, layer: usize, kind: ParameterKind, buffer: &Buffer, start: usize, element: Element) -> Span {
+        let ParameterPlace { weights, biases, .. } = self.places[layer];
+        let (skipped, elements) = match kind {
+            ParameterKind::Weights => (0, weights),
+            ParameterKind::Biases => (weights, biases),
         };
         Span { address: buffer.at(start + skipped * element.bytes()), elements, element }
     }
 
-    pub fn master(&self, layer: usize, part: Part) -> Span {
-        self.span(layer, part, &self.master, self.places[layer].master, Element::F32)
+    /// The f32 parameters that are updated.
+    pub fn master(&self, layer: usize, kind: ParameterKind) -> Span {
+        self.span(layer, kind, &self.master, self.places[layer].master, Element::F32)
     }
 
-    pub fn momentum(&self, layer: usize, part: Part) -> Span {
-        self.span(layer, part, &self.momentum, self.places[layer].master, Element::F32)
+    /// Momentum, f32.
+    pub fn momentum(&self, layer: usize, kind: ParameterKind) -> Span {
+        self.span(layer, kind, &self.momentum, self.places[layer].master, Element::F32)
     }
 
-    pub fn gradient(&self, layer: usize, part: Part) -> Span {
-        let Place { gradient, element, .. } = self.places[layer];
-        self.span(layer, part, &self.gradients, gradient, element)
+    /// Gradients.
+    pub fn gradient(&self, layer: usize, kind: ParameterKind) -> Span {
+        let ParameterPlace { gradient, element, .. } = self.places[layer];
+        self.span(layer, kind, &self.gradients, gradient, element)
     }
 
-    pub fn copy(&self, layer: usize, part: Part) -> Option<Span> {
-        let Place { copy, element, .. } = self.places[layer];
-        copy.map(|copy| self.span(layer, part, &self.copies, copy, element))
+    /// The copy in the run's storage type, where there is one.
+    pub fn copy(&self, layer: usize, kind: ParameterKind) -> Option<Span> {
+        let ParameterPlace { copy, element, .. } = self.places[layer];
+        copy.map(|copy| self.span(layer, kind, &self.copies, copy, element))
     }
 
-    /// What the layer's own arithmetic reads.
-    pub fn read(&self, layer: usize, part: Part) -> Span {
-        self.copy(layer, part).unwrap_or_else(|| self.master(layer, part))
+    /// The parameters that the layer's own arithmetic reads.
+    pub fn read(&self, layer: usize, kind: ParameterKind) -> Span {
+        self.copy(layer, kind).unwrap_or_else(|| self.master(layer, kind))
     }
 
     /// Weights and biases together.
     pub fn count(&self, layer: usize) -> u32 {
-        let Place { weights, biases, .. } = self.places[layer];
+        let ParameterPlace { weights, biases, .. } = self.places[layer];
         (weights + biases) as u32
     }
 }
 
-/// The layers' places, and the bytes of masters, gradients and copies. Batchnorm's parameters are f32 always, as in cuDNN.
-fn places(layers: &[LayerPlan], element: Element) -> (Vec<Place>, [usize; 3]) {
+/// The layers' places, and the bytes of masters, gradients and copies. Parameters per channel are f32 always, as cuDNN has
+/// batchnorm's.
+fn places(layers: &[LayerPlan], element: Element) -> (Vec<ParameterPlace>, [usize; 3]) {
     let mut ends = [0; 3];
     let mut take = |which: usize, bytes: usize| {
         let start = ends[which];
@@ -111,9 +120,12 @@ fn places(layers: &[LayerPlan], element: Element) -> (Vec<Place>, [usize; 3]) {
         start
     };
     let place = layers.iter().map(|layer| {
-        let element = if matches!(layer.kind, Kind::BatchNorm(_)) { Element::F32 } else { element };
+        let element = match layer.geometry {
+            Geometry::Conv(_) | Geometry::Fc(_) => element,
+            Geometry::Pool(_) | Geometry::Shapes => Element::F32,
+        };
         let count = layer.parameters() as usize;
-        Place {
+        ParameterPlace {
             weights: layer.weights as usize,
             biases: layer.biases as usize,
             element,
@@ -137,9 +149,11 @@ mod tests {
         let options = Options::of_batch(1);
         let plan = Plan::new(&Model::named("tiny").unwrap(), options).unwrap();
         let (places, _) = places(&plan.layers, Element::F16);
-        let conv1 = Place { weights: 216, biases: 0, element: Element::F16, master: 0, gradient: 0, copy: Some(0) };
+        let conv1 =
+            ParameterPlace { weights: 216, biases: 0, element: Element::F16, master: 0, gradient: 0, copy: Some(0) };
         // 216 · 4 = 864 bytes end at 1024, 216 · 2 = 432 at 512.
-        let bn1 = Place { weights: 8, biases: 8, element: Element::F32, master: 1024, gradient: 512, copy: None };
+        let bn1 =
+            ParameterPlace { weights: 8, biases: 8, element: Element::F32, master: 1024, gradient: 512, copy: None };
         assert_eq!(places[..2], [conv1, bn1]);
         let (places, [_, _, copies]) = super::places(&plan.layers, Element::F32);
         assert!(copies == 0 && places.iter().all(|place| place.copy.is_none()));

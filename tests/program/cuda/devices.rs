@@ -159,3 +159,49 @@ fn pips_libraries_are_found_and_opened_by_their_path() {
         "{missing}"
     );
 }
+
+/// An older toolkit comes first in the loader's path: its names without a version are nobody's concern.
+#[test]
+fn old_libraries_first_in_the_path_do_not_matter() {
+    let (program, gpu) = (Program::new(), soft::gpu());
+    let old = program.folder.path().join("cuda-11/lib64");
+    library(&old, "libcudnn.so", "unsigned long cudnnGetVersion(void) { return 8907; }");
+    library(&old, "libcublas.so", "int cublasGetProperty(int which, int *to) { *to = which ? 0 : 11; return 0; }");
+    let path = format!("{}:{}", old.display(), gpu.folder().unwrap().display());
+    for arguments in ["devices", "run --model tiny --device cuda --batch 2 --max-time 1ms --min-samples 1"] {
+        let output = soft::command(&program, arguments, &gpu).env("LD_LIBRARY_PATH", &path).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {output:?}");
+        assert!(arguments != "devices" || section(&stdout(&output), "missing").is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn compilers_are_listed_or_how_to_get_them() {
+    let compilers = section(&devices(&Softcuda::new()), "compilers");
+    assert!(compilers.len() == 2 && compilers[0].starts_with("NVRTC: "), "{compilers:?}");
+    assert!(compilers[1].starts_with("PTX compiler of the driver: "), "{compilers:?}");
+    let folder = Program::new();
+    library(folder.folder.path(), "libnvidia-ptxjitcompiler.so.1", "int f(void) { return 0; }");
+    library(folder.folder.path(), "libnvrtc.so.13", "int nvrtcVersion(int *a, int *b) { *a = 13; *b = 5; return 0; }");
+    let path = format!("{}:{}", folder.folder.path().display(), Softcuda::new().folder().unwrap().display());
+    let mut command = soft::on(&Softcuda::new(), env!("CARGO_BIN_EXE_layertime"));
+    let compilers =
+        section(&success(&command.arg("devices").env("LD_LIBRARY_PATH", path).output().unwrap()), "compilers");
+    let file = |name: &str| folder.folder.path().join(name).display().to_string();
+    assert_eq!(compilers[0], format!("NVRTC: 13.5, {}", file("libnvrtc.so.13")));
+    assert_eq!(compilers[1], format!("PTX compiler of the driver: {}", file("libnvidia-ptxjitcompiler.so.1")));
+}
+
+/// One line that says what to do.
+#[test]
+fn kernels_that_cannot_be_loaded_are_refused_with_the_way_out() {
+    for (status, fix) in [
+        ("CUDA_ERROR_JIT_COMPILER_NOT_FOUND", "NVIDIA_DRIVER_CAPABILITIES"),
+        ("CUDA_ERROR_INVALID_PTX", "update NVIDIA's driver"),
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update NVIDIA's driver"),
+    ] {
+        let gpu = soft::gpu().fault(Fault::call("cuModuleLoadData").from(1).returns(status));
+        let output = soft::output(&Program::new(), soft::QUICK, &gpu);
+        soft::assert_refused(&output, 1, &["cuModuleLoadData", status, fix]);
+    }
+}

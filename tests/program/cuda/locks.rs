@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use layertime::device::cuda::nvml::Gpu;
+use layertime::device::cuda::nvml::NvmlGpu;
 use layertime::device::monitor::{Clock, Clocks, Monitor};
 use layertime::interrupt::Interrupt;
 use softcuda::{Fault, Softcuda};
@@ -32,7 +32,7 @@ struct Inner {
 fn inner(test: &str, gpu: Softcuda) -> Inner {
     let folder = tempfile::tempdir().unwrap();
     let mut command = soft::on(&gpu.trace(folder.path().join("trace")), std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("locks::{test}"), "--nocapture"]).env("LAYERTIME_TEST_INNER", "1");
+    command.args(["--exact", &format!("cuda::locks::{test}"), "--nocapture"]).env("LAYERTIME_TEST_INNER", "1");
     Inner { command, folder }
 }
 
@@ -57,7 +57,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn lock(gpu: &Gpu, wanted: &Clocks) {
+fn lock(gpu: &NvmlGpu, wanted: &Clocks) {
     gpu.lock(wanted, &mut |line| eprintln!("said: {line}")).unwrap();
 }
 
@@ -67,12 +67,12 @@ const LOCKED_AND_RESET: [&str; 4] =
 #[test]
 fn a_lock_holds_until_the_gpu_is_let_go() {
     if is_inner() {
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         lock(&gpu, &BOTH);
         assert_eq!(gpu.locked(), Clocks { sm: Some(Clock::Mhz(1395)), memory_mhz: Some(1215) });
         assert_eq!(gpu.state()["sm_clock"], "1395 MHz");
         drop(gpu);
-        return assert_eq!(Gpu::open(FIRST).state()["sm_clock"], "1410 MHz");
+        return assert_eq!(NvmlGpu::open(FIRST).state()["sm_clock"], "1410 MHz");
     }
     let mut inner = inner("a_lock_holds_until_the_gpu_is_let_go", soft::gpu());
     let output = inner.output();
@@ -88,7 +88,7 @@ fn a_lock_holds_until_the_gpu_is_let_go() {
 #[test]
 fn a_release_resets_once() {
     if is_inner() {
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         lock(&gpu, &Clocks { sm: Some(Clock::Base), memory_mhz: None });
         assert_eq!(gpu.state()["sm_clock"], "1095 MHz");
         gpu.release();
@@ -102,7 +102,7 @@ fn a_release_resets_once() {
 #[test]
 fn a_panic_puts_the_clocks_back() {
     if is_inner() {
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         lock(&gpu, &BOTH);
         panic!("on purpose");
     }
@@ -117,7 +117,7 @@ fn a_panic_puts_the_clocks_back() {
 fn a_second_signal_ends_at_once_but_puts_the_clocks_back() {
     if is_inner() {
         let interrupt = Interrupt::watch().unwrap();
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         lock(&gpu, &BOTH);
         println!("locked");
         while interrupt.signal().is_none() {
@@ -144,7 +144,7 @@ fn a_second_signal_ends_at_once_but_puts_the_clocks_back() {
 #[test]
 fn without_permission_nothing_is_locked_and_root_is_told_what_to_do() {
     if is_inner() {
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         lock(&gpu, &BOTH);
         return assert_eq!(gpu.locked(), Clocks::default());
     }
@@ -165,7 +165,7 @@ fn without_permission_nothing_is_locked_and_root_is_told_what_to_do() {
 #[test]
 fn a_reset_that_fails_is_said() {
     if is_inner() {
-        return lock(&Gpu::open(FIRST), &BOTH);
+        return lock(&NvmlGpu::open(FIRST), &BOTH);
     }
     let fault = Fault::call("nvmlDeviceResetGpuLockedClocks").returns("NVML_ERROR_GPU_IS_LOST");
     let mut inner = inner("a_reset_that_fails_is_said", Softcuda::new().fault(fault));
@@ -178,7 +178,7 @@ fn a_reset_that_fails_is_said() {
 #[test]
 fn nvml_may_fail_at_any_call() {
     if is_inner() {
-        let gpu = Gpu::open(FIRST);
+        let gpu = NvmlGpu::open(FIRST);
         gpu.settings();
         gpu.state();
         gpu.reading();

@@ -12,7 +12,7 @@ use layertime::device::cpu::Cpu;
 use layertime::device::cuda::devices::{Offered, offered};
 use layertime::device::cuda::kernels::Kernels;
 use layertime::device::cuda::libraries::{self, Libraries, Survey};
-use layertime::device::cuda::nvml::{self, Gpu};
+use layertime::device::cuda::nvml::{self, NvmlGpu};
 use layertime::device::monitor::Monitor;
 use layertime::device::options::Options;
 use layertime::report::table::hanging;
@@ -28,6 +28,9 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
         text += &format!("\n{}", gpu_section(gpu));
     }
     text += &format!("\n{}", library_section(survey, gpus.as_ref().err()));
+    if survey.driver.is_ok() {
+        text += &format!("\n{}", compiler_section(survey));
+    }
     let text: String = text.lines().map(|line| hanging(line, INDENT, args.room.room()) + "\n").collect();
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -40,7 +43,7 @@ fn cpu() -> Result<String> {
 }
 
 fn gpu_section(gpu: &Offered) -> String {
-    let nvml = Gpu::open(gpu.uuid);
+    let nvml = NvmlGpu::open(gpu.uuid);
     let (major, minor) = gpu.capability;
     let mut text = line(&format!("cuda:{}", gpu.index), &gpu.name);
     text += &entry("compute capability", format!("{major}.{minor}"));
@@ -80,6 +83,14 @@ fn library_section(survey: &Survey, no_gpu: Option<&String>) -> String {
     let sections = [("libraries\n", found), ("missing for --device cuda\n", missing)];
     let sections = sections.into_iter().filter(|(_, lines)| !lines.is_empty());
     sections.map(|(title, lines)| title.to_owned() + &lines).collect::<Vec<_>>().join("\n")
+}
+
+/// The compilers that libraries use at run time: cuDNN has fewer algorithms without NVRTC, and no kernel loads without the other.
+fn compiler_section(survey: &Survey) -> String {
+    let nvrtc = survey.nvrtc.as_ref().map(|nvrtc| format!("{}, {}", nvrtc.version, nvrtc.file.display()));
+    let ptx = survey.ptx_compiler.as_ref().map(|file| file.display().to_string());
+    let text = |found: Result<String, &String>| found.unwrap_or_else(|why| format!("not found, {why}"));
+    format!("compilers\n{}{}", entry("NVRTC", text(nvrtc)), entry("PTX compiler of the driver", text(ptx)))
 }
 
 fn line(title: &str, value: &str) -> String {

@@ -1,0 +1,180 @@
+//! Convolution, by cuDNN: its descriptors, one per direction since each has a math type of its own, and the chosen algorithms. The
+//! bias is added, and its gradient summed up, by own kernels (`bias.rs` says why).
+
+mod algorithms;
+mod form;
+mod planar;
+
+pub use algorithms::{AlgorithmChooser, AlgorithmRequest};
+pub use form::ConvAddresses;
+
+use form::Form;
+use planar::Planar;
+
+use super::bias::Bias;
+use super::{BackwardData, BackwardWeights, Forward, Operation};
+use crate::device::Algorithm;
+use crate::device::cuda::driver::dnn::{ConvMemory, ConvolutionDescriptor, Direction, Math, Problem};
+use crate::device::cuda::driver::{Buffer, CallError, Handles};
+use crate::device::cuda::failure::Failure;
+use crate::device::cuda::gpu::SharedGpu;
+use crate::device::options::Layout;
+use crate::plan::{ConvGeometry, Phase};
+
+/// Kernels that one convolution call may enqueue: transforms before and after it.
+const LAUNCHES: usize = 4;
+/// Scratch behind an algorithm's workspace begins at a multiple of this.
+const ALIGNMENT: usize = 256;
+
+/// A convolution layer.
+pub struct ConvOp {
+    own: Form,
+    bias: Option<Bias>,
+    ways: [Way; 3],
+    /// The way around NHWC, for sessions that are NHWC.
+    planar: Option<Planar>,
+}
+
+/// The computation of one direction.
+struct Way {
+    convolution: ConvolutionDescriptor,
+    chosen: Chosen,
+}
+
+/// An algorithm, and the memory it takes.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The direction with its algorithm.
+    pub direction: Direction,
+    /// Scratch of the algorithm alone.
+    pub workspace_bytes: usize,
+    /// The algorithm and its math type, in cuDNN's words.
+    pub name: String,
+    /// It goes through NCHW.
+    pub planar: bool,
+}
+
+impl ConvOp {
+    /// With cuDNN's basic algorithms; others are chosen with [`ConvOp::choose`].
+    pub fn new(geometry: &ConvGeometry, bias: bool, gpu: &SharedGpu) -> Result<ConvOp, Failure> {
+        let (element, layout) = (gpu.arithmetic.element(), gpu.arithmetic.layout);
+        let way = |direction: Direction| -> Result<Way, CallError> {
+            let convolution = ConvolutionDescriptor::new(geometry, Math::of(gpu.arithmetic.precision))?;
+            let chosen = Chosen { direction, workspace_bytes: 0, name: direction.name(), planar: false };
+            Ok(Way { convolution, chosen })
+        };
+        Ok(ConvOp {
+            own: Form::new(geometry, element, layout)?,
+            bias: bias.then(|| Bias::new(geometry.output(), gpu)).transpose()?,
+            ways: [way(Direction::FORWARD)?, way(Direction::BACKWARD_DATA)?, way(Direction::BACKWARD_FILTER)?],
+            planar: (layout == Layout::Nhwc).then(|| Planar::new(geometry, gpu)).transpose()?,
+        })
+    }
+
+    fn way(&self, phase: Phase) -> &Way {
+        &self.ways[index(phase)]
+    }
+
+    /// The way around NHWC, where there is one.
+    pub fn planar(&self) -> Option<&Planar> {
+        self.planar.as_ref()
+    }
+
+    /// The problem of a phase, with any algorithm of its direction: in the session's layout, or around it.
+    pub fn problem(&self, phase: Phase, planar: bool) -> (Direction, Problem<'_>) {
+        let Way { convolution, chosen } = self.way(phase);
+        let around = self.planar.as_ref().filter(|_| planar);
+        let Form { x, w, y } = around.map_or(&self.own, |planar| &planar.form);
+        (chosen.direction, Problem { x, w, y, convolution })
+    }
+
+    /// Takes an algorithm, whose math type the problem's descriptor has.
+    pub fn choose(&mut self, phase: Phase, chosen: Chosen) {
+        self.ways[index(phase)].chosen = chosen;
+    }
+
+    fn scratch_bytes(&self, chosen: &Chosen) -> usize {
+        match self.around_bytes(chosen.planar) {
+            0 => chosen.workspace_bytes,
+            around => chosen.workspace_bytes.next_multiple_of(ALIGNMENT) + around,
+        }
+    }
+
+    /// Scratch of a way besides its algorithm's workspace.
+    pub fn around_bytes(&self, planar: bool) -> usize {
+        self.planar.as_ref().filter(|_| planar).map_or(0, Planar::bytes)
+    }
+
+    /// The most scratch that a phase needs.
+    pub fn workspace_bytes(&self) -> usize {
+        self.ways.iter().map(|way| self.scratch_bytes(&way.chosen)).max().unwrap_or(0)
+    }
+
+    fn convolve(
+        &self,
+        handles: &Handles,
+        phase: Phase,
+        at: ConvAddresses,
+        space: &Buffer,
+        adds: bool,
+    ) -> Result<(), CallError> {
+        let &Chosen { workspace_bytes, planar, .. } = &self.way(phase).chosen;
+        let (direction, problem) = self.problem(phase, planar);
+        let memory = |ConvAddresses { x, w, y }: ConvAddresses| ConvMemory {
+            x,
+            w,
+            y,
+            workspace: space.address(),
+            workspace_bytes,
+        };
+        handles.stream.count(LAUNCHES);
+        let Some(around) = self.planar.as_ref().filter(|_| planar) else {
+            return handles.dnn.convolve(direction, &problem, memory(at), adds);
+        };
+        let scratch = around.addresses(space.at(workspace_bytes.next_multiple_of(ALIGNMENT)));
+        around.enter(handles, phase, at, scratch, adds)?;
+        handles.dnn.convolve(direction, &problem, memory(scratch), adds)?;
+        around.leave(handles, phase, scratch, at)
+    }
+}
+
+impl Operation for ConvOp {
+    fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
+        let addresses = ConvAddresses { x: at.x(), w: at.parameters.weights, y: at.output };
+        self.convolve(handles, Phase::Forward, addresses, at.workspace, false)?;
+        self.bias.as_ref().map_or(Ok(()), |bias| bias.add(handles, at.output, at.parameters.biases))
+    }
+
+    fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
+        let addresses = ConvAddresses { x: at.dx, w: at.parameters.weights, y: at.dy };
+        self.convolve(handles, Phase::BackwardData, addresses, at.workspace, at.accumulate)
+    }
+
+    fn backward_weights(&self, handles: &Handles, at: &BackwardWeights) -> Result<(), CallError> {
+        let addresses = ConvAddresses { x: at.x, w: at.parameters.weight_gradients, y: at.dy };
+        self.convolve(handles, Phase::BackwardWeights, addresses, at.workspace, false)?;
+        self.bias.as_ref().map_or(Ok(()), |bias| bias.gradient(handles, at.dy, at.parameters.bias_gradients))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bias.as_ref().map_or(0, Bias::bytes)
+    }
+
+    fn algorithm(&self, phase: Phase) -> Option<Algorithm> {
+        let chosen = &self.way(phase).chosen;
+        Some(Algorithm { name: chosen.name.clone(), workspace_bytes: self.scratch_bytes(chosen) as u64 })
+    }
+
+    fn convolution(&mut self) -> Option<&mut ConvOp> {
+        Some(self)
+    }
+}
+
+/// The direction that a phase asks of cuDNN; the last two ask nothing.
+fn index(phase: Phase) -> usize {
+    match phase {
+        Phase::Forward => 0,
+        Phase::BackwardData => 1,
+        Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => 2,
+    }
+}

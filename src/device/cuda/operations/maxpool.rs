@@ -1,0 +1,101 @@
+//! Max pooling: by cuDNN where the number of windows is rounded down, as its own is; else by an own kernel.
+
+use super::pool::PoolShape;
+use super::{BackwardData, Forward, Operation};
+use crate::device::cuda::driver::dnn::{GradientRefs, PoolingDescriptor, TensorDescriptor, TensorRef};
+use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
+use crate::device::cuda::failure::Failure;
+use crate::device::cuda::gpu::SharedGpu;
+use crate::model::kind;
+use crate::plan::LayerPlan;
+
+/// Max pooling.
+pub enum MaxPoolOp {
+    /// By cuDNN.
+    Library {
+        /// Its windows.
+        pooling: PoolingDescriptor,
+        /// Input.
+        input: TensorDescriptor,
+        /// Output.
+        output: TensorDescriptor,
+    },
+    /// By an own kernel.
+    Own(Box<OwnMaxPool>),
+}
+
+/// The own kernels and their memory.
+pub struct OwnMaxPool {
+    forward: Kernel,
+    backward: Kernel,
+    shape: PoolShape,
+    inputs: u32,
+    outputs: u32,
+    /// The place of each window's maximum, u32.
+    winners: Buffer,
+}
+
+impl MaxPoolOp {
+    /// With the windows of the kind.
+    pub fn new(pool: &kind::MaxPool, planned: &LayerPlan, gpu: &SharedGpu) -> Result<MaxPoolOp, Failure> {
+        let arithmetic = &gpu.arithmetic;
+        let (input, output) = (planned.input(), planned.output);
+        if !pool.ceil {
+            let tensor = |shape| TensorDescriptor::new(shape, arithmetic.element(), arithmetic.layout);
+            let (input, output) = (tensor(input)?, tensor(output)?);
+            return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool)?, input, output });
+        }
+        let windows = [pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad];
+        Ok(MaxPoolOp::Own(Box::new(OwnMaxPool {
+            forward: gpu.kernel("maxpool_forward")?,
+            backward: gpu.kernel("maxpool_backward")?,
+            shape: PoolShape::new(input, output, windows, arithmetic),
+            inputs: input.elements() as u32,
+            outputs: output.elements() as u32,
+            winners: Buffer::new(size_of::<u32>() * output.elements())?,
+        })))
+    }
+}
+
+impl Operation for MaxPoolOp {
+    fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
+        let (x, y) = (at.x(), at.output);
+        match self {
+            MaxPoolOp::Library { pooling, input, output } => {
+                let (x, y) = (TensorRef { tensor: input, address: x }, TensorRef { tensor: output, address: y });
+                handles.stream.count(1);
+                handles.dnn.pooling_forward(pooling, x, y)
+            }
+            MaxPoolOp::Own(own) => {
+                let OwnMaxPool { shape, outputs, winners, .. } = &**own;
+                let arguments: [&dyn Argument; 5] = [&x, &y, &winners.address(), shape, outputs];
+                own.forward.launch(&handles.stream, Grid::over(*outputs), &arguments)
+            }
+        }
+    }
+
+    fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
+        let &BackwardData { x, y, dy, dx, accumulate, .. } = at;
+        match self {
+            MaxPoolOp::Library { pooling, input, output } => {
+                let [x, dx] = [x, dx].map(|address| TensorRef { tensor: input, address });
+                let [y, dy] = [y, dy].map(|address| TensorRef { tensor: output, address });
+                handles.stream.count(1);
+                handles.dnn.pooling_backward(pooling, GradientRefs { y, dy, x, dx }, accumulate)
+            }
+            MaxPoolOp::Own(own) => {
+                let OwnMaxPool { shape, inputs, winners, .. } = &**own;
+                let accumulate = u32::from(accumulate);
+                let arguments: [&dyn Argument; 6] = [&dy, &winners.address(), &dx, shape, &accumulate, inputs];
+                own.backward.launch(&handles.stream, Grid::over(*inputs), &arguments)
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            MaxPoolOp::Library { .. } => 0,
+            MaxPoolOp::Own(own) => own.winners.bytes(),
+        }
+    }
+}
