@@ -7,6 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+/// What stands for nvcc's kernels where there are none.
+const NOTHING: &str = "const COMPILED: Option<Compiled> = None;\n";
+
 fn main() {
     let home = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -14,8 +17,11 @@ fn main() {
     watch(&kernels);
     let mut generated = format!("const COMMITTED: ModuleTexts = {};\n", table(&files(&kernels.join("ptx"), "ptx")));
     generated += &match nvcc() {
-        Some(nvcc) => compiled(&nvcc, &kernels, &out),
-        None => "const COMPILED: Option<Compiled> = None;\n".into(),
+        Some(nvcc) => compiled(&nvcc, &kernels, &out).unwrap_or_else(|fault| {
+            println!("cargo::warning=the committed kernels are embedded instead of nvcc's: {}", one_line(&fault));
+            NOTHING.into()
+        }),
+        None => NOTHING.into(),
     };
     fs::write(out.join("kernels.rs"), generated).expect("OUT_DIR can be written");
     if let Some(commit) = git_commit(&home) {
@@ -27,9 +33,9 @@ fn main() {
 /// site-packages/nvidia/cu13), PATH or /usr/local/cuda. None where LAYERTIME_KERNELS=committed.
 fn nvcc() -> Option<PathBuf> {
     match variable("LAYERTIME_KERNELS").as_deref() {
-        None => {}
         Some("committed") => return None,
-        Some(other) => fail(&format!("LAYERTIME_KERNELS={other} means nothing: set `committed`, or unset it")),
+        // A folder is for the program when it runs.
+        None | Some(_) => {}
     }
     if let Some(named) = variable("NVCC") {
         return Some(named.into());
@@ -42,26 +48,27 @@ fn nvcc() -> Option<PathBuf> {
     places.find_map(|place| Some(place.join(format!("nvcc{}", env::consts::EXE_SUFFIX))).filter(|file| file.is_file()))
 }
 
-/// The generated constant for what nvcc makes of the kernels.
-fn compiled(nvcc: &Path, kernels: &Path, out: &Path) -> String {
-    let version = release(&run(Command::new(nvcc).arg("--version")));
-    let lowest = lowest_architecture(&run(Command::new(nvcc).arg("--list-gpu-arch")));
+/// The generated constant for what nvcc makes of the kernels; an nvcc that is there may be unable to compile, such as one of CUDA 12
+/// beside a newer gcc.
+fn compiled(nvcc: &Path, kernels: &Path, out: &Path) -> Result<String, String> {
+    let version = release(&run(Command::new(nvcc).arg("--version"))?);
+    let lowest = lowest_architecture(&run(Command::new(nvcc).arg("--list-gpu-arch"))?)?;
     let ptx_version = ptx_version(kernels, lowest);
     let mut modules = Vec::new();
     for source in files(kernels, "cu") {
         let target = out.join(source.with_extension("ptx").file_name().expect("a .cu file"));
         let architecture = format!("-arch=compute_{lowest}");
-        run(Command::new(nvcc).args(["-ptx", &architecture, "-o"]).args([&target, &source]));
+        run(Command::new(nvcc).args(["-ptx", &architecture, "-o"]).args([&target, &source]))?;
         let ptx = fs::read_to_string(&target).expect("nvcc wrote it");
         fs::write(&target, with_header(&ptx, ptx_version.as_deref())).expect("OUT_DIR can be written");
         modules.push(target);
     }
     let (major, minor) = (lowest / 10, lowest % 10);
     let modules = table(&modules);
-    format!(
+    Ok(format!(
         "const COMPILED: Option<Compiled> =\n    \
          Some(Compiled {{ by: {version:?}, capability: ({major}, {minor}), modules: {modules} }});\n"
-    )
+    ))
 }
 
 /// `nvcc 13.5` from what `nvcc --version` prints.
@@ -71,13 +78,13 @@ fn release(text: &str) -> String {
 }
 
 /// 75 from the lines `compute_75`, `compute_80`, …; never older than the kernels can be (nvcc 12 begins with `compute_50`).
-fn lowest_architecture(text: &str) -> u32 {
+fn lowest_architecture(text: &str) -> Result<u32, String> {
     const OLDEST: u32 = 60;
     let numbers = text.lines().filter_map(|line| line.trim().strip_prefix("compute_")?.parse().ok());
     numbers
         .filter(|&number| number >= OLDEST)
         .min()
-        .unwrap_or_else(|| fail(&format!("nvcc --list-gpu-arch names no architecture: {text}")))
+        .ok_or_else(|| format!("nvcc --list-gpu-arch names no architecture: {text}"))
 }
 
 /// The version for the header; `None` for an architecture that is not in the list, which keeps nvcc's own.
@@ -95,17 +102,22 @@ fn with_header(ptx: &str, version: Option<&str>) -> String {
     ptx.lines().map(line).collect()
 }
 
-/// The output of a command that must succeed.
-fn run(command: &mut Command) -> String {
-    const INSTEAD: &str = "LAYERTIME_KERNELS=committed builds with the committed kernels instead";
+/// The output of a command, or why there is none.
+fn run(command: &mut Command) -> Result<String, String> {
     match command.output() {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         Ok(output) => {
             let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-            fail(&format!("{command:?}: {}\n{out}{err}\n{INSTEAD}", output.status))
+            Err(format!("{command:?}: {}\n{out}{err}", output.status))
         }
-        Err(error) => fail(&format!("{command:?}: {error}\n{INSTEAD}")),
+        Err(error) => Err(format!("{command:?}: {error}")),
     }
+}
+
+/// A text as cargo shows warnings: a line, of which the first few hundred characters say enough.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 600;
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MOST).collect()
 }
 
 fn fail(message: &str) -> ! {

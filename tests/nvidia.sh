@@ -14,7 +14,16 @@ NVCC=$nvidia/cu13/bin/nvcc PTXAS=$nvidia/cu13/bin/ptxas PTXAS_11=$nvidia/cuda_nv
 target/nvidia/bin/python kernels/make_ptx.py --check
 
 echo "build: with nvcc the build script compiles and embeds the kernels itself"
-NVCC=$PWD/$nvidia/cu13/bin/nvcc cargo check --package layertime
+warning="the committed kernels are embedded instead of nvcc's"
+NVCC=$PWD/$nvidia/cu13/bin/nvcc cargo check --package layertime 2>&1 | tee target/nvidia/build.log
+! grep --quiet "$warning" target/nvidia/build.log
+
+echo "build: an nvcc that cannot compile gives a warning and the committed kernels"
+printf '#!/bin/sh\ncase $* in --version | --list-gpu-arch) exec "%s" "$@" ;; *) echo "unsupported GNU version" >&2; exit 1 ;; esac\n' \
+  "$PWD/$nvidia/cu13/bin/nvcc" > target/nvidia/broken-nvcc
+chmod +x target/nvidia/broken-nvcc
+NVCC=$PWD/target/nvidia/broken-nvcc cargo check --package layertime 2>&1 | tee target/nvidia/build.log
+grep --quiet "$warning.*unsupported GNU version" target/nvidia/build.log
 
 echo "descriptors: the real libcudnn and softcuda answer alike"
 SOFTCUDA_REAL_CUDNN=$cudnn cargo test --package softcuda --test descriptors

@@ -80,6 +80,17 @@ pub enum Search {
     Heuristic,
 }
 
+/// The part of cuDNN that convolutions go through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CudnnApi {
+    /// Operation graphs, which all engines serve.
+    Graph,
+    /// A function per direction and an enumeration of algorithms, which cuDNN deprecates.
+    #[default]
+    Legacy,
+}
+
 /// Everything that opening a device can be told.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -89,12 +100,16 @@ pub struct Options {
     pub layout: Option<Layout>,
     /// `None` leaves it to the device.
     pub launch: Option<Launch>,
+    /// The part of cuDNN that convolutions go through.
+    pub cudnn: CudnnApi,
     /// The choice of a GPU's convolution algorithms.
     pub algorithms: Search,
     /// Only algorithms that give the same bits every time.
     pub deterministic: bool,
     /// The most bytes of scratch that a convolution may use.
     pub workspace_limit: Option<u64>,
+    /// The CPU's direct convolution kernels alone, without Winograd. A GPU refuses it.
+    pub direct_convolutions: bool,
     /// CPU threads; `None` means all.
     pub threads: Option<usize>,
 }
@@ -106,6 +121,7 @@ impl Options {
             (self.workspace_limit.is_some(), "--workspace-limit"),
             (self.algorithms != Search::default(), "--algorithms"),
             (self.deterministic, "--deterministic"),
+            (self.cudnn != CudnnApi::default(), "--cudnn"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
     }
@@ -113,6 +129,7 @@ impl Options {
 
 words!(Layout { Nchw = "nchw", Nhwc = "nhwc" });
 words!(Launch { Queued = "queued", Live = "live", Direct = "direct" });
+words!(CudnnApi { Graph = "graph", Legacy = "legacy" });
 words!(Search { Exhaustive = "search", Heuristic = "heuristic" });
 
 #[cfg(test)]

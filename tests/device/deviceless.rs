@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use layertime::device::cuda::engines::{ConvQuery, DescribedGpu, EngineRules, choose};
+use layertime::device::cuda::engines::{ConvQuery, DescribedGpu, EngineRules, Family, choose};
 use layertime::device::options::Layout;
 use layertime::model::Model;
 use layertime::plan::{ConvGeometry, Geometry, Options, Phase, Plan, Precision};
@@ -53,9 +53,11 @@ fn ask(gpu: &Gpu, described: &DescribedGpu, query: &ConvQuery, counts: &mut Coun
             return eprintln!("{}: {query:?}: {nothing:?}", gpu.name);
         }
     };
+    // Tensor cores round f32 operands.
+    let rounds = query.precision == Precision::F32 && choice.family == Family::TensorCoreGemm;
     counts.plans += choice.plans;
     counts.fallbacks += usize::from(choice.fallback);
-    if !choice.failed.is_empty() || choice.resized > 0 {
+    if rounds || !choice.failed.is_empty() || choice.resized > 0 {
         counts.failures += 1;
         eprintln!("{}: {query:?}: {choice:?}", gpu.name);
     }

@@ -102,6 +102,16 @@ pub fn workspace(direction: Direction, algo: u32, p: &Problem) -> Result<usize> 
     }
 }
 
+/// Tells if an algorithm sums in no fixed order.
+pub fn is_atomic(direction: Direction, algo: u32) -> bool {
+    direction.methods().get(algo as usize) == Some(&Atomic)
+}
+
+/// Tells if an algorithm is a Winograd transform.
+pub fn is_winograd(direction: Direction, algo: u32) -> bool {
+    direction.methods().get(algo as usize) == Some(&Winograd)
+}
+
 /// One line of a search: algorithm, status, time, memory, determinism, math type.
 struct Row {
     algo: usize,
@@ -226,7 +236,7 @@ fn max_count(handle: cudnnHandle_t, direction: Direction, to: *mut c_int) -> Res
     unsafe { put(to, direction.methods().len() as c_int) }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnGetConvolutionForwardAlgorithmMaxCount(handle: cudnnHandle_t, to: *mut c_int) {
     max_count(handle, Direction::Forward, to)
 }

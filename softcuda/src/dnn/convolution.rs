@@ -9,6 +9,7 @@ use super::tensor::{Tensor, tensor};
 use super::{Blend, Result, check_buffers, enqueue, refuse};
 use crate::element::{Element, tf32};
 use crate::export::{export, put};
+use crate::finding::Finding;
 use crate::settings::SETTINGS;
 use cudarc::cudnn::sys::{
     self, cudnnConvolutionBwdDataAlgo_t, cudnnConvolutionBwdFilterAlgo_t, cudnnConvolutionDescriptor_t,
@@ -40,6 +41,21 @@ impl Convolution {
         math: cudnnMathType_t::CUDNN_DEFAULT_MATH,
         groups: 1,
     };
+
+    /// As the graph API describes one: groups follow from the tensors, arithmetic from the engine.
+    pub fn planned(
+        pad: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        cross_correlation: bool,
+        compute: Element,
+    ) -> Convolution {
+        let mode = match cross_correlation {
+            true => cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION,
+            false => cudnnConvolutionMode_t::CUDNN_CONVOLUTION,
+        };
+        Convolution { pad, stride, dilation, mode, compute, ..Convolution::DEFAULT }
+    }
 }
 
 descriptor! { CONVOLUTIONS: Convolution, "convolution descriptors", cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor }
@@ -97,8 +113,17 @@ impl Problem {
         c: cudnnConvolutionDescriptor_t,
         y: cudnnTensorDescriptor_t,
     ) -> Result<Self> {
-        let problem = Problem { convolution: convolution(c)?, x: tensor(x)?, w: filter(w)?, y: tensor(y)? };
-        let Problem { convolution: c, x, w, y } = &problem;
+        Problem { convolution: convolution(c)?, x: tensor(x)?, w: filter(w)?, y: tensor(y)? }.checked()
+    }
+
+    /// As the graph API describes one: there are as many groups as w's channels go into x's.
+    pub fn planned(convolution: Convolution, x: Tensor, w: Tensor, y: Tensor) -> Result<Self> {
+        let groups = x.dims[1] / w.dims[1].max(1);
+        Problem { convolution: Convolution { groups, ..convolution }, x, w, y }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        let Problem { convolution: c, x, w, y } = &self;
         let expected = output_dims(c, x, w)?;
         if !w.dims[0].is_multiple_of(c.groups) {
             return refuse(CUDNN_STATUS_BAD_PARAM, format!("{} outputs in {} groups", w.dims[0], c.groups));
@@ -113,7 +138,7 @@ impl Problem {
         if c.compute != Element::F32 {
             return refuse(CUDNN_STATUS_NOT_SUPPORTED, "only f32 accumulation is modelled");
         }
-        Ok(problem)
+        Ok(self)
     }
 
     pub fn geometry(&self) -> Geometry {
@@ -135,7 +160,7 @@ impl Problem {
     }
 
     /// Reads an operand; every math type but FMA rounds f32 to TF32 where the device can.
-    fn operand(&self, tensor: &Tensor, address: u64) -> std::result::Result<Vec<f32>, String> {
+    pub fn operand(&self, tensor: &Tensor, address: u64) -> std::result::Result<Vec<f32>, Finding> {
         let mut values = tensor.read(address)?;
         let rounds = self.convolution.math != cudnnMathType_t::CUDNN_FMA_MATH && SETTINGS.capability.0 >= 8;
         if rounds && tensor.element == Element::F32 {
@@ -163,7 +188,7 @@ fn check_workspace(
     if needed == 0 { Ok(()) } else { check_buffers(&[(workspace as u64, needed)]) }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetConvolution2dDescriptor(
     descriptor: cudnnConvolutionDescriptor_t, pad_h: c_int, pad_w: c_int, stride_h: c_int, stride_w: c_int, dilation_h: c_int,
     dilation_w: c_int, mode: cudnnConvolutionMode_t, compute: cudnnDataType_t,

@@ -13,7 +13,7 @@ use super::gpu::{Arithmetic, SharedGpu};
 use super::kernels::Kernels;
 use super::session::CudaSession;
 use crate::device::monitor::Monitor;
-use crate::device::options::{Launch, Layout, Options};
+use crate::device::options::{CudnnApi, Launch, Layout, Options};
 use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
 use crate::plan::Precision;
 use crate::step::Step;
@@ -57,7 +57,7 @@ impl Cuda {
         let device = context.device();
         let (name, capability) = (device.name()?, device.capability()?);
         let arithmetic = arithmetic(options);
-        let kernels = Kernels::choose(capability).ok_or_else(|| {
+        let kernels = Kernels::choose(capability)?.ok_or_else(|| {
             let (major, minor) = capability;
             DeviceError::Unusable(format!(
                 "{name} has compute capability {major}.{minor}: a P100 (6.0) is the oldest that serves"
@@ -94,10 +94,12 @@ impl Cuda {
 
 /// The choices among convolution algorithms that hold.
 fn choices(arithmetic: &Arithmetic) -> BTreeMap<String, String> {
-    let &Arithmetic { algorithms, deterministic, workspace_limit, .. } = arithmetic;
+    let &Arithmetic { cudnn, algorithms, deterministic, workspace_limit, .. } = arithmetic;
     let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
     let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
-    chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).collect()
+    // Runs from before there was a choice have no such entry.
+    let graph = (cudnn == CudnnApi::Graph).then(|| ("cudnn".to_owned(), cudnn.to_string()));
+    chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).chain(graph).collect()
 }
 
 /// The variables that change how the libraries compute, where they are set.
@@ -125,6 +127,7 @@ fn arithmetic(options: &Options) -> Arithmetic {
     Arithmetic {
         precision: options.precision,
         layout: options.layout.unwrap_or(own_layout),
+        cudnn: options.cudnn,
         algorithms: options.algorithms,
         deterministic: options.deterministic,
         workspace_limit: options.workspace_limit,

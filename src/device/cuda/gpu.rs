@@ -7,7 +7,7 @@ use super::driver::{CallError, Cause, Context, Element, Handles, Kernel, Modules
 use super::failure::Failure;
 use super::kernels::Kernels;
 use crate::device::DeviceError;
-use crate::device::options::{Layout, Search};
+use crate::device::options::{CudnnApi, Layout, Search};
 use crate::plan::Precision;
 
 /// How sessions are to compute.
@@ -17,6 +17,8 @@ pub struct Arithmetic {
     pub precision: Precision,
     /// Memory order of activations.
     pub layout: Layout,
+    /// The part of cuDNN that convolutions go through.
+    pub cudnn: CudnnApi,
     /// How convolution algorithms are chosen.
     pub algorithms: Search,
     /// Choose only among algorithms that give the same bits each time.
@@ -50,7 +52,7 @@ pub struct SharedGpu {
     /// Those that no session uses now.
     handles: Mutex<Vec<Handles>>,
     modules: Modules,
-    kernels_origin: &'static str,
+    kernels_origin: String,
     context: Context,
 }
 
@@ -59,8 +61,8 @@ impl SharedGpu {
     /// take long, and are no part of any session.
     pub fn open(context: Context, kernels: Kernels, arithmetic: Arithmetic) -> Result<SharedGpu, Failure> {
         let load = |kernels: Kernels| {
-            let texts = kernels.modules.iter().map(|&(_, ptx)| ptx);
-            Modules::load(texts).map(|modules| (modules, kernels.origin))
+            let images = kernels.modules.iter().map(|module| (&*module.image, &*module.declarations));
+            Modules::load(images).map(|modules| (modules, kernels.origin))
         };
         let waits_for_words = context.device().waits_for_words()?;
         let (modules, kernels_origin) = match load(kernels) {
@@ -87,8 +89,8 @@ impl SharedGpu {
     }
 
     /// The compiler of the kernels.
-    pub fn kernels_origin(&self) -> &'static str {
-        self.kernels_origin
+    pub fn kernels_origin(&self) -> &str {
+        &self.kernels_origin
     }
 
     /// Adds a note for a reader of the figures.

@@ -103,6 +103,12 @@ impl Parameters {
         self.copy(layer, kind).unwrap_or_else(|| self.master(layer, kind))
     }
 
+    /// Address and bytes of the memory that layers read their parameters from, but for parameters per channel.
+    pub fn read_memory(&self) -> (u64, usize) {
+        let memory = if self.copies.bytes() > 0 { &self.copies } else { &self.master };
+        (memory.address(), memory.bytes())
+    }
+
     /// Weights and biases together.
     pub fn count(&self, layer: usize) -> u32 {
         let ParameterPlace { weights, biases, .. } = self.places[layer];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::driver::{Buffer, CallError, Event, Handles};
+use super::driver::{Buffer, CallError, Event, Handles, memory};
 use super::failure::Failure;
 use super::gpu::SharedGpu;
 use super::operations::{
@@ -14,9 +14,11 @@ use super::operations::{
 };
 use super::parameters::{ParameterKind, Parameters, Span};
 use super::stream_gate::StreamGate;
+use crate::device::options::{CudnnApi, Search};
 use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
+use crate::philox::{Philox, RandomStream};
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::{Op, Step};
 
@@ -130,9 +132,12 @@ impl CudaSession {
     fn choose_with(&mut self, gpu: &SharedGpu, handles: &Handles) -> Result<(), Failure> {
         let wanted: Vec<(Op, ConvAddresses)> =
             self.step.ops.iter().filter_map(|&op| Some((op, self.conv_addresses(op)?))).collect();
+        self.prepare_search(handles)?;
         let layers = &mut self.layers;
         let requests = wanted.iter().map(|&(op, at)| {
-            let request = AlgorithmRequest { layer: &self.step.plan.layers[op.layer].name, phase: op.phase, at };
+            let LayerPlan { name, accumulate, .. } = &self.step.plan.layers[op.layer];
+            let accumulate = op.phase == Phase::BackwardData && accumulate[0];
+            let request = AlgorithmRequest { layer: name, phase: op.phase, at, accumulate };
             (op.layer, request)
         });
         let mut chooser = AlgorithmChooser::new(gpu, handles)?;
@@ -143,7 +148,7 @@ impl CudaSession {
         }
         chooser.take_scratch()?;
         let mut most = 0;
-        for (layer, request) in requests {
+        for (layer, request) in requests.clone() {
             if let Some(conv) = layers[layer].convolution() {
                 chooser.choose(conv, &request)?;
                 most = most.max(conv.workspace_bytes());
@@ -151,6 +156,30 @@ impl CudaSession {
         }
         drop(chooser);
         self.workspace = Buffer::new(most)?;
+        for (layer, request) in requests {
+            if let Some(conv) = layers[layer].convolution() {
+                conv.bind(&request, &self.workspace)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills what a search of engines reads: numbers, since hardware runs faster on zeros, and none of them NaN.
+    fn prepare_search(&self, handles: &Handles) -> Result<(), CallError> {
+        const NUMBERS: usize = 1 << 16;
+        let arithmetic = &self.gpu.arithmetic;
+        if (arithmetic.cudnn, arithmetic.algorithms) != (CudnnApi::Graph, Search::Exhaustive) {
+            return Ok(());
+        }
+        let philox = Philox::new(1);
+        let numbers: Vec<f32> = (0..NUMBERS).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
+        let pattern = arithmetic.element().encode(&numbers);
+        let read = self.parameters.read_memory();
+        for (address, bytes) in
+            [(self.arena.address(), self.arena.bytes()), (self.images.address(), self.images.bytes()), read]
+        {
+            memory::repeat(&handles.stream, address, bytes, &pattern)?;
+        }
         Ok(())
     }
 

@@ -205,3 +205,19 @@ fn kernels_that_cannot_be_loaded_are_refused_with_the_way_out() {
         soft::assert_refused(&output, 1, &["cuModuleLoadData", status, fix]);
     }
 }
+
+/// A file of the folder stands in for the embedded one of its name; a folder without any is a mistake.
+#[test]
+fn kernels_from_a_folder() {
+    let (program, folder) = (Program::new(), tempfile::tempdir().unwrap());
+    let run = |folder: &Path| {
+        soft::command(&program, soft::QUICK, &soft::gpu()).env("LAYERTIME_KERNELS", folder).output().unwrap()
+    };
+    soft::assert_refused(&run(folder.path()), 2, &["LAYERTIME_KERNELS", "no .ptx or .cubin"]);
+    let sgd = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx/sgd.ptx");
+    std::fs::copy(sgd, folder.path().join("sgd.ptx")).unwrap();
+    let output = run(folder.path());
+    assert!(output.status.success(), "{output:?}");
+    let json = std::fs::read_to_string(program.run_folder().join("run.json")).unwrap();
+    assert!(json.contains("; sgd.ptx from "), "{json}");
+}

@@ -3,6 +3,7 @@
 mod clock;
 mod devices;
 mod faults;
+mod graph;
 mod kernels;
 mod locks;
 mod memory;

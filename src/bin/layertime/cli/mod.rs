@@ -11,11 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
-use layertime::device::options::{Choice, Launch, Layout, Options, Search};
+use layertime::device::options::{Choice, CudnnApi, Launch, Layout, Options, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
 use layertime::report::table::Room;
-pub use values::ImageSize;
+pub use values::{Algorithms, ImageSize};
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
 #[derive(Debug, Parser)]
@@ -119,9 +119,12 @@ pub struct DeviceArgs {
     /// Most memory a convolution algorithm may use, such as 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
     pub workspace_limit: Option<u64>,
-    /// How cuDNN's convolution algorithms are chosen.
-    #[arg(long, default_value = "search", value_parser = values::search())]
-    pub algorithms: Search,
+    /// How convolution algorithms are chosen.
+    #[arg(long, default_value = "search", value_parser = values::algorithms())]
+    pub algorithms: Algorithms,
+    /// The part of cuDNN that convolutions go through.
+    #[arg(long, default_value = "legacy", value_parser = values::cudnn())]
+    pub cudnn: CudnnApi,
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
     pub deterministic: bool,
@@ -323,7 +326,12 @@ impl DeviceArgs {
             precision: self.precision,
             layout: self.layout,
             launch: self.launch,
-            algorithms: self.algorithms,
+            algorithms: match self.algorithms {
+                Algorithms::Search(search) => search,
+                Algorithms::Direct => Search::default(),
+            },
+            direct_convolutions: self.algorithms == Algorithms::Direct,
+            cudnn: self.cudnn,
             deterministic: self.deterministic,
             workspace_limit: self.workspace_limit,
             threads: self.threads,

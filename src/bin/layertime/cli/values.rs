@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use layertime::device::monitor::Clock;
-use layertime::device::options::{Launch, Layout, Search};
+use layertime::device::options::{CudnnApi, Launch, Layout, Search};
 use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 
 const LARGEST_CONSTANT: f32 = 1e6;
@@ -42,8 +42,40 @@ pub fn launch() -> impl TypedValueParser<Value = Launch> {
     ])
 }
 
+/// Algorithms that convolutions may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithms {
+    /// A GPU's by this search; the CPU's by its rules.
+    Search(Search),
+    /// The CPU's direct ones alone.
+    Direct,
+}
+
+impl FromStr for Algorithms {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Algorithms, String> {
+        if text == "direct" { Ok(Algorithms::Direct) } else { text.parse().map(Algorithms::Search) }
+    }
+}
+
+pub fn algorithms() -> impl TypedValueParser<Value = Algorithms> {
+    words([
+        (Search::Exhaustive.name(), "Time a GPU's; on the CPU Winograd where it serves, by rule"),
+        (Search::Heuristic.name(), "Ask a GPU's library"),
+        ("direct", "On the CPU: without Winograd, as frameworks compute there"),
+    ])
+}
+
 pub fn search() -> impl TypedValueParser<Value = Search> {
     words([(Search::Exhaustive.name(), "Time them all"), (Search::Heuristic.name(), "Ask the library")])
+}
+
+pub fn cudnn() -> impl TypedValueParser<Value = CudnnApi> {
+    words([
+        (CudnnApi::Graph.name(), "Operation graphs; every permitted engine is timed"),
+        (CudnnApi::Legacy.name(), "A function per direction, whose algorithms are timed"),
+    ])
 }
 
 /// One batch size.

@@ -48,8 +48,12 @@ fn gpu_section(gpu: &Offered) -> String {
     let mut text = line(&format!("cuda:{}", gpu.index), &gpu.name);
     text += &entry("compute capability", format!("{major}.{minor}"));
     text += &entry("memory", format!("{:.1} GiB", gpu.memory_bytes as f64 / f64::from(1 << 30)));
-    text +=
-        &entry("kernels", Kernels::choose(gpu.capability).map_or("none for a GPU this old", |kernels| kernels.origin));
+    let kernels = match Kernels::choose(gpu.capability) {
+        Ok(Some(kernels)) => kernels.origin,
+        Ok(None) => "none for a GPU this old".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    text += &entry("kernels", kernels);
     text += &nvml.index().map(|index| entry("nvidia-smi index", index)).unwrap_or_default();
     for (name, value) in nvml.settings().into_iter().chain(nvml.state()) {
         text += &entry(&name.replace('_', " "), value);

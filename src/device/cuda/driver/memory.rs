@@ -82,6 +82,18 @@ pub fn zero(stream: &Stream, address: u64, bytes: usize) -> Result<(), CallError
     Ok(())
 }
 
+/// Fills device memory with a pattern over and over; returns when it is there.
+pub fn repeat(stream: &Stream, address: u64, bytes: usize, pattern: &[u8]) -> Result<(), CallError> {
+    let mut filled = bytes.min(pattern.len());
+    write(stream, address, &pattern[..filled])?;
+    while filled < bytes {
+        let more = filled.min(bytes - filled);
+        copy(stream, address, address + filled as u64, more)?;
+        filled += more;
+    }
+    stream.synchronize()
+}
+
 /// Enqueues a copy within device memory.
 pub fn copy(stream: &Stream, from: u64, to: u64, bytes: usize) -> Result<(), CallError> {
     stream.count(1);

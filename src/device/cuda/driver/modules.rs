@@ -106,22 +106,24 @@ unsafe impl Send for Modules {}
 unsafe impl Sync for Modules {}
 
 impl Modules {
-    /// Loads every text now: loading at first use would wait for a stream that may be held.
-    pub fn load<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Modules, CallError> {
+    /// Loads every image, PTX or machine code, with PTX that declares its kernels. All are loaded now: loading at first use would wait for
+    /// a stream that may be held.
+    pub fn load<'a>(images: impl Iterator<Item = (&'a [u8], &'a str)>) -> Result<Modules, CallError> {
         let mut modules = Modules { modules: Vec::new(), kernels: HashMap::new() };
-        for ptx in texts {
-            modules.add(ptx)?;
+        for (image, declarations) in images {
+            modules.add(image, declarations)?;
         }
         Ok(modules)
     }
 
-    fn add(&mut self, ptx: &str) -> Result<(), CallError> {
-        let text = CString::new(ptx).unwrap_or_default();
+    fn add(&mut self, image: &[u8], declarations: &str) -> Result<(), CallError> {
+        // PTX must end with a NUL; machine code knows its own length.
+        let image = [image, &[0]].concat();
         let mut module = std::ptr::null_mut();
-        // SAFETY: an out-pointer to a local, and a text that ends with a NUL.
-        unsafe { call!(driver::cuModuleLoadData(&mut module, text.as_ptr().cast())) }?;
+        // SAFETY: an out-pointer to a local, and an image as the driver wants it.
+        unsafe { call!(driver::cuModuleLoadData(&mut module, image.as_ptr().cast())) }?;
         self.modules.push(module);
-        for (name, parameters) in entries(ptx) {
+        for (name, parameters) in entries(declarations) {
             let (mut function, c_name) = (std::ptr::null_mut(), CString::new(name).unwrap_or_default());
             // SAFETY: an out-pointer to a local, a live module, and a C string.
             unsafe { call!(driver::cuModuleGetFunction(&mut function, module, c_name.as_ptr())) }?;

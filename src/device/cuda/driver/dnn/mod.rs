@@ -11,7 +11,9 @@ pub use convolution::{AlgorithmOffer, ConvMemory, Direction, Math, Problem};
 pub use descriptor::{
     ActivationDescriptor, ConvolutionDescriptor, FilterDescriptor, LrnDescriptor, PoolingDescriptor, TensorDescriptor,
 };
-pub use graph::{ConvDirection, ConvGraph, ConvProblem, EngineConfig, EngineNotes, Heuristics, Target};
+pub use graph::{
+    ConvDirection, ConvGraph, ConvPack, ConvPlan, ConvProblem, EngineConfig, EngineNotes, Heuristics, Target,
+};
 
 use std::ffi::c_void;
 use std::ptr::from_ref;

@@ -22,10 +22,10 @@ fn first_gpu_is_old() -> bool {
     driver && devices::offered().is_ok_and(|gpus| gpus.first().is_some_and(|gpu| gpu.capability < TURING))
 }
 
-/// The package's name on PyPI; since CUDA 13 cuBLAS's has no version in it.
-fn package(library: &str, major: usize) -> String {
+/// The package's name on PyPI; since CUDA 13 only cuDNN's has a version in it.
+pub fn package(library: &str, major: usize) -> String {
     match library {
-        "cublas" if major >= 13 => "nvidia-cublas".into(),
+        "cublas" | "cuda-nvrtc" if major >= 13 => format!("nvidia-{library}"),
         _ => format!("nvidia-{library}-cu{major}"),
     }
 }
@@ -38,5 +38,7 @@ mod tests {
     fn names_on_pypi() {
         assert_eq!((package("cublas", 13), package("cudnn", 13)), ("nvidia-cublas".into(), "nvidia-cudnn-cu13".into()));
         assert_eq!(package("cublas", 12), "nvidia-cublas-cu12");
+        let nvrtc = [12, 13].map(|major| package("cuda-nvrtc", major));
+        assert_eq!(nvrtc, ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc"]);
     }
 }

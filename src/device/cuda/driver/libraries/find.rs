@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
 
-use super::advice::install;
+use super::advice::{install, package};
 use super::open::{self, Which, function};
 use super::{Library, search_paths};
 use crate::device::cuda::driver::call::{CallError, call};
@@ -84,7 +84,7 @@ pub fn nvrtc(cudnn: Option<&Path>, folders: &[PathBuf], major: usize) -> Result<
     let beside = cudnn.map(search_paths::beside).unwrap_or_default();
     let folders = [&beside, folders].concat();
     open::open(Which::Nvrtc, &[format!("libnvrtc.so.{major}")], &folders)
-        .map_err(|missing| format!("{missing}: {}", install("cuda-nvrtc", major)))?;
+        .map_err(|missing| format!("{missing}: pip install {}", package("cuda-nvrtc", major)))?;
     let nameless = || format!("the libnvrtc.so.{major} that opens is no NVRTC");
     let version = function!(nvrtc::nvrtcVersion(major, minor)).ok_or_else(nameless)?;
     let (mut major, mut minor): (c_int, c_int) = (0, 0);

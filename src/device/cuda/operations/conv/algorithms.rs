@@ -7,7 +7,7 @@ use crate::device::cuda::driver::dnn::{AlgorithmOffer, ConvMemory, Direction, Ma
 use crate::device::cuda::driver::{Buffer, CallError, Cause, Handles};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::{Arithmetic, SharedGpu};
-use crate::device::options::Search;
+use crate::device::options::{CudnnApi, Search};
 use crate::plan::Phase;
 use crate::plan::Precision;
 
@@ -20,18 +20,20 @@ pub struct AlgorithmRequest<'a> {
     pub phase: Phase,
     /// The session's own tensors; a search overwrites the result.
     pub at: ConvAddresses,
+    /// The phase adds to its result.
+    pub accumulate: bool,
 }
 
 /// Chooses for one session.
 pub struct AlgorithmChooser<'a> {
-    handles: &'a Handles,
-    arithmetic: &'a Arithmetic,
+    pub(super) handles: &'a Handles,
+    pub(super) arithmetic: &'a Arithmetic,
     /// The most bytes that an algorithm may take, with what goes around it.
-    room: u64,
+    pub(super) room: u64,
     /// The most scratch that a search takes.
     most: usize,
     /// Scratch for the algorithms that are timed.
-    space: Buffer,
+    pub(super) space: Buffer,
 }
 
 impl<'a> AlgorithmChooser<'a> {
@@ -66,6 +68,9 @@ impl<'a> AlgorithmChooser<'a> {
     /// Scratch that the algorithms for a phase would take, in the session's layout and around it. Nothing is chosen yet: a form that cuDNN
     /// lacks is no error.
     fn sizes(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Vec<usize>, CallError> {
+        if self.arithmetic.cudnn == CudnnApi::Graph {
+            return self.engine_sizes(conv, request);
+        }
         let mut sizes = Vec::new();
         for planar in [false, true].into_iter().filter(|&planar| !planar || conv.planar().is_some()) {
             let (direction, problem) = conv.problem(request.phase, planar);
@@ -78,6 +83,18 @@ impl<'a> AlgorithmChooser<'a> {
 
     /// Chooses for one phase: in the session's layout, or where cuDNN has nothing for that, around it.
     pub fn choose(&self, conv: &mut ConvOp, request: &AlgorithmRequest) -> Result<(), Failure> {
+        let chosen = match self.arithmetic.cudnn {
+            CudnnApi::Graph => self.choose_engine(conv, request)?.map(|way| conv.choose_plan(request.phase, way)),
+            CudnnApi::Legacy => self.choose_algorithm(conv, request)?.map(|chosen| conv.choose(request.phase, chosen)),
+        };
+        match chosen {
+            Some(()) => Ok(()),
+            None if self.memory_is_short(conv, request) => Err(Failure::OutOfMemory),
+            None => Err(self.nothing_fits(request).into()),
+        }
+    }
+
+    fn choose_algorithm(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Option<Chosen>, Failure> {
         let within = |error: CallError| Failure::within(error, request.layer, request.phase);
         let own = self.offers(conv, request, false);
         let own = if conv.planar().is_some() { supported(own) } else { own };
@@ -86,14 +103,7 @@ impl<'a> AlgorithmChooser<'a> {
             let offers = self.offers(conv, request, true).map_err(within)?;
             chosen = self.first_that_fits(conv, request, offers, true).map_err(within)?;
         }
-        match chosen {
-            Some(chosen) => {
-                conv.choose(request.phase, chosen);
-                Ok(())
-            }
-            None if self.memory_is_short(conv, request) => Err(Failure::OutOfMemory),
-            None => Err(self.nothing_fits(request).into()),
-        }
+        Ok(chosen)
     }
 
     /// cuDNN's offers for a phase, the best first.

@@ -2,6 +2,7 @@
 //! bias is added, and its gradient summed up, by own kernels (`bias.rs` says why).
 
 mod algorithms;
+mod engines;
 mod form;
 mod planar;
 
@@ -14,7 +15,9 @@ use planar::Planar;
 use super::bias::Bias;
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::Algorithm;
-use crate::device::cuda::driver::dnn::{ConvMemory, ConvolutionDescriptor, Direction, Math, Problem};
+use crate::device::cuda::driver::dnn::{
+    ConvMemory, ConvPack, ConvPlan, ConvolutionDescriptor, Direction, Math, Problem,
+};
 use crate::device::cuda::driver::{Buffer, CallError, Handles};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
@@ -23,16 +26,29 @@ use crate::plan::{ConvGeometry, Phase};
 
 /// Kernels that one convolution call may enqueue: transforms before and after it.
 const LAUNCHES: usize = 4;
+const PHASES: [Phase; 3] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights];
 /// Scratch behind an algorithm's workspace begins at a multiple of this.
 const ALIGNMENT: usize = 256;
 
 /// A convolution layer.
 pub struct ConvOp {
+    geometry: ConvGeometry,
     own: Form,
     bias: Option<Bias>,
     ways: [Way; 3],
     /// The way around NHWC, for sessions that are NHWC.
     planar: Option<Planar>,
+    /// Plans of the graph API for the three directions, where that is used.
+    planned: [Option<PlannedWay>; 3],
+}
+
+/// A plan of the graph API, with fixed addresses.
+pub struct PlannedWay {
+    plan: ConvPlan,
+    /// Set before a step runs.
+    pack: Option<ConvPack>,
+    name: String,
+    planar: bool,
 }
 
 /// The computation of one direction.
@@ -64,6 +80,8 @@ impl ConvOp {
             Ok(Way { convolution, chosen })
         };
         Ok(ConvOp {
+            geometry: *geometry,
+            planned: [None, None, None],
             own: Form::new(geometry, element, layout)?,
             bias: bias.then(|| Bias::new(geometry.output(), gpu)).transpose()?,
             ways: [way(Direction::FORWARD)?, way(Direction::BACKWARD_DATA)?, way(Direction::BACKWARD_FILTER)?],
@@ -93,11 +111,57 @@ impl ConvOp {
         self.ways[index(phase)].chosen = chosen;
     }
 
-    fn scratch_bytes(&self, chosen: &Chosen) -> usize {
-        match self.around_bytes(chosen.planar) {
-            0 => chosen.workspace_bytes,
-            around => chosen.workspace_bytes.next_multiple_of(ALIGNMENT) + around,
+    /// The sizes.
+    fn geometry(&self) -> &ConvGeometry {
+        &self.geometry
+    }
+
+    /// Takes a plan of the graph API.
+    fn choose_plan(&mut self, phase: Phase, way: PlannedWay) {
+        self.planned[index(phase)] = Some(way);
+    }
+
+    fn scratch_bytes(&self, phase: Phase) -> usize {
+        match (&self.planned[index(phase)], &self.way(phase).chosen) {
+            (Some(way), _) => self.scratch_for(way.plan.workspace_bytes as usize, way.planar),
+            (None, chosen) => self.scratch_for(chosen.workspace_bytes, chosen.planar),
         }
+    }
+
+    /// Scratch of a workspace, with what goes around it.
+    fn scratch_for(&self, workspace_bytes: usize, planar: bool) -> usize {
+        match self.around_bytes(planar) {
+            0 => workspace_bytes,
+            around => workspace_bytes.next_multiple_of(ALIGNMENT) + around,
+        }
+    }
+
+    /// The tensors that cuDNN computes on: the session's own, or turned over in scratch behind the workspace.
+    fn computed_at(&self, planar: bool, workspace_bytes: usize, at: ConvAddresses, space: &Buffer) -> ConvAddresses {
+        match self.planar.as_ref().filter(|_| planar) {
+            Some(around) => around.addresses(space.at(workspace_bytes.next_multiple_of(ALIGNMENT))),
+            None => at,
+        }
+    }
+
+    fn run_planned(
+        &self,
+        handles: &Handles,
+        phase: Phase,
+        way: &PlannedWay,
+        at: ConvAddresses,
+        space: &Buffer,
+        adds: bool,
+    ) -> Result<(), CallError> {
+        let Some(pack) = &way.pack else { return Ok(()) };
+        handles.stream.count(LAUNCHES);
+        let Some(around) = self.planar.as_ref().filter(|_| way.planar) else {
+            return way.plan.execute(&handles.dnn, pack);
+        };
+        let scratch = self.computed_at(true, way.plan.workspace_bytes as usize, at, space);
+        around.enter(handles, phase, at, scratch, adds)?;
+        way.plan.execute(&handles.dnn, pack)?;
+        around.leave(handles, phase, scratch, at)
     }
 
     /// Scratch of a way besides its algorithm's workspace.
@@ -107,7 +171,7 @@ impl ConvOp {
 
     /// The most scratch that a phase needs.
     pub fn workspace_bytes(&self) -> usize {
-        self.ways.iter().map(|way| self.scratch_bytes(&way.chosen)).max().unwrap_or(0)
+        PHASES.map(|phase| self.scratch_bytes(phase)).into_iter().max().unwrap_or(0)
     }
 
     fn convolve(
@@ -118,6 +182,9 @@ impl ConvOp {
         space: &Buffer,
         adds: bool,
     ) -> Result<(), CallError> {
+        if let Some(way) = &self.planned[index(phase)] {
+            return self.run_planned(handles, phase, way, at, space, adds);
+        }
         let &Chosen { workspace_bytes, planar, .. } = &self.way(phase).chosen;
         let (direction, problem) = self.problem(phase, planar);
         let memory = |ConvAddresses { x, w, y }: ConvAddresses| ConvMemory {
@@ -161,8 +228,9 @@ impl Operation for ConvOp {
     }
 
     fn algorithm(&self, phase: Phase) -> Option<Algorithm> {
-        let chosen = &self.way(phase).chosen;
-        Some(Algorithm { name: chosen.name.clone(), workspace_bytes: self.scratch_bytes(chosen) as u64 })
+        let planned = self.planned[index(phase)].as_ref().map(|way| &way.name);
+        let name = planned.unwrap_or(&self.way(phase).chosen.name).clone();
+        Some(Algorithm { name, workspace_bytes: self.scratch_bytes(phase) as u64 })
     }
 
     fn convolution(&mut self) -> Option<&mut ConvOp> {
