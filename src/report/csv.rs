@@ -113,8 +113,11 @@ pub fn is_blank(record: &StringRecord) -> bool {
 
 /// Names another separator than the comma, which spreadsheets of some languages write.
 fn other_separator(header: &StringRecord) -> Option<&'static str> {
-    let is_one =
-        |separator: char| header.iter().any(|field| field.split(separator).any(|name| name.trim() == "run_id"));
+    let is_one = |separator: char| {
+        header
+            .iter()
+            .any(|field| field.contains(separator) && field.split(separator).any(|name| name.trim() == "run_id"))
+    };
     [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|&(separator, _)| is_one(separator)).map(|(_, name)| name)
 }
 

@@ -89,11 +89,11 @@ pub fn text(step: &Step, room: Room) -> String {
     let plan = &step.plan;
     let rows = rows(plan);
     let mut header: Vec<_> = ["layer", "kind", "output"].map(words).into();
-    header.extend(["parameters", "MACs\nforward", "backward\ndata", "backward\nweights", "activations"].map(numbers));
-    let count: fn(u64) -> String = match room {
-        Room::Terminal | Room::Pipe => short_count,
-        Room::Wide => grouped,
+    let (count, parameters, activations): (fn(u64) -> String, _, _) = match room {
+        Room::Terminal | Room::Pipe => (short_count, "params", "activa-\ntions"),
+        Room::Wide => (grouped, "parameters", "activations"),
     };
+    header.extend([parameters, "MACs\nforward", "backward\ndata", "backward\nweights", activations].map(numbers));
     let cells = |row: &LayerRow| {
         let macs = [row.macs_forward, row.macs_backward_data, row.macs_backward_weights];
         let mut cells = vec![row.layer.clone(), row.kind.clone(), row.output.clone(), count(row.parameters)];

@@ -47,7 +47,8 @@ fn layers_by_batch(run: &Run, image: &str, chosen: Option<usize>) -> String {
 }
 
 fn sweep(run: &Run, image: &str, points: &[&Point]) -> Table {
-    let titles = ["batch", "mean ms", "conv %", "fc %", "other %", "closure", "images/s"];
+    let ms = if run.is_predicted() { "ms" } else { "mean ms" };
+    let titles = ["batch", ms, "conv %", "fc %", "other %", "closure", "images/s"];
     let header = titles.map(numbers).into_iter().chain([words("status")]).collect();
     let row = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];

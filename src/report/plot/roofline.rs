@@ -3,7 +3,7 @@
 
 use super::axes::{Axis, Frame, number, room_left};
 use super::scene::{Across, Canvas, Scene, Text, broken, crosses, overlap};
-use super::style::{self, BLACK, MARKERS, PALE};
+use super::style::{self, BLACK, MARKERS};
 use super::{legend, subtitle};
 use crate::model::kind::Group;
 use crate::plan::roofline::{giga_per_s, intensity};
@@ -182,7 +182,7 @@ impl Roof {
     }
 }
 
-/// Names the longest phases, each where it covers nothing.
+/// Names the longest phases, each beside its mark and where it covers nothing; the others tell at the pointer.
 fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>, lines: &[[[f64; 2]; 2]]) {
     let size = 0.8 * scene.canvas.font;
     let wanted = if scene.canvas.is_narrow() { NAMED / 2 } else { NAMED };
@@ -198,9 +198,6 @@ fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>
             ([x + beside, y], Across::Left),
             ([x, y - beside - size / 2.0], Across::Center),
             ([x, y + beside + size / 2.0], Across::Center),
-            ([x - 2.5 * beside, y + 2.0 * beside], Across::Right),
-            ([x + 2.0 * beside, y + 2.5 * beside], Across::Left),
-            ([x - 3.0 * beside, y + 5.0 * beside], Across::Right),
         ];
         let labels = places.map(|(at, across)| Text { at, text: dot.name(), size, across, turned: false });
         let free = |label: &&Text| {
@@ -209,12 +206,6 @@ fn name(scene: &mut Scene, frame: &Frame, dots: &[Dot], mut taken: Vec<[f64; 4]>
             inside(bounds) && !struck && !taken.iter().any(|&other| overlap(bounds, other))
         };
         if let Some(label) = labels.iter().find(free) {
-            let [left, top, right, bottom] = label.bounds();
-            let apart = (label.at[1] - y).abs() > beside + size;
-            if apart {
-                let end = if label.across == Across::Right { right } else { left };
-                scene.line(vec![[x, y], [end, (top + bottom) / 2.0]], PALE, 1.0);
-            }
             taken.push(label.bounds());
             scene.text(label.at, label.text.clone(), size, label.across);
         }

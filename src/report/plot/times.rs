@@ -8,16 +8,16 @@ use crate::profile::summary::Scope;
 use crate::report::run::{Point, Run};
 
 /// A value with the ends of its interval, at a batch.
-type Value = (f64, f64, Option<[f64; 2]>);
+type PlotValue = (f64, f64, Option<[f64; 2]>);
 
 /// The values of a curve that a panel shows.
-type Chosen = fn(&Curve) -> &[Value];
+type Pick = fn(&Curve) -> &[PlotValue];
 
 /// One run and image size.
 struct Curve {
     name: String,
-    times: Vec<Value>,
-    rates: Vec<Value>,
+    times: Vec<PlotValue>,
+    rates: Vec<PlotValue>,
 }
 
 /// `None` where nothing was measured.
@@ -44,7 +44,7 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         false => [[left, left + half, top + 8.0], [2.0 * left + half + right, canvas.width - right, top + 8.0]],
     };
     let step = if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" };
-    let panels: [(&str, &str, Chosen); 2] = [
+    let panels: [(&str, &str, Pick); 2] = [
         (step, "ms", |line| &line.times),
         ("images/s (batch over plain step, log scale)", "images/s", |line| &line.rates),
     ];
@@ -102,19 +102,19 @@ fn lines(runs: &[Run]) -> Vec<Curve> {
 }
 
 /// The median where there is one, for it is what the interval is of.
-fn time(point: &Point) -> Option<Value> {
+fn time(point: &Point) -> Option<PlotValue> {
     let step = point.total(Scope::STEP)?;
     let ends = step.median_ci95.map(|ends| [ends.low / 1e3, ends.high / 1e3]);
     Some((point.batch as f64, step.median_us.unwrap_or(step.mean_us) / 1e3, ends))
 }
 
 /// As in the table. A bare phases.csv knows no plain step, but the marked one.
-fn rate(point: &Point) -> Option<Value> {
+fn rate(point: &Point) -> Option<PlotValue> {
     let (batch, ms, _) = time(point)?;
     Some((batch, point.images_per_s().unwrap_or(1e3 * batch / ms), None))
 }
 
-fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
+fn draw(scene: &mut Scene, frame: &Frame, figures: &[PlotValue], series: Series) {
     let points: Vec<_> = figures.iter().map(|&(batch, value, _)| frame.at(batch, value)).collect();
     scene.dashed(points.clone(), series.color, 2.0, series.dash);
     for (&(_, _, ends), at) in figures.iter().zip(points) {
@@ -125,7 +125,7 @@ fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
     }
 }
 
-fn tips(scene: &mut Scene, frame: &Frame, curve: &Curve, figures: &[Value], unit: &str) {
+fn tips(scene: &mut Scene, frame: &Frame, curve: &Curve, figures: &[PlotValue], unit: &str) {
     for &(batch, value, _) in figures {
         let [x, y] = frame.at(batch, value);
         let text = format!("{}, batch {batch}: {value:.2} {unit}", curve.name);
@@ -135,7 +135,9 @@ fn tips(scene: &mut Scene, frame: &Frame, curve: &Curve, figures: &[Value], unit
 
 fn describe(lines: &[Curve]) -> String {
     let of_line = |line: &Curve| {
-        let at = |(time, rate): (&Value, &Value)| format!("batch {}: {:.2} ms, {:.1} images/s", time.0, time.1, rate.1);
+        let at = |(time, rate): (&PlotValue, &PlotValue)| {
+            format!("batch {}: {:.2} ms, {:.1} images/s", time.0, time.1, rate.1)
+        };
         let points: Vec<String> = line.times.iter().zip(&line.rates).map(at).collect();
         format!("{}: {}", line.name, points.join("; "))
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::Reading;
+use super::StoredRuns;
 use super::file::Take;
 use crate::plan::{LARGEST_BATCH, LARGEST_IMAGE, Precision};
 use crate::profile::Status;
@@ -78,7 +78,7 @@ impl Builder {
     }
 
     /// Answers the runs, with complete points only.
-    pub fn finish(mut self) -> Result<Reading> {
+    pub fn finish(mut self) -> Result<StoredRuns> {
         if let [first, rest @ ..] = &*self.torn {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             self.notes.insert(0, format!("left out: a torn row on line {first}{more} of {}", self.path.display()));
@@ -103,7 +103,7 @@ impl Builder {
             });
             run.points.iter_mut().for_each(Point::add_up);
         }
-        Ok(Reading { runs: self.runs, notes: self.notes })
+        Ok(StoredRuns { runs: self.runs, notes: self.notes })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs read back, from a run's folder or from a bare `phases.csv`, also one concatenated from several runs.
 //!
-//! Rows are kept in a form that takes a fraction of the file's size, so that a file of a million rows is no trouble. What
-//! is torn or incomplete is left out and said in [`Reading::notes`]; what is wrong is an error that names file and line.
+//! Collected are kept in a form that takes a fraction of the file's size, so that a file of a million rows is no trouble. What
+//! is torn or incomplete is left out and said in [`StoredRuns::notes`]; what is wrong is an error that names file and line.
 
 mod build;
 mod file;
@@ -17,7 +17,7 @@ use super::run_file::RunFile;
 
 /// The content of one path.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct StoredRuns {
     /// The runs, each with points that were measured whole.
     pub runs: Vec<Run>,
     /// Notes on what was left out, and on what else to know, one line each.
@@ -25,7 +25,7 @@ pub struct Reading {
 }
 
 /// Reads the folder of a run, or a CSV file of phases.
-pub fn open(path: &Path) -> Result<Reading> {
+pub fn open(path: &Path) -> Result<StoredRuns> {
     let folder = path.is_dir();
     let mut builder = build::Builder::new(path);
     if folder && !path.join(PhaseRow::FILE).exists() {
@@ -58,9 +58,9 @@ pub fn open(path: &Path) -> Result<Reading> {
 
 /// The rows of a run's `phases.csv`, or of a CSV file of phases; without torn ones.
 pub fn phases(path: &Path) -> Result<Vec<PhaseRow>> {
-    struct Rows(Vec<PhaseRow>);
+    struct Collected(Vec<PhaseRow>);
 
-    impl file::Take<PhaseRow> for Rows {
+    impl file::Take<PhaseRow> for Collected {
         fn take(&mut self, row: &PhaseRow) -> Result<()> {
             self.0.push(row.clone());
             Ok(())
@@ -69,13 +69,13 @@ pub fn phases(path: &Path) -> Result<Vec<PhaseRow>> {
         fn torn(&mut self, _: &Path, _: u64) {}
     }
 
-    let mut rows = Rows(Vec::new());
+    let mut rows = Collected(Vec::new());
     let path = if path.is_dir() { path.join(PhaseRow::FILE) } else { path.to_owned() };
     file::rows::<PhaseRow>(&path, &mut rows)?;
     Ok(rows.0)
 }
 
-impl Reading {
+impl StoredRuns {
     /// Gives a run what its run.json knows.
     fn attach(&mut self, folder: &Path, run_file: RunFile) {
         let (known, records) = run_file.into_run(folder);

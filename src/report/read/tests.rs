@@ -22,7 +22,7 @@ fn header() -> String {
     text::header::<PhaseRow>()
 }
 
-fn read(contents: &str) -> Result<Reading> {
+fn read(contents: &str) -> Result<StoredRuns> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), contents).unwrap();
     open(file.path())

@@ -11,6 +11,8 @@ const BETWEEN: usize = 2;
 
 /// No column of words is cut shorter than this.
 const LEAST: usize = 8;
+/// Cut at this where the table does not fit anyway.
+const NAME: usize = 24;
 
 /// How wide text may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,20 +85,24 @@ impl Table {
         widths
     }
 
-    /// The table with its longest words cut, as far as that is needed and helps.
+    /// The table with its longest words cut, if it then fits; else only what is longer than a name is cut.
     fn cut(&self, width: usize) -> Table {
-        let (mut table, mut widths) = (self.clone(), self.widths());
-        let words: Vec<usize> = (0..widths.len()).filter(|&column| !self.header[column].holds_numbers()).collect();
+        let is_words = |column: usize| !self.header[column].holds_numbers();
+        let mut widths = self.widths();
         while total(&widths) > width {
-            let longest =
-                words.iter().copied().filter(|&column| widths[column] > LEAST).max_by_key(|&column| widths[column]);
-            let Some(longest) = longest else { break };
+            let words = (0..widths.len()).filter(|&column| is_words(column) && widths[column] > LEAST);
+            let Some(longest) = words.max_by_key(|&column| widths[column]) else { break };
             widths[longest] -= 1;
         }
-        for row in &mut table.rows {
-            words.iter().for_each(|&column| row[column] = shortened(&row[column], widths[column]));
+        if total(&widths) > width {
+            widths = self.widths().into_iter().map(|column| column.min(NAME)).collect();
         }
-        table
+        let cell = |(column, cell): (usize, &String)| match is_words(column) {
+            true => shortened(cell, widths[column]),
+            false => cell.clone(),
+        };
+        let rows = self.rows.iter().map(|row| row.iter().enumerate().map(cell).collect()).collect();
+        Table { rows, ..self.clone() }
     }
 
     /// The columns of each table that fits, in order; the first column stands in all of them.

@@ -92,7 +92,7 @@ fn a_slower_layer_fails_where_asked_to() {
     assert!(stdout(&output).contains("precision f32 | tf32"), "{output:?}");
     let slower: Vec<String> =
         stdout(&output).lines().filter(|line| line.ends_with("SLOWER")).map(String::from).collect();
-    assert!(slower.len() == 1 && slower[0].starts_with("l2 ") && slower[0].contains("1.200 ["), "{slower:?}");
+    assert!(slower.len() == 1 && slower[0].starts_with("l2 ") && slower[0].contains("1.200 ±"), "{slower:?}");
     assert_eq!(stderr(&output).trim(), "1 row is slower than --fail-on allows");
     let within = program.output("compare a.csv b.csv --clocks-fixed --fail-on slower:25%");
     assert_eq!(within.status.code(), Some(0), "{within:?}");

@@ -28,7 +28,7 @@ fn measured_here(program: &Program) -> PathBuf {
 #[test]
 fn are_compared() {
     let (program, a, b) = (Program::new(), kept("measured"), kept("predicted"));
-    let output = program.output(&format!("compare {} {}", a.display(), b.display()));
+    let output = program.output(&format!("compare {} {} --wide", a.display(), b.display()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
     assert!(

@@ -39,6 +39,16 @@ fn every_form() {
     assert_refused(&program.output("show nowhere"), 1, &["nowhere"]);
 }
 
+#[test]
+fn help_fits_in_a_terminal() {
+    let program = Program::new();
+    for command in ["run", "inspect", "devices", "verify", "predict", "show", "plot", "compare"] {
+        let help = stdout(&program.output(&format!("{command} --help")));
+        let long: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(help.lines().count() > 4 && long.is_empty(), "{long:#?}");
+    }
+}
+
 /// Tables are no wider than 80 columns, whatever the command; `--wide` lifts that.
 #[test]
 fn tables_fit_in_a_terminal() {

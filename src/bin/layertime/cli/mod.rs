@@ -19,7 +19,7 @@ pub use values::{Algorithms, ImageSize};
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, about, propagate_version = true, max_term_width = 80)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -22,7 +22,7 @@ use layertime::report::table::wrapped;
 use layertime::report::{run_tables, verdict};
 
 /// One GPU's predictions, batch by batch, and the run that they make.
-struct Answer {
+struct Prediction {
     predicted: Vec<Predicted>,
     run: Run,
 }
@@ -33,9 +33,9 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
     let model = Model::open(&args.model)?;
     let plans = sweep::plans(&model, &args.batch, &args.image, args.input_gradient, args.precision)?;
     check_phases(&args.phases, &plans, args.precision)?;
-    let answers: Vec<Answer> =
-        gpus.into_iter().map(|gpu| Answer::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;
-    let fits = answers.iter().any(Answer::fits);
+    let answers: Vec<Prediction> =
+        gpus.into_iter().map(|gpu| Prediction::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;
+    let fits = answers.iter().any(Prediction::fits);
     print(&answers, &left_out, &args, &model)?;
     if let Some(out) = &args.out {
         for answer in answers {
@@ -90,15 +90,15 @@ impl Known {
     }
 }
 
-impl Answer {
-    fn new(gpu: &Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Answer, GpuError> {
+impl Prediction {
+    fn new(gpu: &Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Prediction, GpuError> {
         let question = Question { gpu, precision: args.precision, search: args.algorithms, phases: &counted(args) };
         let fractions = Fractions::fitted();
         let predict = |plan: &Plan| Predicted::new(plan.clone(), &fractions, question);
         let predicted = plans.iter().map(predict).collect::<Result<Vec<_>, _>>()?;
         let mut run = begun(gpu, model, args)?;
         predicted.iter().for_each(|predicted| run.add_predicted(predicted));
-        Ok(Answer { predicted, run })
+        Ok(Prediction { predicted, run })
     }
 
     fn fits(&self) -> bool {
@@ -168,11 +168,11 @@ fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     facts
 }
 
-fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Model) -> Result<()> {
+fn print(answers: &[Prediction], left_out: &[&Gpu], args: &PredictArgs, model: &Model) -> Result<()> {
     let room = args.room.room();
     let mut out = std::io::stdout().lock();
     let on = match answers {
-        [Answer { run: Run { origin: Origin::Predicted { gpu }, .. }, .. }] => format!(" for {gpu}"),
+        [Prediction { run: Run { origin: Origin::Predicted { gpu }, .. }, .. }] => format!(" for {gpu}"),
         _ => String::new(),
     };
     let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
