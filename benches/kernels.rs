@@ -1,5 +1,7 @@
 //! How fast the CPU's kernels are, layer by layer, against the machine's peaks measured in the same run.
 //!
+//! Each convolution is timed with the direct kernels and, in turn, with the algorithm that the rule names.
+//!
 //! `cargo bench --bench kernels -- [MODEL] [BATCH] [THREADS] [avx512|avx2|portable]`: `alexnet` (as is), `vgg`, at batch 8
 //! and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
 
@@ -74,8 +76,17 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
     };
     let flops = 2.0 * geometry.macs() as f64;
     let lengths = [geometry.input_len(), geometry.weight_len(), geometry.output_len(), *k];
-    let times = time_phases(&mut ConvOp::new(geometry, threads, isa, AlgorithmChoice::Direct), lengths);
-    print_row(name, times, |seconds| format!("{:7.1}", flops / seconds / 1e9));
+    let mut direct = ConvOp::new(geometry, threads, isa, AlgorithmChoice::Direct);
+    let mut by_rule = ConvOp::new(geometry, threads, isa, AlgorithmChoice::ByRule);
+    let names = [&direct, &by_rule].map(|conv| conv.algorithm(Phase::Forward).map_or("".into(), |found| found.name));
+    let [direct, by_rule] = time_phases([&mut direct, &mut by_rule], lengths);
+    let rate = |seconds: f64| format!("{:7.1}", flops / seconds / 1e9);
+    print_row(name, direct, rate);
+    if names[0] != names[1] {
+        print_row("", by_rule, rate);
+        let gains = [0, 1, 2].map(|phase| format!("{:>24}", format!("{:.2} times", direct[phase] / by_rule[phase])));
+        println!("{:8} {} by {}", "", gains.join(" "), names[1]);
+    }
 }
 
 fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, isa: Isa) {
@@ -83,45 +94,65 @@ fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, 
     let flops = 2.0 * (n * inputs * outputs) as f64;
     let bytes = 4.0 * (inputs * outputs) as f64;
     let lengths = [n * inputs, outputs * inputs, n * outputs, *outputs];
-    let times = time_phases(&mut FcOp::new(geometry, threads, isa), lengths);
+    let [times] = time_phases([&mut FcOp::new(geometry, threads, isa)], lengths);
     print_row(name, times, |seconds| format!("{:6.1} {:4.1}GB/s", flops / seconds / 1e9, bytes / seconds / 1e9));
 }
 
-/// Seconds of forward, backward_data and backward_weights; lengths of input, weights, output and biases.
-fn time_phases(operation: &mut dyn Operation, lengths: [usize; 4]) -> [f64; 3] {
+/// Seconds of forward, backward_data and backward_weights of operations that take the same tensors: the fastest of runs in turn.
+/// `lengths` are those of input, weights, output and biases.
+fn time_phases<const N: usize>(mut operations: [&mut dyn Operation; N], lengths: [usize; 4]) -> [[f64; 3]; N] {
     let [mut x, mut w, mut y, mut bias] = lengths.map(ones);
-    let floats = Phase::ALL.map(|phase| operation.workspace_floats(phase)).into_iter().max().unwrap_or(0);
-    let mut workspace = ones(floats);
-    [
-        best(|| {
-            operation.forward(Forward {
-                inputs: &[&x],
-                weights: &w,
-                biases: &bias,
-                output: &mut y,
-                workspace: &mut workspace,
-                ..Forward::default()
-            })
-        }),
-        best(|| {
-            operation.backward_data(BackwardData {
-                output_gradient: &y,
-                weights: &w,
-                input_gradient: &mut x,
-                workspace: &mut workspace,
-                ..BackwardData::default()
-            })
-        }),
-        best(|| {
-            operation.backward_weights(BackwardWeights {
-                input: &x,
-                output_gradient: &y,
-                weight_gradient: &mut w,
-                bias_gradient: &mut bias,
-                workspace: &mut workspace,
-            })
-        }),
-    ]
+    let floats = |operation: &&mut dyn Operation| Phase::ALL.map(|phase| operation.workspace_floats(phase));
+    let mut workspace = ones(operations.iter().flat_map(floats).max().unwrap_or(0));
+    let mut best = [[f64::INFINITY; 3]; N];
+    let begin = Instant::now();
+    for round in 0.. {
+        if round >= 4 && begin.elapsed() > N as u32 * Duration::from_millis(1500) {
+            break;
+        }
+        for (operation, best) in operations.iter_mut().zip(&mut best) {
+            let times = [
+                seconds(|| {
+                    operation.forward(Forward {
+                        inputs: &[&x],
+                        weights: &w,
+                        biases: &bias,
+                        output: &mut y,
+                        workspace: &mut workspace,
+                        ..Forward::default()
+                    })
+                }),
+                seconds(|| {
+                    operation.backward_data(BackwardData {
+                        output_gradient: &y,
+                        weights: &w,
+                        input_gradient: &mut x,
+                        workspace: &mut workspace,
+                        ..BackwardData::default()
+                    })
+                }),
+                seconds(|| {
+                    operation.backward_weights(BackwardWeights {
+                        input: &x,
+                        output_gradient: &y,
+                        weight_gradient: &mut w,
+                        bias_gradient: &mut bias,
+                        workspace: &mut workspace,
+                    })
+                }),
+            ];
+            best.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
+            // Else numbers grow from run to run until they are infinite.
+            [&mut x, &mut w, &mut y].into_iter().for_each(|tensor| tensor.fill(1e-3));
+        }
+    }
+    best
+}
+
+fn seconds(mut work: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
 }
 
 fn print_row(name: &str, seconds: [f64; 3], rate: impl Fn(f64) -> String) {

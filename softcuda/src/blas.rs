@@ -1,7 +1,8 @@
 //! libcublas: handles and matrix products. Matrices are column-major, as cuBLAS has them.
 
 use crate::element::{Element, tf32};
-use crate::export::{Status, current, export, export_plain, put};
+use crate::export::{Export, Status, export, export_plain, put};
+use crate::finding::{Finding, FindingKind};
 use crate::handle::Handles;
 use crate::math::{Matrix, gemm};
 use crate::settings::SETTINGS;
@@ -13,6 +14,9 @@ use cudarc::cublas::sys::{
     cublasStatus_t, cudaDataType, cudaStream_t, libraryPropertyType,
 };
 use std::ffi::{c_char, c_int, c_void};
+
+/// What the library exports.
+pub const EXPORTS: [&[Export]; 2] = [CALLS, PLAIN_CALLS];
 
 fn version() -> [c_int; 3] {
     let (major, minor) = SETTINGS.cublas_version();
@@ -136,14 +140,15 @@ impl Product {
         let [m, n, k] = self.shape;
         for (operand, rows, columns) in [(&self.a, m, k), (&self.b, k, n), (&self.c, m, n)] {
             if operand.leading < operand.stored(rows, columns).0.max(1) {
-                report::finding(&format!("{}: leading dimension {} of {rows} x {columns}", self.name, operand.leading));
+                let text = format!("leading dimension {} of {rows} x {columns}", operand.leading);
+                report::in_call(Finding::new(FindingKind::InvalidArgument, text));
                 return Err(CUBLAS_STATUS_INVALID_VALUE);
             }
             let bytes = operand.span(rows, columns) * operand.element.size();
             if bytes > 0
-                && let Err(what) = memory::find(operand.address, bytes as u64)
+                && let Err(finding) = memory::find(operand.address, bytes as u64)
             {
-                report::finding(&format!("{}: a {rows} x {columns} matrix: {what}", self.name));
+                report::in_call(finding.of(format_args!("a {rows} x {columns} matrix")));
                 return Err(CUBLAS_STATUS_EXECUTION_FAILED);
             }
         }
@@ -197,7 +202,7 @@ fn words(status: cublasStatus_t) -> String {
     format!("{status:?}")
 }
 
-export! { "cublas", sys, cublasStatus_t;
+export! { CALLS: "cublas", sys, cublasStatus_t;
 fn cublasCreate_v2(to: *mut cublasHandle_t) {
     report::at_exit(|| HANDLES.leaks());
     stream::check().map_err(|_| CUBLAS_STATUS_NOT_INITIALIZED)?;
@@ -227,8 +232,8 @@ fn cublasSetPointerMode_v2(handle: cublasHandle_t, mode: cublasPointerMode_t) {
 }
 fn cublasSetWorkspace_v2(handle: cublasHandle_t, workspace: *mut c_void, size: usize) {
     change(handle, |_| {})?;
-    if size > 0 && let Err(what) = memory::find(workspace as u64, size as u64) {
-        report::finding(&format!("{}: {what}", current()));
+    if size > 0 && let Err(finding) = memory::find(workspace as u64, size as u64) {
+        report::in_call(finding);
         return Err(CUBLAS_STATUS_INVALID_VALUE);
     }
     Ok(())
@@ -283,7 +288,7 @@ fn cublasGemmEx(
 }
 }
 
-export_plain! { "cublas", sys;
+export_plain! { PLAIN_CALLS: "cublas", sys;
 fn cublasGetStatusName(status: cublasStatus_t) -> *const c_char {
     crate::driver::forever(words(status))
 }

@@ -1,5 +1,6 @@
 //! The device's time: the machine's own, or a virtual one that only moves by scripted durations.
 
+use crate::finding::{Finding, FindingKind};
 use crate::settings::{Clock, SETTINGS, Script, refuse};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,11 +74,11 @@ pub fn progress() {
 }
 
 /// One turn of a wait for the host: gives it the processor, and ends a wait that is hopeless.
-pub fn spin() -> Result<(), String> {
+pub fn spin() -> Result<(), Finding> {
     let since = WAITING_SINCE.get().unwrap_or_else(real_ns);
     WAITING_SINCE.set(Some(since));
     if real_ns() - since > SETTINGS.hang.as_nanos() as u64 {
-        return Err(format!("waited {} s for the host", SETTINGS.hang.as_secs()));
+        return Err(Finding::new(FindingKind::Hang, format!("waited {} s for the host", SETTINGS.hang.as_secs())));
     }
     std::thread::sleep(std::time::Duration::from_micros(20));
     Ok(())

@@ -1,5 +1,6 @@
 //! Tensor elements in device memory: f32, f16, bf16, read and written as f32.
 
+use crate::finding::Finding;
 use crate::memory;
 use half::{bf16, f16};
 
@@ -50,7 +51,7 @@ impl Element {
     }
 
     /// `n` consecutive elements at a device address.
-    pub fn read(self, address: u64, n: usize) -> Result<Vec<f32>, String> {
+    pub fn read(self, address: u64, n: usize) -> Result<Vec<f32>, Finding> {
         let p = memory::readable(address, n * self.size())?;
         if self == Element::F32 {
             // SAFETY: as below; allocations are aligned, and so are matrices of f32 in them.

@@ -3,6 +3,7 @@
 use crate::fault::{self, Fate};
 use crate::settings::refuse;
 use crate::trace;
+use crate::{blas, dnn, driver, nvml};
 use std::cell::Cell;
 use std::fmt::Debug;
 
@@ -17,11 +18,31 @@ pub trait Status: Copy + Debug + PartialEq + 'static {
     const KNOWN: &[Self];
     fn number(self) -> i64;
 
-    fn parse(text: &str) -> Self {
+    /// A status from its name or number.
+    fn parse(text: &str) -> Result<Self, String> {
         let named = |s: &&Self| format!("{s:?}") == text || s.number().to_string() == text;
         let known = || Self::KNOWN.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
-        *Self::KNOWN.iter().find(named).unwrap_or_else(|| refuse(&format!("`{text}` is none of {}", known())))
+        Self::KNOWN.iter().find(named).copied().ok_or_else(|| format!("`{text}` is none of {}", known()))
     }
+}
+
+/// Tells whether a text names a status of a library.
+type StatusCheck = fn(&str) -> Result<(), String>;
+
+/// An exported function.
+pub struct Export {
+    pub name: &'static str,
+    /// The statuses that a fault may make it return; none where it returns something else.
+    pub status: Option<StatusCheck>,
+}
+
+/// The exports of each library.
+pub const LIBRARIES: [(&str, &[&[Export]]); 4] =
+    [("CUDA driver", &driver::EXPORTS), ("cuBLAS", &blas::EXPORTS), ("cuDNN", &dnn::EXPORTS), ("NVML", &nvml::EXPORTS)];
+
+/// The exported function of this name.
+pub fn find(name: &str) -> Option<&'static Export> {
+    LIBRARIES.into_iter().flat_map(|(_, lists)| lists).flat_map(|list| *list).find(|export| export.name == name)
 }
 
 thread_local! {
@@ -43,7 +64,7 @@ pub fn call<S: Status>(library: &str, name: &'static str, body: impl FnOnce() ->
             if ["Free", "Destroy", "Unload", "Release"].iter().any(|word| name.contains(word)) {
                 let _ = body();
             }
-            S::parse(status)
+            S::parse(status).unwrap_or_else(|error| refuse(&error))
         }
         Fate::Proceed => body().err().unwrap_or(S::SUCCESS),
     };
@@ -79,11 +100,11 @@ pub unsafe fn put_text(to: *mut std::ffi::c_char, size: usize, text: &str) {
     }
 }
 
-/// `export! { "library", sys, Status; fn name(arguments) { body } … }`: C functions that return a status. The body ends
-/// with `Ok(())` or returns an error. Each signature must equal the binding's.
+/// `export! { LIST: "library", sys, Status; fn name(arguments) { body } … }`: C functions that return a status, and a
+/// list of them. The body ends with `Ok(())` or returns an error. Each signature must equal the binding's.
 macro_rules! export {
-    ($library:literal, $sys:path, $status:ty; $($(#[$meta:meta])* fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {
-        $crate::export::export_unchecked! { $library, $status; $($(#[$meta])* fn $name($($a: $t),*) $body)* }
+    ($list:ident: $library:literal, $sys:path, $status:ty; $($(#[$meta:meta])* fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {
+        $crate::export::export_unchecked! { $list: $library, $status; $($(#[$meta])* fn $name($($a: $t),*) $body)* }
         const _: () = {
             use $sys as sys;
             $(let _: unsafe fn($($t),*) -> $status = sys::$name;)*
@@ -92,7 +113,12 @@ macro_rules! export {
 }
 /// As `export!`, for names that the bindings of this CUDA version no longer declare.
 macro_rules! export_unchecked {
-    ($library:literal, $status:ty; $($(#[$meta:meta])* fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {$(
+    ($list:ident: $library:literal, $status:ty; $($(#[$meta:meta])* fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {
+        pub const $list: &[$crate::export::Export] = &[$($crate::export::Export {
+            name: stringify!($name),
+            status: Some(|text| <$status as $crate::export::Status>::parse(text).map(drop)),
+        }),*];
+    $(
         $(#[$meta])*
         /// # Safety
         /// As NVIDIA's documentation of the function asks.
@@ -110,7 +136,20 @@ pub(crate) use {export, export_unchecked};
 
 /// C functions that return something else than a status; traced, without faults.
 macro_rules! export_plain {
-    ($library:literal, $sys:path; $(fn $name:ident($($a:ident: $t:ty),* $(,)?) -> $r:ty $body:block)*) => {$(
+    ($list:ident: $library:literal, $sys:path; $(fn $name:ident($($a:ident: $t:ty),* $(,)?) -> $r:ty $body:block)*) => {
+        $crate::export::export_plain_unchecked! { $list: $library; $(fn $name($($a: $t),*) -> $r $body)* }
+        const _: () = {
+            use $sys as sys;
+            $(let _: unsafe fn($($t),*) -> $r = sys::$name;)*
+        };
+    };
+}
+/// As `export_plain!`, for names that the bindings declare otherwise.
+macro_rules! export_plain_unchecked {
+    ($list:ident: $library:literal; $(fn $name:ident($($a:ident: $t:ty),* $(,)?) -> $r:ty $body:block)*) => {
+        pub const $list: &[$crate::export::Export] =
+            &[$($crate::export::Export { name: stringify!($name), status: None }),*];
+    $(
         /// # Safety
         /// As NVIDIA's documentation of the function asks.
         #[unsafe(no_mangle)]
@@ -118,10 +157,6 @@ macro_rules! export_plain {
             $crate::trace::line(format_args!(concat!($library, " ", stringify!($name))));
             $body
         }
-        const _: () = {
-            use $sys as sys;
-            let _: unsafe fn($($t),*) -> $r = sys::$name;
-        };
     )*};
 }
-pub(crate) use export_plain;
+pub(crate) use {export_plain, export_plain_unchecked};

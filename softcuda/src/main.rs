@@ -4,6 +4,12 @@ use softcuda::Softcuda;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
+const USAGE: &str = "\
+usage: softcuda COMMAND [ARGUMENT…]   runs COMMAND on a CUDA device in software; SOFTCUDA_… variables say how it behaves
+       softcuda --folder              prints the folder of libraries, for LD_LIBRARY_PATH
+       softcuda --coverage            prints which functions and PTX instructions there are
+";
+
 /// As the shell has it for a command that does not start.
 const NOT_RUN: u8 = 127;
 const INVALID_SETTING: u8 = 98;
@@ -11,9 +17,13 @@ const INVALID_SETTING: u8 = 98;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let Some(program) = arguments.next() else {
-        eprintln!("usage: softcuda COMMAND [ARGUMENT…]; softcuda --folder prints the folder of libraries");
+        eprint!("{USAGE}");
         return ExitCode::from(2);
     };
+    if program == "--coverage" {
+        print!("{}", softcuda::coverage());
+        return ExitCode::SUCCESS;
+    }
     let device = match Softcuda::from_env() {
         Ok(device) => device,
         Err(error) => return fail(INVALID_SETTING, &error.to_string()),

@@ -2,6 +2,7 @@
 //! one faults, and a use after free is told from everything else. Fresh memory is filled with NaN (all bits set), and
 //! a shadow bit per byte says whether it was written.
 
+use crate::finding::{Finding, FindingKind};
 use std::alloc::Layout;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,12 +152,12 @@ pub fn allocate_pinned(size: usize) -> Option<*mut u8> {
 }
 
 /// Frees what starts at `address`, on the device or pinned.
-pub fn free(address: u64) -> Result<(), String> {
+pub fn free(address: u64) -> Result<(), Finding> {
     let mut table = table();
     let Some(allocation) = table.live.remove(&address) else {
         let known = table.freed.contains_key(&address);
         let what = if known { "was freed before" } else { "is no allocation" };
-        return Err(format!("free of {address:#x}, which {what}"));
+        return Err(Finding::new(FindingKind::InvalidFree, format!("free of {address:#x}, which {what}")));
     };
     let size = allocation.region.high - allocation.region.low;
     if address >= DEVICE_BASE {
@@ -169,7 +170,7 @@ pub fn free(address: u64) -> Result<(), String> {
 }
 
 /// The live region that holds `size` bytes at `address`, or what is wrong with them.
-pub fn find(address: u64, size: u64) -> Result<Region, String> {
+pub fn find(address: u64, size: u64) -> Result<Region, Finding> {
     let table = TABLE.read().unwrap_or_else(|e| e.into_inner());
     let region = table.live.range(..=address).next_back().map(|(_, allocation)| allocation.region);
     match region {
@@ -178,26 +179,30 @@ pub fn find(address: u64, size: u64) -> Result<Region, String> {
     }
 }
 
-fn explain(table: &Table, address: u64, size: u64) -> String {
+fn explain(table: &Table, address: u64, size: u64) -> Finding {
     let access = format!("{size} bytes at {address:#x}");
     if let Some((low, region)) = table.live.range(..=address).next_back().map(|(low, a)| (low, a.region))
         && address < region.high + GAP
     {
-        return format!("{access} are out of bounds: byte {} of an allocation of {}", address - low, region.high - low);
+        let (at, of) = (address - low, region.high - low);
+        let text = format!("{access} are out of bounds: byte {at} of an allocation of {of}");
+        return Finding::new(FindingKind::OutOfBounds, text);
     }
     if let Some((low, bytes)) = table.freed.range(..=address).next_back()
         && address < low + bytes
     {
-        return format!("{access} were freed before: byte {} of a former allocation of {bytes}", address - low);
+        let text = format!("{access} were freed before: byte {} of a former allocation of {bytes}", address - low);
+        return Finding::new(FindingKind::UseAfterFree, text);
     }
-    if address == 0 { format!("{access}: null pointer") } else { format!("{access} are not device memory") }
+    let what = if address == 0 { ": null pointer" } else { " are not device memory" };
+    Finding::new(FindingKind::InvalidAddress, format!("{access}{what}"))
 }
 
 /// An address in words, for messages.
 pub fn describe(address: u64) -> String {
     match find(address, 1) {
         Ok(region) => format!("byte {} of an allocation of {}", address - region.low, region.high - region.low),
-        Err(what) => what,
+        Err(finding) => finding.text,
     }
 }
 
@@ -222,19 +227,20 @@ pub fn leaks() -> Vec<String> {
 }
 
 /// Bytes to read at `address`: within one allocation, and written before.
-pub fn readable(address: u64, size: usize) -> Result<*const u8, String> {
+pub fn readable(address: u64, size: usize) -> Result<*const u8, Finding> {
     if size == 0 {
         return Ok(std::ptr::dangling());
     }
     let region = find(address, size as u64)?;
     if !region.is_written(address, size as u64) {
-        return Err(format!("read of uninitialised memory: {size} bytes at {}", describe(address)));
+        let text = format!("read of uninitialised memory: {size} bytes at {}", describe(address));
+        return Err(Finding::new(FindingKind::UninitialisedRead, text));
     }
     Ok(region.host(address))
 }
 
 /// Bytes to write at `address`, within one allocation; they count as written.
-pub fn writable(address: u64, size: usize) -> Result<*mut u8, String> {
+pub fn writable(address: u64, size: usize) -> Result<*mut u8, Finding> {
     if size == 0 {
         return Ok(std::ptr::dangling_mut());
     }
@@ -250,16 +256,18 @@ mod tests {
     #[test]
     fn an_access_is_told_apart_by_what_is_wrong_with_it() {
         let a = allocate(100, u64::MAX).expect("memory");
-        assert!(readable(a, 4).is_err_and(|e| e.contains("uninitialised")));
+        let kind = |result: Result<*const u8, Finding>| result.map_err(|finding| finding.kind);
+        assert_eq!(kind(readable(a, 4)), Err(FindingKind::UninitialisedRead));
         assert!(writable(a + 4, 8).is_ok());
         assert!(readable(a + 4, 8).is_ok());
-        assert!(readable(a + 3, 4).is_err_and(|e| e.contains("uninitialised")));
-        assert!(writable(a + 96, 8).is_err_and(|e| e.contains("out of bounds")));
+        assert_eq!(kind(readable(a + 3, 4)), Err(FindingKind::UninitialisedRead));
+        assert!(writable(a + 96, 8).is_err_and(|finding| finding.kind == FindingKind::OutOfBounds));
         assert!(free(a + 4).is_err());
         assert!(free(a).is_ok());
-        assert!(free(a).is_err_and(|e| e.contains("freed before")));
-        assert!(readable(a + 4, 8).is_err_and(|e| e.contains("freed before")));
-        assert!(readable(16, 8).is_err_and(|e| e.contains("not device memory")));
+        assert!(free(a).is_err_and(|f| f.kind == FindingKind::InvalidFree && f.text.contains("freed before")));
+        assert_eq!(kind(readable(a + 4, 8)), Err(FindingKind::UseAfterFree));
+        assert!(readable(16, 8).is_err_and(|f| f.text.contains("not device memory")));
+        assert!(readable(0, 8).is_err_and(|f| f.text.contains("null pointer")));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the device tells about its caller: findings when they happen, leaks when the process ends.
 
+use crate::export::current;
 use crate::fault;
+use crate::finding::{Finding, FindingKind};
 use crate::settings::SETTINGS;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,22 +14,22 @@ static FINDINGS: AtomicUsize = AtomicUsize::new(0);
 type Check = fn() -> Vec<String>;
 static AT_EXIT: Mutex<Vec<Check>> = Mutex::new(Vec::new());
 
-/// Something the caller did wrong: one line on stderr, and in `SOFTCUDA_REPORT`.
-pub fn finding(what: &str) {
+/// Reports a mistake of the caller's: one line on stderr, and in `SOFTCUDA_REPORT`.
+pub fn report(finding: &Finding) {
     FINDINGS.fetch_add(1, Ordering::Relaxed);
-    eprintln!("softcuda: {what}");
+    eprintln!("softcuda: {finding}");
     if let Some(path) = &SETTINGS.report {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let written = file.and_then(|mut file| writeln!(file, "{what}"));
+        let written = file.and_then(|mut file| writeln!(file, "{}", finding.line()));
         if let Err(error) = written {
             eprintln!("softcuda: {}: {error}", path.display());
         }
     }
 }
 
-/// How many findings there have been.
-pub fn findings() -> usize {
-    FINDINGS.load(Ordering::Relaxed)
+/// Reports one that the current call is to blame for.
+pub fn in_call(finding: Finding) {
+    report(&finding.of(current()));
 }
 
 /// Asks for `check` when the process ends.
@@ -51,9 +53,9 @@ extern "C" fn last_words() {
     let checks =
         if fault::is_lost() { Vec::new() } else { AT_EXIT.lock().map(|checks| checks.clone()).unwrap_or_default() };
     for line in checks.iter().flat_map(|check| check()) {
-        finding(&format!("left at exit: {line}"));
+        report(&Finding::new(FindingKind::Leak, line).of("left at exit"));
     }
-    if SETTINGS.strict && findings() > 0 {
+    if SETTINGS.strict && FINDINGS.load(Ordering::Relaxed) > 0 {
         // SAFETY: ends the process at once; nothing is to run after the last exit handler.
         unsafe { libc::_exit(97) }
     }

@@ -3,7 +3,8 @@
 //! sticks: every later call returns it, as after a fault on a GPU.
 
 use crate::export::{Status, current};
-use crate::settings::SETTINGS;
+use crate::finding::{Finding, FindingKind};
+use crate::settings::{SETTINGS, refuse};
 use crate::{clock, fault, report};
 use cudarc::driver::sys::CUresult;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,16 +19,18 @@ const FREE: &str = "cuMemFreeAsync";
 #[derive(Debug)]
 pub struct Failure {
     pub status: CUresult,
-    pub what: String,
+    pub finding: Finding,
 }
 
 impl Failure {
-    pub fn address(what: String) -> Self {
-        Failure { status: CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, what }
+    /// As a GPU fails after a bad access.
+    pub fn address(finding: Finding) -> Self {
+        Failure { status: CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, finding }
     }
     /// Says whose failure it is, where it does not itself.
     fn of(self, name: &str) -> Self {
-        if self.what.starts_with(name) { self } else { Failure { what: format!("{name}: {}", self.what), ..self } }
+        let named = self.finding.text.starts_with(name);
+        if named { self } else { Failure { finding: self.finding.of(name), ..self } }
     }
 }
 
@@ -124,7 +127,7 @@ fn known(stream: u64) -> Result<(), CUresult> {
     if with(|device| device.streams.contains_key(&normal(stream))) {
         return Ok(());
     }
-    report::finding(&format!("{}: no such stream: {stream:#x}", current()));
+    report::in_call(Finding::new(FindingKind::InvalidHandle, format!("no such stream: {stream:#x}")));
     Err(CUresult::CUDA_ERROR_INVALID_HANDLE)
 }
 
@@ -149,8 +152,9 @@ pub fn enqueue(stream: u64, name: &str, work: Work) -> Result<(), CUresult> {
     let call = current();
     let work = match fault::of_work(call) {
         Some(status) => {
-            let status = CUresult::parse(status);
-            Box::new(move || Err(Failure { status, what: "the fault that was asked for".into() }))
+            let status = CUresult::parse(status).unwrap_or_else(|error| refuse(&error));
+            let finding = Finding::new(FindingKind::RequestedFault, "the fault that was asked for");
+            Box::new(move || Err(Failure { status, finding }))
         }
         None => work,
     };
@@ -243,14 +247,14 @@ fn step(stream: u64, wait: bool) -> bool {
 
 fn hold_until(ready: Box<dyn Fn() -> Result<bool, Failure> + Send>, wait: bool) -> Result<(), Failure> {
     while wait && !ready()? {
-        clock::spin().map_err(|what| Failure { status: CUresult::CUDA_ERROR_LAUNCH_TIMEOUT, what })?;
+        clock::spin().map_err(|finding| Failure { status: CUresult::CUDA_ERROR_LAUNCH_TIMEOUT, finding })?;
     }
     Ok(())
 }
 
 /// The first failure sticks. What is still queued never runs, except that memory given back is given back.
 fn fail(failure: Failure) {
-    report::finding(&failure.what);
+    report::report(&failure.finding);
     let abandoned: Vec<Task> = with(|device| {
         device.sticky.get_or_insert(failure.status);
         device.streams.values_mut().flat_map(|s| s.tasks.drain(..)).collect()
@@ -260,7 +264,7 @@ fn fail(failure: Failure) {
             && name == FREE
             && let Err(failure) = work()
         {
-            report::finding(&failure.what);
+            report::report(&failure.finding);
         }
     }
 }
@@ -294,7 +298,7 @@ pub fn create_event(timing: bool) -> u64 {
 
 fn event(id: u64) -> Result<Event, CUresult> {
     with(|device| device.events.get(&id).copied()).ok_or_else(|| {
-        report::finding(&format!("{}: no such event: {id:#x}", current()));
+        report::in_call(Finding::new(FindingKind::InvalidHandle, format!("no such event: {id:#x}")));
         CUresult::CUDA_ERROR_INVALID_HANDLE
     })
 }
@@ -345,7 +349,8 @@ pub fn elapsed_ms(start: u64, end: u64) -> Result<f32, CUresult> {
     let (start, end) = (event(start)?, event(end)?);
     for event in [start, end] {
         if !event.timing || event.queued == 0 {
-            report::finding("cuEventElapsedTime: an event without timing, or never recorded");
+            let what = "an event without timing, or never recorded";
+            report::in_call(Finding::new(FindingKind::InvalidHandle, what));
             return Err(CUresult::CUDA_ERROR_INVALID_HANDLE);
         }
         if event.done < event.queued {

@@ -29,14 +29,21 @@ pub fn open(choice: Choice, options: &Options) -> Result<Opened, DeviceError> {
         // Threads are the CPU's alone.
         Choice::Auto if options.threads.is_none() => return auto(options),
         Choice::Auto | Choice::Cpu => Box::new(cpu::Cpu::open(options)?),
+        Choice::Cuda(_) if options.direct_convolutions => return Err(direct_on_a_gpu()),
         Choice::Cuda(index) => Box::new(cuda::Cuda::open(index, options)?),
     };
     Ok(Opened { device, no_gpu: None })
 }
 
+fn direct_on_a_gpu() -> DeviceError {
+    let message = "a GPU has no direct algorithms of its own: leave --algorithms direct out, or give --device cpu";
+    DeviceError::Usage(message.into())
+}
+
 /// A GPU where one can be used, else the CPU and why.
 fn auto(options: &Options) -> Result<Opened, DeviceError> {
     match cuda::Cuda::open(0, options) {
+        Ok(_) if options.direct_convolutions => Err(direct_on_a_gpu()),
         Ok(device) => Ok(Opened { device: Box::new(device), no_gpu: None }),
         Err(DeviceError::Usage(mistake)) => Err(DeviceError::Usage(mistake)),
         Err(why) => {

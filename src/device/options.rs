@@ -108,6 +108,8 @@ pub struct Options {
     pub deterministic: bool,
     /// The most bytes of scratch that a convolution may use.
     pub workspace_limit: Option<u64>,
+    /// The CPU's direct convolution kernels alone, without Winograd. A GPU refuses it.
+    pub direct_convolutions: bool,
     /// CPU threads; `None` means all.
     pub threads: Option<usize>,
 }

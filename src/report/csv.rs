@@ -7,6 +7,7 @@ use csv::{ReaderBuilder, StringRecord, Writer, WriterBuilder};
 
 use super::rows::field::Written;
 use super::rows::{Column, PhaseRow, Row, SampleRow, SummaryRow};
+use crate::units::quotable;
 
 /// The header's line.
 pub fn header<R: Row>() -> String {
@@ -70,6 +71,11 @@ impl<R: Row> Places<R> {
                 bail!("this is a {file}: give the run's folder, or its {}", PhaseRow::FILE);
             }
         }
+        if let Some(separator) = other_separator(header) {
+            bail!(
+                "its columns are separated by {separator}, as some spreadsheets save them: save it as CSV with commas"
+            );
+        }
         let more = missing.len().saturating_sub(4);
         let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
         let missing = missing[..missing.len().min(4)].join(", ");
@@ -80,9 +86,9 @@ impl<R: Row> Places<R> {
     pub fn read(&self, record: &StringRecord, row: &mut R) -> Result<()> {
         for (column, place) in self.columns.iter().zip(&self.places) {
             let Some(text) = place.and_then(|place| record.get(place)) else { continue };
-            (column.field)(row)
-                .set(text)
-                .map_err(|why| why.map_or_else(|| anyhow!("`{text}` is no {}", column.name), |why| anyhow!(why)))?;
+            (column.field)(row).set(text).map_err(|why| {
+                why.map_or_else(|| anyhow!("`{}` is no {}", quotable(text), column.name), |why| anyhow!(why))
+            })?;
         }
         Ok(())
     }
@@ -97,6 +103,21 @@ fn place(header: &StringRecord, name: &str) -> Option<usize> {
     header.iter().position(|column| column.trim() == name)
 }
 
+/// Begins a text in files of some spreadsheets.
+pub const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// Tells if a record has nothing in it, as spreadsheets leave them at the end.
+pub fn is_blank(record: &StringRecord) -> bool {
+    record.iter().all(str::is_empty)
+}
+
+/// Names another separator than the comma, which spreadsheets of some languages write.
+fn other_separator(header: &StringRecord) -> Option<&'static str> {
+    let is_one =
+        |separator: char| header.iter().any(|field| field.split(separator).any(|name| name.trim() == "run_id"));
+    [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|&(separator, _)| is_one(separator)).map(|(_, name)| name)
+}
+
 /// Tells if a header has all columns of `R`.
 fn is_file<R: Row>(header: &StringRecord) -> bool {
     R::columns().iter().all(|column| place(header, column.name).is_some())
@@ -106,6 +127,7 @@ fn is_file<R: Row>(header: &StringRecord) -> bool {
 /// a record with too few or too many fields; a header that is torn itself counts as an empty file. Columns that this version does
 /// not know are an error, for what they hold would be lost.
 pub fn records<R: Row>(text: &str) -> Result<Vec<StringRecord>> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
     if whole.is_empty() && header::<R>().starts_with(text) {
         return Ok(Vec::new());
@@ -122,7 +144,10 @@ pub fn records<R: Row>(text: &str) -> Result<Vec<StringRecord>> {
     if let Some(unknown) = first.iter().find(|name| !known(name)) {
         bail!("it has a column `{unknown}` that this version of the program does not know: use the one that wrote it");
     }
-    Ok(records.filter(|record| record.len() == first.len()).map(|record| places.ordered(&record)).collect())
+    Ok(records
+        .filter(|record| record.len() == first.len() && !is_blank(record))
+        .map(|record| places.ordered(&record))
+        .collect())
 }
 
 /// The row that a record in the order of this version's columns holds.
@@ -190,7 +215,7 @@ mod tests {
         let text = text(rows);
         let fields = |line: &str| line.split_once(",4x4,").unwrap().1.to_owned();
         let last = fields(text.lines().last().unwrap());
-        assert_eq!(last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,10000.0,4096,5000");
+        assert_eq!(last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,22222.222222,4096,5000");
         let conv = text.lines().map(fields).find(|line| line.starts_with("conv,all")).unwrap();
         assert!(conv.starts_with("conv,all,ok,2,25.0,25.0,,,50.0,") && conv.ends_with(",,,,,,,"), "{conv}");
     }
@@ -269,5 +294,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a spreadsheet makes of a file: a mark at its start, other line ends, empty rows at its end.
+    #[test]
+    fn files_that_a_spreadsheet_saved_are_read() {
+        let rows = fixture::rows(&fixture::run(false).labels(), &fixture::measured(1)).0;
+        let whole = header::<PhaseRow>() + &text(rows.clone());
+        let saved = BYTE_ORDER_MARK.to_owned() + &whole.replace('\n', "\r\n") + &",".repeat(39) + "\r\n";
+        let back: Vec<PhaseRow> =
+            records::<PhaseRow>(&saved).unwrap().iter().map(|record| row(record).unwrap()).collect();
+        assert_eq!(back, rows);
+        let error = format!("{:#}", records::<PhaseRow>(&whole.replace(',', ";")).unwrap_err());
+        assert!(error.contains("separated by semicolons") && error.contains("with commas"), "{error}");
     }
 }

@@ -3,11 +3,11 @@
 use super::csv;
 use super::rows::columns::optional;
 use super::rows::{Column, Row};
-use super::table::{Cells, Table, numbers, words};
+use super::table::{Cells, Room, Table, numbers, words, wrapped};
 use crate::model::kind::Group;
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::Step;
-use crate::units::{grouped, size};
+use crate::units::{grouped, short_count, size};
 
 const F32_BYTES: u64 = 4;
 
@@ -85,15 +85,19 @@ pub fn csv(plan: &Plan) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The table, its totals, the shares of conv and fc, and the memory that training takes.
-pub fn table(step: &Step) -> String {
+pub fn text(step: &Step, room: Room) -> String {
     let plan = &step.plan;
     let rows = rows(plan);
     let mut header: Vec<_> = ["layer", "kind", "output"].map(words).into();
-    header.extend(["parameters", "MACs forward", "backward data", "backward weights", "activations"].map(numbers));
+    header.extend(["parameters", "MACs\nforward", "backward\ndata", "backward\nweights", "activations"].map(numbers));
+    let count: fn(u64) -> String = match room {
+        Room::Terminal | Room::Pipe => short_count,
+        Room::Wide => grouped,
+    };
     let cells = |row: &LayerRow| {
         let macs = [row.macs_forward, row.macs_backward_data, row.macs_backward_weights];
-        let mut cells = vec![row.layer.clone(), row.kind.clone(), row.output.clone(), grouped(row.parameters)];
-        cells.extend(macs.map(grouped));
+        let mut cells = vec![row.layer.clone(), row.kind.clone(), row.output.clone(), count(row.parameters)];
+        cells.extend(macs.map(count));
         cells.push(size(row.activation_bytes));
         cells
     };
@@ -115,13 +119,14 @@ pub fn table(step: &Step) -> String {
         plan.model.name, plan.batch
     );
     let layers = Table::new(caption, header, rows.iter().chain([&total]).map(cells));
-    format!("{}\n{}{}", layers.text(), group_shares(plan, &rows, &total).text(), memory(step))
+    let shares = group_shares(plan, &rows, &total);
+    format!("{}\n{}\n{}\n", layers.text(room), shares.text(room), wrapped(&memory(step), room))
 }
 
 fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> Table {
     let columns: [fn(&LayerRow) -> u64; 4] =
         [|row| row.parameters, |row| row.macs_forward, |row| row.macs_backward_data, |row| row.macs_backward_weights];
-    let titles = ["parameters %", "MACs forward %", "backward data %", "backward weights %"];
+    let titles = ["parameters %", "MACs\nforward %", "backward\ndata %", "backward\nweights %"];
     let header = [words("group")].into_iter().chain(titles.map(numbers)).collect();
     let line = |group: Group| {
         let share = |column: &fn(&LayerRow) -> u64| {
@@ -143,9 +148,8 @@ fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> Table {
 fn memory(step: &Step) -> String {
     let footprint = step.arena.footprint(&step.plan);
     format!(
-        "\nTraining takes {} in f32, scratch apart:\n\
-         parameters {}, their gradients {}, momentum {}, images {},\n\
-         activations and their gradients {} (their memory is used again within a step)\n",
+        "Training takes {} in f32, scratch apart: parameters {}, their gradients {}, momentum {}, images {}, activations and \
+         their gradients {} (their memory is used again within a step)",
         size(footprint.total()),
         size(footprint.parameters),
         size(footprint.gradients),

@@ -17,6 +17,7 @@ pub mod rows;
 pub mod run;
 pub mod run_file;
 pub mod run_tables;
+pub mod show;
 pub mod table;
 pub mod verdict;
 pub mod verify;

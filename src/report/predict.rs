@@ -1,22 +1,28 @@
-//! The text that `predict` prints of several GPUs, side by side; one GPU is printed as `run` prints a run. Fits in 100 columns.
+//! The text that `predict` prints of several GPUs, side by side; one GPU is printed as `run` prints a run. Fits in 80 columns.
 
 use super::run::{Origin, Point, Run};
 use super::run_tables::{NONE, memory, number, share, step_ms, step_us};
-use super::table::{Table, numbers, words};
+use super::table::{Room, Table, numbers, words};
 use super::verdict::{self, Crossover};
 use crate::model::kind::Group;
 
 /// One line per GPU, at the largest batch that its memory holds; a table for each image size.
-pub fn several(runs: &[&Run]) -> String {
+pub fn several(runs: &[&Run], room: Room) -> String {
     let images = runs.first().map_or(Vec::new(), |run| run.images());
-    images.iter().map(|image| table(runs, image).text() + "\n").collect()
+    images.iter().map(|image| table(runs, image, room).text(room) + "\n").collect()
 }
 
-fn table(runs: &[&Run], image: &str) -> Table {
-    let caption = format!("The training step at the largest batch that fits, image {image}: share of the step in %");
-    let titles = ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "fc leads below", "memory"];
-    let header = [words("GPU")].into_iter().chain(titles.map(numbers)).collect();
-    Table::new(caption, header, runs.iter().map(|run| line(run, image)))
+fn table(runs: &[&Run], image: &str, room: Room) -> Table {
+    let caption = format!("The training step at the largest batch that fits, image {image}: ms, share in %");
+    let titles = ["batch", "ms", "conv\n%", "fc\n%", "other\n%", "images\n/s", "fc leads\nbelow", "memory"];
+    let header: Vec<_> = [words("GPU")].into_iter().chain(titles.map(numbers)).collect();
+    // There is no room for the memory beside the names of GPUs.
+    let columns = header.len() - usize::from(room != Room::Wide);
+    let shown = |mut cells: Vec<String>| {
+        cells.truncate(columns);
+        cells
+    };
+    Table::new(caption, header[..columns].to_vec(), runs.iter().map(|run| shown(line(run, image))))
 }
 
 fn line(run: &Run, image: &str) -> Vec<String> {
@@ -25,12 +31,12 @@ fn line(run: &Run, image: &str) -> Vec<String> {
         Origin::Measured { device, .. } => device.clone(),
     };
     let Some(point) = run.largest(image) else {
-        let nothing = ["no batch fits"].into_iter().chain([NONE; 7]).map(String::from);
+        let nothing = ["none"].into_iter().chain([NONE; 7]).map(String::from);
         return [gpu].into_iter().chain(nothing).collect();
     };
     let mut cells = vec![gpu, point.batch.to_string(), step_ms(step_us(point))];
     cells.extend(Group::ALL.map(|group| share(point.group(group))));
-    cells.push(number(point.step.images_per_s, 1));
+    cells.push(number(point.images_per_s(), 1));
     cells.push(turn(point, &verdict::crossovers(run), image));
     cells.push(memory(point));
     cells
@@ -38,11 +44,12 @@ fn line(run: &Run, image: &str) -> Vec<String> {
 
 /// The batch below which fc leads, in one word.
 fn turn(largest: &Point, crossovers: &[Crossover], image: &str) -> String {
-    match crossovers.iter().rfind(|crossover| crossover.image == image) {
+    let of_fc = |one: &&Crossover| one.image == image && [one.leads_below, one.leads_above].contains(&Group::Fc);
+    match crossovers.iter().rev().find(of_fc) {
         Some(crossover) if crossover.leads_below == Group::Fc => format!("{:.1}", crossover.batch),
         Some(crossover) => format!("above {:.1}", crossover.batch),
-        None if largest.share(Group::Conv) >= largest.share(Group::Fc) => "nowhere".into(),
-        None => "everywhere".into(),
+        None if largest.leader() == Group::Fc => "everywhere".into(),
+        None => "nowhere".into(),
     }
 }
 
@@ -52,7 +59,7 @@ mod tests {
     use crate::plan::Bound;
     use crate::predict::{Predicted, PredictedPhase};
     use crate::report::fixture;
-    use crate::report::run_tables::tables_text;
+    use crate::report::run_tables::{Selection, tables_text};
 
     /// The fixture's first step (conv1 24 µs, fc2 19, others 7), with conv1 `scale` times as long.
     fn predicted(batch: usize, scale: f64, fits: bool) -> Predicted {
@@ -77,13 +84,13 @@ mod tests {
     }
 
     const ONE: &str = "\
-The training step by batch size, image 4x4: share of the step in %
+The training step by batch size, image 4x4: ms, share of the step in %
 
-batch  step ms  conv %  fc %  other %  images/s    memory  fits
----------------------------------------------------------------
-    1   0.0380    31.6  50.0     18.4   26315.8  1.50 GiB   yes
-    2     0.15    82.2  13.0      4.8   13698.6  1.50 GiB   yes
-    8        -       -     -        -         -  1.50 GiB    no
+batch      ms  conv %  fc %  other %  images/s    memory  fits
+--------------------------------------------------------------
+    1  0.0380    31.6  50.0     18.4   26315.8  1.50 GiB   yes
+    2    0.15    82.2  13.0      4.8   13698.6  1.50 GiB   yes
+    8       -       -     -        -         -  1.50 GiB    no
 
 By phase, in % of the step (data: backward_data, weights: backward_weights)
 
@@ -96,22 +103,24 @@ batch  conv     conv    conv    fc    fc       fc      fc  other  other
 
 Layers at batch 2: ms, and % of the step
 
-layer  kind          forward  backward data  backward weights  weight update  total     %
------------------------------------------------------------------------------------------
-conv1  conv            0.050              -             0.060          0.010  0.120  82.2
-relu1  relu            0.002          0.003                 -              -  0.005   3.4
-fc2    fc              0.004          0.005             0.006          0.004  0.019  13.0
-loss   softmax_loss    0.001          0.001                 -              -  0.002   1.4
+layer  kind          forward  backward  backward  weight  total     %
+                                  data   weights  update
+---------------------------------------------------------------------
+conv1  conv            0.050         -     0.060   0.010  0.120  82.2
+relu1  relu            0.002     0.003         -       -  0.005   3.4
+fc2    fc              0.004     0.005     0.006   0.004  0.019  13.0
+loss   softmax_loss    0.001     0.001         -       -  0.002   1.4
 
 ";
 
     const SEVERAL: &str = "\
-The training step at the largest batch that fits, image 4x4: share of the step in %
+The training step at the largest batch that fits, image 4x4: ms, share in %
 
-GPU            batch  step ms  conv %  fc %  other %  images/s  fc leads below    memory
-----------------------------------------------------------------------------------------
-A GPU              2     0.15    82.2  13.0      4.8   13698.6             1.2  1.50 GiB
-Small  no batch fits        -       -     -        -         -               -         -
+GPU    batch    ms  conv    fc  other   images  fc leads
+                       %     %      %       /s     below
+--------------------------------------------------------
+A GPU      2  0.15  82.2  13.0    4.8  13698.6       1.2
+Small   none     -     -     -      -        -         -
 
 ";
 
@@ -121,8 +130,8 @@ Small  no batch fits        -       -     -        -         -               -  
     fn as_printed() {
         let run_of = |gpu: &str, predicted: Vec<Predicted>| run(gpu, &predicted);
         let one = run_of("A GPU", vec![predicted(8, 1.0, false), predicted(2, 5.0, true), predicted(1, 0.5, true)]);
-        assert_eq!(tables_text(&one), ONE);
+        assert_eq!(tables_text(&one, Selection { batch: None, top: None, room: Room::Terminal }), ONE);
         let small = run_of("Small", vec![predicted(8, 1.0, false)]);
-        assert_eq!(several(&[&one, &small]), SEVERAL);
+        assert_eq!(several(&[&one, &small], Room::Terminal), SEVERAL);
     }
 }

@@ -224,10 +224,10 @@ impl Run {
         self.at(image).into_iter().filter(|point| point.is_measured()).collect()
     }
 
-    /// The largest batch of an image size that is ok, else the largest measured.
+    /// The largest batch of an image size whose shares are known, else the largest measured.
     pub fn largest(&self, image: &str) -> Option<&Point> {
         let points = self.measured(image);
-        points.iter().rev().find(|point| point.status == Status::Ok).or(points.last()).copied()
+        points.iter().rev().find(|point| point.shares_unknown().is_none()).or(points.last()).copied()
     }
 
     /// Tells if nothing of it was measured.
@@ -318,14 +318,15 @@ impl Point {
         self.group(group).map_or(0.0, |figures| figures.share_pct)
     }
 
+    /// The batch over the median plain step; in a prediction over the step.
+    pub fn images_per_s(&self) -> Option<f64> {
+        let plain = self.step.plain_step_us.map(|us| self.batch as f64 / us * 1e6);
+        plain.or(self.step.images_per_s)
+    }
+
     /// Its phases, layer by layer.
     pub fn layers(&self) -> impl Iterator<Item = &[LayerPart]> {
         self.parts.chunk_by(|one, next| one.index == next.index)
-    }
-
-    /// Notes for a reader of its figures.
-    pub fn notes(&self) -> &[String] {
-        self.record.as_ref().map_or(&[], |record| &record.notes)
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::header::{Header, MachineFacts, Measuring, Program, Resumed, RunState};
 use super::rows::LabelColumns;
 use super::run::{Measurement, Origin, Run};
-use super::verdict::{self, Crossover};
+use super::verdict::{self, Answer, Crossover};
 use crate::device::{Ceilings, Training};
 
 /// The file's name in a run's folder.
@@ -52,7 +52,11 @@ pub struct RunFile {
     /// Every batch and image size whose rows are in the CSV files.
     pub points: Vec<PointRecord>,
     /// All of them, by image and then by batch.
+    #[serde(skip_deserializing)]
     pub crossovers: Vec<Crossover>,
+    /// The verdict, image by image.
+    #[serde(skip_deserializing)]
+    pub answers: Vec<Answer>,
 }
 
 /// The settings that must be equal for two batches' figures to stand in one run.
@@ -146,6 +150,7 @@ impl RunFile {
             ceilings,
             points: run.points.iter().filter_map(|point| point.record.clone()).collect(),
             crossovers: verdict::crossovers(run),
+            answers: verdict::answers(run),
         })
     }
 

@@ -1,43 +1,58 @@
 //! The tables of a run, measured or predicted: the sweep, batch by batch, and the layers of the batch that the verdict speaks of.
-//! They fit in 100 columns.
+//! They fit in 80 columns; [`Room::Wide`] has full intervals.
 
 use super::header::Header;
 use super::run::{Figures, LayerPart, Point, Run};
-use super::table::{Table, numbers, words};
+use super::table::{Room, Table, numbers, words, wrapped};
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
 use crate::units::size;
 
+/// The tables and figures to show of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection {
+    /// Layers at this batch; else at the one that the verdict speaks of.
+    pub batch: Option<usize>,
+    /// The layers that take longest alone, that many.
+    pub top: Option<usize>,
+    /// The width.
+    pub room: Room,
+}
+
 /// Stands where nothing was measured or nothing applies.
 pub(super) const NONE: &str = "-";
 
 /// The text that `run` prints of a run: who and where, the tables, the notes.
-pub fn text(run: &Run) -> String {
-    let header = run.header.as_ref();
-    let clocks = header.and_then(clocks).map(|line| line + "\n").unwrap_or_default();
-    format!("{}\n{clocks}\n{}{}", run.heading(), tables_text(run), notes(run))
+pub fn text(run: &Run, selection: Selection) -> String {
+    let room = selection.room;
+    let clocks = run.header.as_ref().and_then(clocks).map(|line| wrapped(&line, room) + "\n").unwrap_or_default();
+    format!("{}\n{clocks}\n{}{}", wrapped(&run.heading(), room), tables_text(run, selection), notes_text(run, room))
 }
 
 /// All tables of a run as text.
-pub fn tables_text(run: &Run) -> String {
+pub fn tables_text(run: &Run, selection: Selection) -> String {
     let of_image = |image: &std::sync::Arc<str>| {
-        let tables: Vec<String> = tables(run, image).iter().map(Table::text).collect();
+        let tables: Vec<String> =
+            tables(run, image, selection).iter().map(|table| table.text(selection.room)).collect();
         tables.join("\n") + "\n"
     };
     run.images().iter().map(of_image).collect()
 }
 
 /// The tables of one image size.
-pub fn tables(run: &Run, image: &str) -> Vec<Table> {
+pub fn tables(run: &Run, image: &str, selection: Selection) -> Vec<Table> {
+    let Selection { batch, top, room } = selection;
     let points = run.at(image);
-    let sweep = if run.is_predicted() { predicted_sweep(image, &points) } else { sweep(image, &points) };
+    let sweep = if run.is_predicted() { predicted_sweep(image, &points) } else { sweep(image, &points, room) };
     let mut tables = vec![sweep, by_phase(&points)];
     let mean = if run.is_predicted() { "ms" } else { "mean ms" };
-    tables.extend(
-        run.largest(image)
-            .map(|point| layers(&format!("Layers at batch {}: {mean}, and % of the step", point.batch), point)),
-    );
+    let point = match batch {
+        Some(batch) => points.iter().copied().find(|point| point.batch == batch && point.is_measured()),
+        None => run.largest(image),
+    };
+    let caption = |point: &Point| format!("Layers at batch {}: {mean}, and % of the step", point.batch);
+    tables.extend(point.map(|point| layers(&caption(point), point, top)));
     tables
 }
 
@@ -55,46 +70,52 @@ fn clocks(header: &Header) -> Option<String> {
     Some([clocks].into_iter().chain(rest).collect::<Vec<_>>().join("; "))
 }
 
-/// Notes for a reader of the figures.
-fn notes(run: &Run) -> String {
-    let of_run = run.header.iter().flat_map(|header| &header.machine.notes).map(|note| format!("note: {note}\n"));
+/// Notes for a reader of the figures, one line each.
+pub fn notes(run: &Run) -> Vec<String> {
+    let of_run = run.header.iter().flat_map(|header| header.machine.notes.iter().cloned());
     let of_batches = run.points.iter().flat_map(|point| {
         let Point { batch, image, .. } = point;
-        point.notes().iter().map(move |note| format!("note: batch {batch}, image {image}: {note}\n"))
+        point.notes().into_iter().map(move |note| format!("batch {batch}, image {image}: {note}"))
     });
     of_run.chain(of_batches).collect()
 }
 
-fn sweep(image: &str, points: &[&Point]) -> Table {
-    let mut header: Vec<_> =
-        ["batch", "step ms", "conv %", "fc %", "other %", "closure", "images/s"].map(numbers).into();
+fn notes_text(run: &Run, room: Room) -> String {
+    notes(run).iter().map(|note| wrapped(&format!("note: {note}"), room) + "\n").collect()
+}
+
+fn sweep(image: &str, points: &[&Point], room: Room) -> Table {
+    let mut header: Vec<_> = ["batch", "ms", "conv %", "fc %", "other %", "closure", "images/s"].map(numbers).into();
     header.push(words("status"));
+    let interval = match room {
+        Room::Terminal | Room::Pipe => share_within,
+        Room::Wide => share_with_interval,
+    };
     let line = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
-        cells.extend([Group::Conv, Group::Fc].map(|group| share_with_interval(point.group(group))));
+        cells.extend([Group::Conv, Group::Fc].map(|group| interval(point.group(group))));
         cells.push(share(point.group(Group::Other)));
         cells.push(number(point.step.closure, 3));
-        cells.push(number(point.step.images_per_s, 1));
+        cells.push(number(point.images_per_s(), 1));
         cells.push(point.status.name().into());
         cells
     };
-    let caption = format!("The training step by batch size, image {image}: share of the step in % (95 % CI)");
+    let caption = format!("The training step by batch size, image {image}: mean ms, shares in % (95 % CI)");
     Table::new(caption, header, points.iter().map(line))
 }
 
 fn predicted_sweep(image: &str, points: &[&Point]) -> Table {
-    let mut header: Vec<_> =
-        ["batch", "step ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
+    let mut header: Vec<_> = ["batch", "ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
     header.push(words("fits"));
     let line = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
         cells.extend(Group::ALL.map(|group| share(point.group(group))));
-        cells.push(number(point.step.images_per_s, 1));
+        cells.push(number(point.images_per_s(), 1));
         cells.push(memory(point));
         cells.push(if point.is_measured() { "yes" } else { "no" }.into());
         cells
     };
-    let caption = format!("The training step by batch size, image {image}: share of the step in %");
+    let caption = format!("The training step by batch size, image {image}: ms, share of the step in %");
     Table::new(caption, header, points.iter().map(line))
 }
 
@@ -122,12 +143,12 @@ fn short(phase: Phase) -> &'static str {
     }
 }
 
-/// Time by layer and phase at one batch.
-pub fn layers(caption: &str, point: &Point) -> Table {
+/// Time by layer and phase at one batch; with `top`, that many of the longest alone, the longest first.
+pub fn layers(caption: &str, point: &Point, top: Option<usize>) -> Table {
     let exists = |phase: &Phase| *phase != Phase::LossScale || point.parts.iter().any(|part| part.phase == *phase);
     let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
     let mut header = vec![words("layer"), words("kind")];
-    header.extend(phases.iter().map(|phase| numbers(phase.name().replace('_', " "))));
+    header.extend(phases.iter().map(|phase| numbers(phase.name().replace('_', "\n"))));
     header.extend(["total", "%"].map(numbers));
     let line = |layer: &[LayerPart]| {
         let ms = |phase| layer.iter().find(|part| part.phase == phase).map(|part| part.figures.mean_us / 1e3);
@@ -138,7 +159,12 @@ pub fn layers(caption: &str, point: &Point) -> Table {
         cells.push(number(Some(sum(|figures| figures.share_pct)), 1));
         cells
     };
-    Table::new(caption, header, point.layers().map(line))
+    let mut layers: Vec<&[LayerPart]> = point.layers().collect();
+    let Some(top) = top else { return Table::new(caption, header, layers.into_iter().map(line)) };
+    let us = |layer: &[LayerPart]| layer.iter().map(|part| part.figures.mean_us).sum::<f64>();
+    layers.sort_by(|a, b| us(b).total_cmp(&us(a)));
+    let caption = format!("{caption}; the {} longest of {}", top.min(layers.len()), layers.len());
+    Table::new(caption, header, layers.into_iter().take(top).map(line))
 }
 
 /// The step's mean time in µs.
@@ -154,6 +180,15 @@ pub(super) fn memory(point: &Point) -> String {
 /// A share to a tenth of a percent.
 pub(super) fn share(figures: Option<&Figures>) -> String {
     number(figures.map(|figures| figures.share_pct), 1)
+}
+
+/// A share and how far its interval reaches, where it has one.
+fn share_within(figures: Option<&Figures>) -> String {
+    let half = figures.and_then(|figures| {
+        let ends = figures.share_ci95?;
+        Some((ends.high - figures.share_pct).max(figures.share_pct - ends.low))
+    });
+    share(figures) + &half.map_or(String::new(), |half| format!(" ±{half:.1}"))
 }
 
 /// A share with its interval, where it has one.
@@ -187,13 +222,13 @@ mod tests {
     const EXPECTED: &str = "\
 small on A processor, with a comma, f32, nchw
 
-The training step by batch size, image 4x4: share of the step in % (95 % CI)
+The training step by batch size, image 4x4: mean ms, shares in % (95 % CI)
 
-batch  step ms            conv %              fc %  other %  closure  images/s         status
----------------------------------------------------------------------------------------------
-    1   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   10000.0             ok
-    2   0.0500  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   20000.0             ok
-   64        -                 -                 -        -        -         -  out_of_memory
+batch      ms      conv %        fc %  other %  closure  images/s         status
+--------------------------------------------------------------------------------
+    1  0.0500  50.0 ±25.4  36.0 ±25.4     14.0    1.125   22222.2             ok
+    2  0.0500  50.0 ±25.4  36.0 ±25.4     14.0    1.125   44444.4             ok
+   64       -           -           -        -        -         -  out_of_memory
 
 By phase, in % of the step (data: backward_data, weights: backward_weights)
 
@@ -206,13 +241,18 @@ batch  conv     conv    conv   fc    fc       fc      fc  other  other
 
 Layers at batch 2: mean ms, and % of the step
 
-layer  kind          forward  backward data  backward weights  weight update  total     %
------------------------------------------------------------------------------------------
-conv1  conv            0.011              -             0.012          0.002  0.025  50.0
-relu1  relu            0.002          0.003                 -              -  0.005  10.0
-fc2    fc              0.003          0.005             0.006          0.004  0.018  36.0
-loss   softmax_loss    0.001          0.001                 -              -  0.002   4.0
+layer  kind          forward  backward  backward  weight  total     %
+                                  data   weights  update
+---------------------------------------------------------------------
+conv1  conv            0.011         -     0.012   0.002  0.025  50.0
+relu1  relu            0.002     0.003         -       -  0.005  10.0
+fc2    fc              0.003     0.005     0.006   0.004  0.018  36.0
+loss   softmax_loss    0.001     0.001         -       -  0.002   4.0
 
+note: batch 2, image 4x4: closure is 1.12: a step with marks takes 12 % longer
+than a plain one, so short phases weigh too much
+note: batch 1, image 4x4: closure is 1.12: a step with marks takes 12 % longer
+than a plain one, so short phases weigh too much
 ";
 
     fn run(measured: impl IntoIterator<Item = Measured>) -> Run {
@@ -220,29 +260,38 @@ loss   softmax_loss    0.001          0.001                 -              -  0.
         folder.run().clone()
     }
 
+    fn printed(run: &Run, room: Room) -> String {
+        text(run, Selection { batch: None, top: None, room })
+    }
+
     /// Shares by hand: of 50 µs, conv's forward takes 11; two steps with 24 and 26 µs of conv, 48 and 52 %, have a standard
     /// error of 2 and a Student factor of 12.706.
     #[test]
     fn a_run_as_printed() {
         let run = run([fixture::measured(2), fixture::measured(1), fixture::out_of_memory(64)]);
-        let text = text(&run);
-        assert_eq!(text, EXPECTED);
-        assert!(text.lines().all(|line| line.chars().count() <= 100));
+        assert_eq!(printed(&run, Room::Terminal), EXPECTED);
+        assert!(EXPECTED.lines().all(|line| line.chars().count() <= 80));
+        assert!(printed(&run, Room::Wide).contains("  50.0 (24.6–75.4)  36.0 (10.6–61.4)     14.0    1.125   22222.2"));
     }
 
     /// A run's settings and notes by hand; a CPU has neither.
     #[test]
     fn settings_in_one_line() {
         let mut run = run([]);
-        assert!(!text(&run).contains("clocks"));
+        assert!(!printed(&run, Room::Wide).contains("clocks"));
         fixture::header(&mut run).machine.settings_before =
             Some([("power_limit", "400 W"), ("ecc", "on"), ("mig", "off")].map(|(k, v)| (k.into(), v.into())).into());
-        let line = |run: &_| text(run).lines().nth(1).unwrap().to_owned();
+        let line = |run: &_| printed(run, Room::Wide).lines().nth(1).unwrap().to_owned();
         assert_eq!(line(&run), "clocks not locked: compare shares, not times; power limit 400 W; ECC on");
         fixture::header(&mut run).options.insert("lock_clocks".into(), "1410 MHz".into());
         fixture::header(&mut run).options.insert("lock_memory_clock".into(), "1215 MHz".into());
         assert_eq!(line(&run), "clocks locked at 1410 MHz; memory clock locked at 1215 MHz; power limit 400 W; ECC on");
+        assert!(
+            printed(&run, Room::Terminal).contains("power limit 400 W;\nECC on\n"),
+            "{}",
+            printed(&run, Room::Terminal)
+        );
         fixture::header(&mut run).note(["other processes are on the GPU: 12".into()]);
-        assert!(text(&run).ends_with("\nnote: other processes are on the GPU: 12\n"));
+        assert!(printed(&run, Room::Terminal).ends_with("\nnote: other processes are on the GPU: 12\n"));
     }
 }

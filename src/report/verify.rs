@@ -1,10 +1,10 @@
 //! The text that `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
-use super::table::{self, Table, words};
+use super::table::{self, Room, Table, words, wrapped};
 use crate::verify::{Check, Report};
 
 /// All comparisons of a report, and the verdict. Ends with a line break.
-pub fn text(report: &Report) -> String {
+pub fn text(report: &Report, room: Room) -> String {
     let rows = report.rows.iter().map(|row| {
         let phase = row.phase.map_or("whole step", |phase| phase.name());
         let verdict = if row.passes() { "ok" } else { "FAIL" };
@@ -13,7 +13,7 @@ pub fn text(report: &Report) -> String {
     let Report { model, batch, image: [h, w], device, precision, reference, .. } = report;
     let caption = format!("{model}, batch {batch}, image {h}x{w}, {precision} on {device}, against {reference}");
     let header = ["layer", "phase", "tensor", ""].map(words).into_iter().chain(["error", "bound"].map(table::numbers));
-    Table::new(caption, header.collect(), rows).text() + "\n" + &verdict(report) + "\n"
+    Table::new(caption, header.collect(), rows).text(room) + "\n" + &wrapped(&verdict(report), room) + "\n"
 }
 
 fn numbers(row: &Check) -> [String; 2] {
@@ -60,19 +60,31 @@ mod tests {
 
     #[test]
     fn passing_names_the_nearest_to_its_bound() {
-        let text = text(&report(&[2e-7, 3e-6]));
+        let text = text(&report(&[2e-7, 3e-6]), Room::Wide);
         assert!(text.starts_with("tiny, batch 2, image 16x16, f32 on a processor, against f64\n"));
         assert!(text.ends_with("PASS: 2 comparisons within their bounds; the nearest to its bound is output.conv1 of conv1, forward: 3.0e-6 of 1e-5\n"), "{text}");
     }
 
     #[test]
     fn failing_names_the_worst() {
-        let text = text(&report(&[2e-7, f64::NAN, 1e-4]));
+        let text = text(&report(&[2e-7, f64::NAN, 1e-4]), Room::Wide);
         assert!(
             text.contains(
                 "FAIL: 2 of 3 comparisons over their bounds; the worst is output.conv1 of conv1, forward: NaN"
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn long_names_fit_in_a_terminal() {
+        let mut long = report(&[2e-7]);
+        long.rows[0].tensor = "output.".to_owned() + &"c".repeat(100);
+        let text = text(&long, Room::Terminal);
+        assert!(
+            text.lines().filter(|line| !line.contains(&"c".repeat(80))).all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+        assert!(text.contains("conv1  forward  output.ccc") && text.contains("…  ok"), "{text}");
     }
 }

@@ -1,6 +1,11 @@
 //! A small CUDA program that adds vectors, rightly or with a mistake, as its argument says: `good`, `wrong-stream`,
-//! `swapped`, `out-of-bounds`, `use-after-free`, `leak`, `early-read`, `timed`, `held`. It knows nothing of softcuda and
-//! would run on a GPU; `tests/behaviour.rs` runs it on softcuda.
+//! `swapped`, `out-of-bounds`, `use-after-free`, `leak`, `early-read`, `timed`, `held`, `stuck`. It knows nothing of
+//! softcuda and would run on a GPU; `tests/behaviour.rs` runs it on softcuda. By hand:
+//!
+//! ```text
+//! cargo build --examples
+//! cargo run -- target/debug/examples/vector_add out-of-bounds
+//! ```
 
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig, PushKernelArg, sys};
 use cudarc::nvrtc::Ptx;
@@ -97,7 +102,7 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
             end.synchronize()?;
             println!("device {} ms, host {:?}", start.elapsed_ms(&end)?, clock.elapsed());
         }
-        "held" => {
+        "held" | "stuck" => {
             // SAFETY: four bytes, written at once.
             let mut flag = unsafe { client.context.alloc_pinned::<u32>(1)? };
             flag.as_mut_slice()?[0] = 0;
@@ -107,7 +112,9 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
                 let status = sys::cuStreamWaitValue32_v2(stream.cu_stream(), p as u64, 1, 0);
                 assert_eq!(status, sys::CUresult::CUDA_SUCCESS, "wait value");
                 client.double(&stream, px, py, N as u32)?;
-                p.write_volatile(1);
+                if scenario == "held" {
+                    p.write_volatile(1);
+                }
             }
             stream.synchronize()?;
         }
@@ -116,12 +123,17 @@ fn run(scenario: &str) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn main() -> std::process::ExitCode {
-    match run(&std::env::args().nth(1).unwrap_or_default()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+fn main() {
+    std::process::exit(start(&std::env::args().nth(1).unwrap_or_default()))
+}
+
+/// Runs a scenario; the exit status.
+pub fn start(scenario: &str) -> i32 {
+    match run(scenario) {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("vector_add: {error:?}");
-            std::process::ExitCode::FAILURE
+            1
         }
     }
 }

@@ -48,7 +48,7 @@ fn softmax_groups(t: &Tensor, mode: cudnnSoftmaxMode_t) -> Vec<Vec<usize>> {
     }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetActivationDescriptor(
     descriptor: cudnnActivationDescriptor_t, mode: cudnnActivationMode_t, _nan: cudnnNanPropagation_t, _coefficient: f64,
 ) {

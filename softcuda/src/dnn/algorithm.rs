@@ -236,7 +236,7 @@ fn max_count(handle: cudnnHandle_t, direction: Direction, to: *mut c_int) -> Res
     unsafe { put(to, direction.methods().len() as c_int) }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnGetConvolutionForwardAlgorithmMaxCount(handle: cudnnHandle_t, to: *mut c_int) {
     max_count(handle, Direction::Forward, to)
 }

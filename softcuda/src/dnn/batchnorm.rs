@@ -39,7 +39,7 @@ fn check(mode: cudnnBatchNormMode_t, parameters: &Tensor, tensors: &[&Tensor]) -
     Ok(())
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnDeriveBNTensorDescriptor(derived: cudnnTensorDescriptor_t, x: cudnnTensorDescriptor_t, _mode: cudnnBatchNormMode_t) {
     let c = tensor(x)?.dims[1] as c_int;
     let format = cudnnTensorFormat_t::CUDNN_TENSOR_NCHW;

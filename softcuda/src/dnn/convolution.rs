@@ -9,6 +9,7 @@ use super::tensor::{Tensor, tensor};
 use super::{Blend, Result, check_buffers, enqueue, refuse};
 use crate::element::{Element, tf32};
 use crate::export::{export, put};
+use crate::finding::Finding;
 use crate::settings::SETTINGS;
 use cudarc::cudnn::sys::{
     self, cudnnConvolutionBwdDataAlgo_t, cudnnConvolutionBwdFilterAlgo_t, cudnnConvolutionDescriptor_t,
@@ -159,7 +160,7 @@ impl Problem {
     }
 
     /// Reads an operand; every math type but FMA rounds f32 to TF32 where the device can.
-    pub fn operand(&self, tensor: &Tensor, address: u64) -> std::result::Result<Vec<f32>, String> {
+    pub fn operand(&self, tensor: &Tensor, address: u64) -> std::result::Result<Vec<f32>, Finding> {
         let mut values = tensor.read(address)?;
         let rounds = self.convolution.math != cudnnMathType_t::CUDNN_FMA_MATH && SETTINGS.capability.0 >= 8;
         if rounds && tensor.element == Element::F32 {
@@ -187,7 +188,7 @@ fn check_workspace(
     if needed == 0 { Ok(()) } else { check_buffers(&[(workspace as u64, needed)]) }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetConvolution2dDescriptor(
     descriptor: cudnnConvolutionDescriptor_t, pad_h: c_int, pad_w: c_int, stride_h: c_int, stride_w: c_int, dilation_h: c_int,
     dilation_w: c_int, mode: cudnnConvolutionMode_t, compute: cudnnDataType_t,

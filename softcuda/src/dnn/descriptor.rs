@@ -1,6 +1,6 @@
 //! What all descriptors share: creation, destruction, data types, leak counts.
 
-use super::{Result, refuse};
+use super::{Result, refuse, refuse_descriptor};
 use crate::element::Element;
 use crate::settings::SETTINGS;
 use cudarc::cudnn::sys::cudnnDataType_t;
@@ -12,7 +12,7 @@ macro_rules! descriptor {
     ($table:ident: $object:ty, $kind:literal, $handle:ident, $create:ident, $destroy:ident) => {
         static $table: $crate::handle::Handles<Option<$object>> = $crate::handle::Handles::new($kind);
 
-        $crate::export::export! { "cudnn", cudarc::cudnn::sys, cudarc::cudnn::sys::cudnnStatus_t;
+        $crate::export::export! { DESCRIPTOR_CALLS: "cudnn", cudarc::cudnn::sys, cudarc::cudnn::sys::cudnnStatus_t;
         fn $create(to: *mut cudarc::cudnn::sys::$handle) {
             $crate::report::at_exit(|| $table.leaks());
             $crate::export::put(to, $table.add(None))
@@ -20,7 +20,7 @@ macro_rules! descriptor {
         fn $destroy(descriptor: cudarc::cudnn::sys::$handle) {
             match descriptor.is_null() || $table.remove(descriptor) {
                 true => Ok(()),
-                false => $crate::dnn::refuse(cudarc::cudnn::sys::cudnnStatus_t::CUDNN_STATUS_BAD_PARAM, "no such descriptor"),
+                false => $crate::dnn::refuse_descriptor("no such descriptor"),
             }
         }
         }
@@ -32,8 +32,8 @@ pub(crate) use descriptor;
 pub fn set<T>(object: Option<Option<T>>) -> Result<T> {
     match object {
         Some(Some(object)) => Ok(object),
-        Some(None) => refuse(CUDNN_STATUS_BAD_PARAM, "a descriptor that was never set"),
-        None => refuse(CUDNN_STATUS_BAD_PARAM, "no such descriptor"),
+        Some(None) => refuse_descriptor("a descriptor that was never set"),
+        None => refuse_descriptor("no such descriptor"),
     }
 }
 

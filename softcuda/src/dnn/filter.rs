@@ -29,7 +29,7 @@ fn assign(
     if FILTERS.change(descriptor, |slot| *slot = Some(filter)) { Ok(()) } else { Err(CUDNN_STATUS_BAD_PARAM) }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetFilter4dDescriptor(
     descriptor: cudnnFilterDescriptor_t, ty: cudnnDataType_t, format: cudnnTensorFormat_t, k: c_int, c: c_int, r: c_int, s: c_int,
 ) {

@@ -21,7 +21,7 @@ pub fn stream_of(handle: cudnnHandle_t) -> Result<u64> {
     HANDLES.copy(handle).ok_or(CUDNN_STATUS_NOT_INITIALIZED)
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnCreate(to: *mut cudnnHandle_t) {
     report::at_exit(|| HANDLES.leaks());
     stream::check().map_err(|_| CUDNN_STATUS_NOT_INITIALIZED)?;
@@ -53,7 +53,7 @@ fn cudnnAdvVersionCheck() {
 }
 }
 
-export_plain! { "cudnn", sys;
+export_plain! { PLAIN_CALLS: "cudnn", sys;
 fn cudnnGetVersion() -> usize {
     let [major, minor, patch] = own_version();
     (major * 10000 + minor * 100 + patch) as usize

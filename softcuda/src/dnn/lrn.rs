@@ -50,7 +50,7 @@ fn by_image(t: &Tensor, f: impl Fn(usize, usize, usize) -> f64 + Sync) -> Vec<f3
     out
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetLRNDescriptor(descriptor: cudnnLRNDescriptor_t, n: c_uint, alpha: f64, beta: f64, k: f64) {
     if !(1..=16).contains(&n) || k < 1e-5 || beta < 0.01 {
         return Err(CUDNN_STATUS_BAD_PARAM);

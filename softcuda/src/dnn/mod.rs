@@ -19,11 +19,36 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
-use crate::export::{Status, current};
+use crate::export::{Export, Status, current};
+use crate::finding::Finding;
+use crate::finding::FindingKind::{InvalidArgument, InvalidHandle, NotModelled};
 use crate::stream::{self, Failure, Work};
 use crate::{memory, report};
 use cudarc::cudnn::sys::cudnnStatus_t::{self, *};
 use std::ffi::c_void;
+
+/// What the library exports.
+pub const EXPORTS: [&[Export]; 19] = [
+    handle::CALLS,
+    handle::PLAIN_CALLS,
+    tensor::DESCRIPTOR_CALLS,
+    tensor::CALLS,
+    filter::DESCRIPTOR_CALLS,
+    filter::CALLS,
+    convolution::DESCRIPTOR_CALLS,
+    convolution::CALLS,
+    algorithm::CALLS,
+    pooling::DESCRIPTOR_CALLS,
+    pooling::CALLS,
+    activation::DESCRIPTOR_CALLS,
+    activation::CALLS,
+    lrn::DESCRIPTOR_CALLS,
+    lrn::CALLS,
+    batchnorm::CALLS,
+    ops::DESCRIPTOR_CALLS,
+    ops::CALLS,
+    backend::CALLS,
+];
 
 type Result<T> = std::result::Result<T, cudnnStatus_t>;
 
@@ -73,24 +98,32 @@ impl Blend {
     const PLAIN: Blend = Blend { alpha: 1.0, beta: 0.0 };
 }
 
-/// Refuses with a finding that says why.
-fn refuse<T>(status: cudnnStatus_t, why: impl std::fmt::Display) -> Result<T> {
-    report::finding(&format!("{}: {why}", current()));
+/// Refuses what the real library refuses too, or what is not modelled, with a finding that says why.
+fn refuse<T>(status: cudnnStatus_t, why: impl Into<String>) -> Result<T> {
+    let kind = if status == CUDNN_STATUS_NOT_SUPPORTED { NotModelled } else { InvalidArgument };
+    report::in_call(Finding::new(kind, why));
     Err(status)
+}
+
+/// Refuses a descriptor that does not exist, or was never set.
+fn refuse_descriptor<T>(why: &str) -> Result<T> {
+    report::in_call(Finding::new(InvalidHandle, why));
+    Err(CUDNN_STATUS_BAD_PARAM)
 }
 
 /// Buffers that an operation needs, checked before it is queued: address and bytes.
 fn check_buffers(buffers: &[(u64, usize)]) -> Result<()> {
     for &(address, bytes) in buffers {
-        if let Err(what) = memory::find(address, bytes as u64) {
-            return refuse(CUDNN_STATUS_BAD_PARAM, what);
-        }
+        memory::find(address, bytes as u64).map_err(|finding| {
+            report::in_call(finding);
+            CUDNN_STATUS_BAD_PARAM
+        })?;
     }
     Ok(())
 }
 
 /// Queues an operation under the name of the call.
-fn enqueue(stream: u64, work: impl FnOnce() -> std::result::Result<(), String> + Send + 'static) -> Result<()> {
+fn enqueue(stream: u64, work: impl FnOnce() -> std::result::Result<(), Finding> + Send + 'static) -> Result<()> {
     let work: Work = Box::new(move || work().map_err(Failure::address));
     stream::enqueue(stream, current(), work).map_err(|_| CUDNN_STATUS_EXECUTION_FAILED)
 }

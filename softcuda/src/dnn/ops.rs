@@ -34,7 +34,7 @@ fn check_broadcast(from: &Tensor, to: &Tensor) -> Result<()> {
     )
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnAddTensor(
     handle: cudnnHandle_t, alpha: *const c_void, ad: cudnnTensorDescriptor_t, a: *const c_void, beta: *const c_void,
     cd: cudnnTensorDescriptor_t, c: *mut c_void,

@@ -101,7 +101,7 @@ fn check_shapes(p: &Pooling, x: &Tensor, y: &Tensor) -> Result<()> {
     Ok(())
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetPooling2dDescriptor(
     descriptor: cudnnPoolingDescriptor_t, mode: cudnnPoolingMode_t, _nan: cudnnNanPropagation_t, h: c_int, w: c_int, pad_h: c_int,
     pad_w: c_int, stride_h: c_int, stride_w: c_int,

@@ -4,6 +4,7 @@ use super::descriptor::{data_type, descriptor, element, set};
 use super::{Blend, Result};
 use crate::element::Element;
 use crate::export::{export, put};
+use crate::finding::{Finding, FindingKind};
 use crate::memory;
 use cudarc::cudnn::sys::{self, cudnnDataType_t, cudnnStatus_t, cudnnTensorDescriptor_t, cudnnTensorFormat_t};
 use cudnnStatus_t::*;
@@ -55,7 +56,7 @@ impl Tensor {
     }
 
     /// All elements in N,C,H,W order.
-    pub fn read(&self, address: u64) -> std::result::Result<Vec<f32>, String> {
+    pub fn read(&self, address: u64) -> std::result::Result<Vec<f32>, Finding> {
         let size = self.element.size() as u64;
         let region = memory::find(address, self.bytes() as u64)?;
         let mut missing = None;
@@ -69,7 +70,8 @@ impl Tensor {
             });
         }
         if let Some(at) = missing {
-            return Err(format!("read of uninitialised memory: element at offset {at}"));
+            let text = format!("read of uninitialised memory: element at offset {at}");
+            return Err(Finding::new(FindingKind::UninitialisedRead, text));
         }
         let (p, mut out) = (region.host(address), vec![0.0; self.count()]);
         // SAFETY: the region holds the whole span.
@@ -78,7 +80,7 @@ impl Tensor {
     }
 
     /// Writes `alpha * values + beta * old`; old values are read only where beta is not 0.
-    pub fn write(&self, address: u64, values: &[f32], blend: Blend) -> std::result::Result<(), String> {
+    pub fn write(&self, address: u64, values: &[f32], blend: Blend) -> std::result::Result<(), Finding> {
         let old = if blend.beta == 0.0 { None } else { Some(self.read(address)?) };
         let size = self.element.size() as u64;
         let region = memory::find(address, self.bytes() as u64)?;
@@ -134,7 +136,7 @@ pub fn is_nhwc(format: cudnnTensorFormat_t) -> Result<bool> {
     }
 }
 
-export! { "cudnn", sys, cudnnStatus_t;
+export! { CALLS: "cudnn", sys, cudnnStatus_t;
 fn cudnnSetTensor4dDescriptor(
     descriptor: cudnnTensorDescriptor_t, format: cudnnTensorFormat_t, ty: cudnnDataType_t, n: c_int, c: c_int, h: c_int, w: c_int,
 ) {

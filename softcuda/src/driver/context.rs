@@ -77,7 +77,7 @@ fn contexts_left() -> Vec<String> {
     retained.iter().map(|device| format!("the primary context of device {device}")).collect()
 }
 
-export! { "cuda", sys, CUresult;
+export! { CALLS: "cuda", sys, CUresult;
 fn cuInit(_flags: c_uint) {
     if SETTINGS.no_device {
         return Err(CUresult::CUDA_ERROR_NO_DEVICE);
@@ -164,7 +164,7 @@ fn cuGetErrorString(error: CUresult, to: *mut *const c_char) {
 }
 }
 
-export_unchecked! { "cuda", CUresult;
+export_unchecked! { OLD_CALLS: "cuda", CUresult;
 /// These two are for programs built for older CUDA versions.
 fn cuDeviceGetUuid(to: *mut CUuuid, of: CUdevice) {
     device(of)?;

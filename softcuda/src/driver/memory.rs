@@ -30,8 +30,8 @@ fn free(address: u64) -> Result<(), CUresult> {
     if address == 0 {
         return stream::check();
     }
-    let freed = memory::free(address).map_err(|what| {
-        report::finding(&format!("{}: {what}", current()));
+    let freed = memory::free(address).map_err(|finding| {
+        report::in_call(finding);
         CUresult::CUDA_ERROR_INVALID_VALUE
     });
     stream::check().and(freed)
@@ -97,8 +97,8 @@ fn check_range(address: u64, size: usize) -> Result<(), CUresult> {
     match memory::find(address, size as u64) {
         _ if size == 0 => Ok(()),
         Ok(_) => Ok(()),
-        Err(what) => {
-            report::finding(&format!("{}: {what}", current()));
+        Err(finding) => {
+            report::in_call(finding);
             Err(CUresult::CUDA_ERROR_INVALID_VALUE)
         }
     }
@@ -127,7 +127,7 @@ fn queued(on: CUstream, work: stream::Work) -> Result<(), CUresult> {
     stream::enqueue(on as u64, current(), work)
 }
 
-export! { "cuda", sys, CUresult;
+export! { CALLS: "cuda", sys, CUresult;
 fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
     ready()?;
     put(free, (SETTINGS.memory - memory::used()) as usize)?;
@@ -150,7 +150,7 @@ fn cuMemFreeAsync(address: CUdeviceptr, on: CUstream) {
     }
     check_range(address, 1)?;
     stream::enqueue(on as u64, current(), Box::new(move || {
-        memory::free(address).map_err(|what| Failure { status: CUresult::CUDA_ERROR_INVALID_VALUE, what })
+        memory::free(address).map_err(|finding| Failure { status: CUresult::CUDA_ERROR_INVALID_VALUE, finding })
     }))
 }
 fn cuMemHostAlloc(to: *mut *mut c_void, size: usize, _flags: c_uint) {

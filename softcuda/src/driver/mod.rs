@@ -8,9 +8,14 @@ pub use context::{NAME as DEVICE_NAME, uuid, version};
 pub use status::forever;
 mod stream;
 
+use crate::export::Export;
 use crate::stream as queue;
 use cudarc::driver::sys::{CUcontext, CUresult};
 use std::cell::Cell;
+
+/// What the library exports.
+pub const EXPORTS: [&[Export]; 6] =
+    [context::CALLS, context::OLD_CALLS, memory::CALLS, module::CALLS, stream::CALLS, stream::OLD_CALLS];
 
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };

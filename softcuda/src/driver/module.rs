@@ -1,7 +1,8 @@
 //! Modules, functions and launches.
 
 use super::ready;
-use crate::export::{current, export, put};
+use crate::export::{export, put};
+use crate::finding::{Finding, FindingKind};
 use crate::handle::Handles;
 use crate::stream::{self, Failure};
 use crate::{memory, ptx, report, trace};
@@ -39,8 +40,8 @@ fn load(to: *mut CUmodule, image: *const c_void) -> Result<(), CUresult> {
     }
     // SAFETY: PTX images end with a NUL.
     let source = unsafe { CStr::from_ptr(image.cast()) }.to_str().map_err(|_| CUresult::CUDA_ERROR_INVALID_IMAGE)?;
-    let kernels = ptx::parse(source).map_err(|what| {
-        report::finding(&what);
+    let kernels = ptx::parse(source).map_err(|finding| {
+        report::in_call(finding);
         CUresult::CUDA_ERROR_INVALID_PTX
     })?;
     // SAFETY: the C caller's out-pointer.
@@ -66,10 +67,8 @@ fn launch(f: CUfunction, shape: Shape, on: CUstream, arguments: *mut *mut c_void
         || threads > u64::from(kernel.max_threads)
         || kernel.shared_bytes + shared > SHARED_BYTES
     {
-        report::finding(&format!(
-            "{}: no launch with grid {grid:?}, block {block:?}, {shared} bytes shared",
-            kernel.name
-        ));
+        let text = format!("no launch with grid {grid:?}, block {block:?}, {shared} bytes shared");
+        report::report(&Finding::new(FindingKind::InvalidArgument, text).of(&kernel.name));
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
     }
     let parameters = gather(&kernel, arguments)?;
@@ -79,7 +78,7 @@ fn launch(f: CUfunction, shape: Shape, on: CUstream, arguments: *mut *mut c_void
         Box::new(move || {
             check_arguments(&kernel, &parameters)?;
             let launch = ptx::Launch { grid, block, dynamic_shared: shared, parameters: &parameters };
-            ptx::launch(&kernel, &launch).map_err(|fault| Failure::address(fault.to_string()))
+            ptx::launch(&kernel, &launch).map_err(|error| Failure::address(error.finding()))
         }),
     )
 }
@@ -106,12 +105,11 @@ fn check_arguments(kernel: &ptx::Kernel, block: &[u8]) -> Result<(), Failure> {
         let bytes = &block[parameter.offset..parameter.offset + 8];
         let value = bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
         if parameter.is_pointer && value != 0 {
-            memory::find(value, 1).map_err(|what| Failure::address(format!("argument {i}: {what}")))?;
+            memory::find(value, 1).map_err(|finding| Failure::address(finding.of(format_args!("argument {i}"))))?;
         }
         if !parameter.is_pointer && memory::is_device_address(value) {
-            return Err(Failure::address(format!(
-                "argument {i} is a device address, but the kernel uses it as a number"
-            )));
+            let text = format!("argument {i} is a device address, but the kernel uses it as a number");
+            return Err(Failure::address(Finding::new(FindingKind::InvalidArgument, text)));
         }
     }
     Ok(())
@@ -128,7 +126,7 @@ fn attribute(kernel: &ptx::Kernel, which: CUfunction_attribute) -> c_int {
     }
 }
 
-export! { "cuda", sys, CUresult;
+export! { CALLS: "cuda", sys, CUresult;
 fn cuModuleLoadData(to: *mut CUmodule, image: *const c_void) {
     load(to, image)
 }
@@ -184,7 +182,7 @@ fn cuLaunchKernel(
 }
 fn cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, arguments: *mut *mut c_void, _extra: *mut *mut c_void) {
     if config.is_null() {
-        report::finding(&format!("{}: null configuration", current()));
+        report::in_call(Finding::new(FindingKind::InvalidArgument, "null configuration"));
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
     }
     let c = &*config;

@@ -73,7 +73,7 @@ impl HostCall {
     }
 }
 
-export! { "cuda", sys, CUresult;
+export! { CALLS: "cuda", sys, CUresult;
 fn cuStreamCreate(to: *mut CUstream, flags: c_uint) {
     create(to, flags)
 }
@@ -139,7 +139,7 @@ fn cuEventElapsedTime_v2(ms: *mut f32, start: CUevent, end: CUevent) {
 }
 }
 
-export_unchecked! { "cuda", CUresult;
+export_unchecked! { OLD_CALLS: "cuda", CUresult;
 /// The names that drivers before CUDA 12 and 12.8 have.
 fn cuStreamWaitValue32(on: CUstream, address: CUdeviceptr, value: cuuint32_t, flags: c_uint) {
     wait_value(on, address, value, flags)

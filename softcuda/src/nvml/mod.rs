@@ -4,8 +4,11 @@ mod query;
 mod settings;
 mod state;
 
-use crate::export::Status;
+use crate::export::{Export, Status};
 use nvml_wrapper_sys::bindings::*;
+
+/// What the library exports.
+pub const EXPORTS: [&[Export]; 4] = [query::CALLS, settings::CALLS, settings::MORE_CALLS, settings::PLAIN_CALLS];
 
 type Code = nvmlReturn_t;
 
@@ -42,16 +45,17 @@ impl Status for Code {
     fn number(self) -> i64 {
         self.into()
     }
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str) -> Result<Self, String> {
         let named = NAMES.iter().find(|(code, name, _)| *name == text || code.to_string() == text);
-        named.map_or_else(|| crate::settings::refuse(&format!("`{text}` is no NVML status")), |n| n.0)
+        let known = || NAMES.map(|(_, name, _)| name).join(", ");
+        named.map(|entry| entry.0).ok_or_else(|| format!("`{text}` is none of {}", known()))
     }
 }
 
 /// As `export!`: the bindings declare a function as a field of `NvmlLib`.
 macro_rules! nvml {
-    ($(fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {
-        $crate::export::export_unchecked! { "nvml", nvml_wrapper_sys::bindings::nvmlReturn_t; $(fn $name($($a: $t),*) $body)* }
+    ($list:ident; $(fn $name:ident($($a:ident: $t:ty),* $(,)?) $body:block)*) => {
+        $crate::export::export_unchecked! { $list: "nvml", nvml_wrapper_sys::bindings::nvmlReturn_t; $(fn $name($($a: $t),*) $body)* }
         $(const _: fn(&nvml_wrapper_sys::bindings::NvmlLib) -> Option<unsafe extern "C" fn($($t),*) -> nvml_wrapper_sys::bindings::nvmlReturn_t> =
             |library| library.$name.as_ref().ok().copied();)*
     };

@@ -99,7 +99,7 @@ fn processes() -> Vec<nvmlProcessInfo_t> {
     std::iter::once(own).chain(others).map(info).collect()
 }
 
-nvml! {
+nvml! { CALLS;
 fn nvmlSystemGetDriverVersion(to: *mut c_char, size: c_uint) {
     text(to, size, "580.00.softcuda")
 }

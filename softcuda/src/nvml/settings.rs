@@ -1,7 +1,7 @@
 //! Start, stop, and what changes settings.
 
 use super::{NAMES, nvml, state};
-use crate::export::export_unchecked;
+use crate::export::{export_plain_unchecked, export_unchecked};
 use crate::report;
 use crate::settings::SETTINGS;
 use nvml_wrapper_sys::bindings::*;
@@ -15,7 +15,7 @@ fn start() -> Result<(), nvmlReturn_t> {
     Ok(())
 }
 
-nvml! {
+nvml! { CALLS;
 fn nvmlInit_v2() {
     start()
 }
@@ -39,16 +39,15 @@ fn nvmlDeviceSetPersistenceMode(_device: nvmlDevice_t, _mode: nvmlEnableState_t)
 }
 }
 
-export_unchecked! { "nvml", nvmlReturn_t;
+export_unchecked! { MORE_CALLS: "nvml", nvmlReturn_t;
 fn nvmlInitWithFlags(_flags: c_uint) {
     start()
 }
 }
 
-/// # Safety
-/// None needed.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlErrorString(code: nvmlReturn_t) -> *const c_char {
+export_plain_unchecked! { PLAIN_CALLS: "nvml";
+fn nvmlErrorString(code: nvmlReturn_t) -> *const c_char {
     let text = NAMES.iter().find(|(known, ..)| *known == code).map_or("Unknown Error", |(_, _, text)| text);
     crate::driver::forever(text.to_string())
+}
 }

@@ -1,13 +1,15 @@
 //! Loads, stores and atomics of a warp, every one checked.
 
 use super::isa::{Address, AtomOp, L32, L64, MemType, Op, Reg, Space};
-use super::warp::{Context, Warp, lanes_of};
+use super::lane_mask::lanes_of;
+use super::warp::{Context, Warp};
 use crate::clock;
+use crate::finding::{Finding, FindingKind};
 use crate::memory::{self, Region};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A failing lane and what it did.
-type Error = (usize, String);
+type Error = (usize, Finding);
 
 /// Executes a load, store or atomic for `lanes`; `pc` picks the instruction's remembered region.
 pub fn execute(warp: &mut Warp, op: &Op, lanes: u32, pc: u32, context: &mut Context) -> Result<(), Error> {
@@ -17,7 +19,7 @@ pub fn execute(warp: &mut Warp, op: &Op, lanes: u32, pc: u32, context: &mut Cont
         Op::Store { v, count: 1, ty, to } if store_row(warp, v[0], ty, to, lanes, &mut context.cache[pc as usize]) => {}
         Op::Load { d, count, ty, from, volatile } => {
             if volatile {
-                clock::spin().map_err(|what| (lanes.trailing_zeros() as usize, what))?;
+                clock::spin().map_err(|finding| (lanes.trailing_zeros() as usize, finding))?;
             }
             let addresses = addresses(warp, from);
             check_alignment(&addresses, ty.size() * u64::from(count), lanes)?;
@@ -42,7 +44,7 @@ pub fn execute(warp: &mut Warp, op: &Op, lanes: u32, pc: u32, context: &mut Cont
                         for lane in lanes_of(lanes) {
                             let thread = warp.index * 32 + lane as u32;
                             let stored = context.shared.store(addresses[lane], ty.size(), values[lane], thread);
-                            stored.map_err(|what| (lane, what))?;
+                            stored.map_err(|finding| (lane, finding))?;
                         }
                     }
                 }
@@ -68,13 +70,21 @@ fn addresses(warp: &Warp, at: Address) -> L64 {
 
 fn check_alignment(addresses: &L64, size: u64, lanes: u32) -> Result<(), Error> {
     match lanes_of(lanes).find(|&lane| addresses[lane] & (size - 1) != 0) {
-        Some(lane) => Err((lane, format!("misaligned {size}-byte access at {:#x}", addresses[lane]))),
+        Some(lane) => {
+            let text = format!("misaligned {size}-byte access at {:#x}", addresses[lane]);
+            Err((lane, Finding::new(FindingKind::Misaligned, text)))
+        }
         None => Ok(()),
     }
 }
 
+fn uninitialised(what: &str, address: u64) -> Finding {
+    let text = format!("{what} uninitialised memory at {}", memory::describe(address));
+    Finding::new(FindingKind::UninitialisedRead, text)
+}
+
 /// The region that holds `size` bytes at `address`, from the cache or the allocator.
-fn region_of(address: u64, size: u64, cache: &mut Region) -> Result<Region, String> {
+fn region_of(address: u64, size: u64, cache: &mut Region) -> Result<Region, Finding> {
     if !cache.contains(address, size) {
         *cache = memory::find(address, size)?;
     }
@@ -133,9 +143,9 @@ fn load_global(addresses: &L64, ty: MemType, lanes: u32, cache: &mut Region) -> 
     let mut out = [0; 32];
     for lane in lanes_of(lanes) {
         let address = addresses[lane];
-        let region = region_of(address, size, cache).map_err(|what| (lane, what))?;
+        let region = region_of(address, size, cache).map_err(|finding| (lane, finding))?;
         if !region.is_written(address, size) {
-            return Err((lane, format!("read of uninitialised memory at {}", memory::describe(address))));
+            return Err((lane, uninitialised("read of", address)));
         }
         out[lane] = load_one(region, address, ty);
     }
@@ -163,7 +173,7 @@ fn load_shared(warp: &Warp, addresses: &L64, ty: MemType, lanes: u32, context: &
     let mut out = [0; 32];
     for lane in lanes_of(lanes) {
         let thread = warp.index * 32 + lane as u32;
-        let value = context.shared.load(addresses[lane], ty.size(), thread).map_err(|what| (lane, what))?;
+        let value = context.shared.load(addresses[lane], ty.size(), thread).map_err(|finding| (lane, finding))?;
         out[lane] = match ty {
             MemType::S8 => value as i8 as u64,
             MemType::S16 => value as i16 as u64,
@@ -176,7 +186,7 @@ fn load_shared(warp: &Warp, addresses: &L64, ty: MemType, lanes: u32, context: &
 fn store_global(addresses: &L64, values: &L64, ty: MemType, lanes: u32, cache: &mut Region) -> Result<(), Error> {
     let size = ty.size();
     for lane in lanes_of(lanes) {
-        let region = region_of(addresses[lane], size, cache).map_err(|what| (lane, what))?;
+        let region = region_of(addresses[lane], size, cache).map_err(|finding| (lane, finding))?;
         store_one(region, addresses[lane], values[lane], size);
         region.mark_written(addresses[lane], size);
     }
@@ -208,14 +218,15 @@ fn atomic(
 ) -> Result<(), Error> {
     let addresses = addresses(warp, at);
     if at.space == Space::Shared {
-        return Err((lanes.trailing_zeros() as usize, "atomics on shared memory are not supported".into()));
+        let finding = Finding::new(FindingKind::NotModelled, "atomics on shared memory");
+        return Err((lanes.trailing_zeros() as usize, finding));
     }
     check_alignment(&addresses, 4, lanes)?;
     for lane in lanes_of(lanes) {
         let address = addresses[lane];
-        let region = region_of(address, 4, cache).map_err(|what| (lane, what))?;
+        let region = region_of(address, 4, cache).map_err(|finding| (lane, finding))?;
         if !region.is_written(address, 4) {
-            return Err((lane, format!("atomic on uninitialised memory at {}", memory::describe(address))));
+            return Err((lane, uninitialised("atomic on", address)));
         }
         // SAFETY: the region holds four aligned bytes here and outlives the launch.
         let cell = unsafe { AtomicU32::from_ptr(region.host(address).cast()) };

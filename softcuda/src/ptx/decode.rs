@@ -1,362 +1,275 @@
-//! Mnemonics and operands to instructions. What is not listed here is refused when the module is loaded, with its line.
+//! Mnemonics and operands to instructions. What `forms` does not list is refused when the module is loaded, with its line.
 
+use super::forms::{Shape, combination};
 use super::isa::{Address, AtomOp, Combine, MemType, Op, Reg, ShuffleMode, Space, Special};
-use super::lanes;
 use super::mnemonic::Mnemonic;
 use super::parse::{Body, Cursor, Result};
 
 /// Decodes one instruction up to its semicolon.
 pub fn decode<'a>(body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
     let m = Mnemonic::new(cursor.next_word()?);
-    match m.base {
-        "ret" | "exit" => Ok(Op::Return),
-        "bra" => {
-            body.branches.push((body.kernel.code.len(), cursor.next_word()?));
-            Ok(Op::Branch { target: 0 })
+    let shape = body.shape(m.whole).ok_or_else(|| m.unsupported())?;
+    let mut r = Operands { body, cursor };
+    Ok(match shape {
+        Shape::Unary32(f) => Op::Unary32 { f, d: r.d32()?, a: r.first32()? },
+        Shape::Binary32(f) => Op::Binary32 { f, d: r.d32()?, a: r.first32()?, b: r.next32()? },
+        Shape::Divide32(f) => Op::Divide32 { f, d: r.d32()?, a: r.first32()?, b: r.next32()? },
+        Shape::Ternary32(f) => Op::Ternary32 { f, d: r.d32()?, a: r.first32()?, b: r.next32()?, c: r.next32()? },
+        Shape::Unary64(f) => Op::Unary64 { f, d: r.d64()?, a: r.first64()? },
+        Shape::Binary64(f) => Op::Binary64 { f, d: r.d64()?, a: r.first64()?, b: r.next64()? },
+        Shape::Divide64(f) => Op::Divide64 { f, d: r.d64()?, a: r.first64()?, b: r.next64()? },
+        Shape::Shift64(f) => Op::Shift64 { f, d: r.d64()?, a: r.first64()?, b: r.next32()? },
+        Shape::Widen(f) => Op::Widen { f, d: r.d64()?, a: r.first32()? },
+        Shape::Narrow(f) => Op::Narrow { f, d: r.d32()?, a: r.first64()? },
+        Shape::MultiplyWide(f) => Op::MultiplyWide { f, d: r.d64()?, a: r.first32()?, b: r.next32()? },
+        Shape::MultiplyAddWide(f) => {
+            Op::MultiplyAddWide { f, d: r.d64()?, a: r.first32()?, b: r.next32()?, c: r.next64()? }
         }
-        "bar" | "barrier" => {
-            cursor.expect("0")?;
-            Ok(Op::Barrier)
+        Shape::Compare32(f) => {
+            Op::Compare32 { f, d: r.d_predicate()?, a: r.first32()?, b: r.next32()?, with: r.combine(&m)? }
         }
-        "mov" => decode_move(&m, body, cursor),
-        "ld" | "ldu" if m.has("param") => decode_parameter(&m, body, cursor),
-        "ld" | "ldu" => decode_load(&m, body, cursor),
-        "st" => decode_store(&m, body, cursor),
-        "atom" | "red" => decode_atomic(&m, body, cursor),
-        "shfl" => decode_shuffle(&m, body, cursor),
-        "setp" => decode_compare(&m, body, cursor),
-        "selp" => decode_select(&m, body, cursor),
-        "cvt" => decode_convert(&m, body, cursor),
-        "cvta" => decode_cvta(&m, body, cursor),
-        "mad" | "fma" | "bfe" | "prmt" => decode_ternary(&m, body, cursor),
-        "neg" | "abs" | "not" | "ex2" | "lg2" | "rcp" | "sqrt" | "rsqrt" => decode_unary(&m, body, cursor),
-        "add" | "sub" | "mul" | "div" | "rem" | "min" | "max" | "and" | "or" | "xor" | "shl" | "shr" => {
-            decode_binary(&m, body, cursor)
+        Shape::Compare64(f) => {
+            Op::Compare64 { f, d: r.d_predicate()?, a: r.first64()?, b: r.next64()?, with: r.combine(&m)? }
         }
-        _ => Err(m.unsupported()),
+        Shape::Predicate(f) => {
+            let (d, a) = (r.d_predicate()?, r.first_predicate()?);
+            Op::Logic { f, d, a, b: a }
+        }
+        Shape::Predicates(f) => Op::Logic { f, d: r.d_predicate()?, a: r.first_predicate()?, b: r.next_predicate()? },
+        Shape::Select32 => Op::Select32 { d: r.d32()?, a: r.first32()?, b: r.next32()?, p: r.next_predicate()? },
+        Shape::Select64 => Op::Select64 { d: r.d64()?, a: r.first64()?, b: r.next64()?, p: r.next_predicate()? },
+        Shape::Move32 => r.move32()?,
+        Shape::Move64 => r.move64()?,
+        Shape::Parameter => r.parameter(&m)?,
+        Shape::Load => r.load(&m)?,
+        Shape::Store => r.store(&m)?,
+        Shape::Atomic(op) => {
+            let d = r.d32()?;
+            r.atomic(op, Some(d), &m)?
+        }
+        Shape::Reduce(op) => r.atomic(op, None, &m)?,
+        Shape::ToGlobal => r.global_address()?,
+        Shape::Shuffle(mode) => r.shuffle(mode)?,
+        Shape::Branch => r.branch()?,
+        Shape::Barrier => {
+            r.cursor.expect("0")?;
+            Op::Barrier
+        }
+        Shape::Return => Op::Return,
+    })
+}
+
+/// Reads operands in order.
+struct Operands<'b, 'a> {
+    body: &'b mut Body<'a>,
+    cursor: &'b mut Cursor<'a>,
+}
+
+impl<'a> Operands<'_, 'a> {
+    fn comma(&mut self) -> Result<()> {
+        self.cursor.expect(",")
+    }
+
+    /// A destination, with the comma after it.
+    fn d(&mut self) -> Result<Reg> {
+        let d = self.body.register(self.cursor)?;
+        self.comma()?;
+        Ok(d)
+    }
+    fn d32(&mut self) -> Result<u16> {
+        match self.d()? {
+            Reg::R32(d) => Ok(d),
+            other @ (Reg::R64(_) | Reg::Pred(_)) => Err(format!("{other:?} is not a 32-bit register")),
+        }
+    }
+    fn d64(&mut self) -> Result<u16> {
+        match self.d()? {
+            Reg::R64(d) => Ok(d),
+            other @ (Reg::R32(_) | Reg::Pred(_)) => Err(format!("{other:?} is not a 64-bit register")),
+        }
+    }
+    fn d_predicate(&mut self) -> Result<u16> {
+        let d = self.body.predicate(self.cursor)?;
+        self.comma()?;
+        Ok(d)
+    }
+
+    fn first32(&mut self) -> Result<u16> {
+        self.body.operand32(self.cursor)
+    }
+    fn first64(&mut self) -> Result<u16> {
+        self.body.operand64(self.cursor)
+    }
+    fn first_predicate(&mut self) -> Result<u16> {
+        self.body.predicate(self.cursor)
+    }
+    fn next32(&mut self) -> Result<u16> {
+        self.comma()?;
+        self.first32()
+    }
+    fn next64(&mut self) -> Result<u16> {
+        self.comma()?;
+        self.first64()
+    }
+    fn next_predicate(&mut self) -> Result<u16> {
+        self.comma()?;
+        self.first_predicate()
+    }
+
+    /// The predicate that a comparison is combined with, where its mnemonic says so.
+    fn combine(&mut self, m: &Mnemonic) -> Result<Option<Combine>> {
+        let Some(f) = combination(m.whole) else { return Ok(None) };
+        self.comma()?;
+        let negate = self.cursor.accept("!");
+        Ok(Some(Combine { f, p: self.first_predicate()?, negate }))
+    }
+
+    fn move32(&mut self) -> Result<Op> {
+        let d = self.d32()?;
+        if let Some(which) = special(self.cursor.peek()) {
+            self.cursor.next_word()?;
+            return Ok(Op::Special { d: Reg::R32(d), which });
+        }
+        Ok(Op::Unary32 { f: |a| *a, d, a: self.first32()? })
+    }
+
+    fn move64(&mut self) -> Result<Op> {
+        if self.cursor.accept("{") {
+            let (low, high) = self.pair()?;
+            return Ok(Op::Unpack { low, high, a: self.next64()? });
+        }
+        let d = self.d64()?;
+        if self.cursor.accept("{") {
+            let (low, high) = self.pair()?;
+            return Ok(Op::Pack { d, low, high });
+        }
+        if let Some(which) = special(self.cursor.peek()) {
+            self.cursor.next_word()?;
+            return Ok(Op::Special { d: Reg::R64(d), which });
+        }
+        Ok(Op::Unary64 { f: |a| *a, d, a: self.first64()? })
+    }
+
+    /// `low, high}`: two 32-bit registers.
+    fn pair(&mut self) -> Result<(u16, u16)> {
+        let pair = (self.first32()?, self.next32()?);
+        self.cursor.expect("}")?;
+        Ok(pair)
+    }
+
+    /// Addresses of global memory are the same in the generic space: a move. Its source is a pointer parameter.
+    fn global_address(&mut self) -> Result<Op> {
+        let (d, a) = (self.d64()?, self.first64()?);
+        if let Some(&parameter) = self.body.loaded.get(&a) {
+            self.body.kernel.parameters[parameter].is_pointer = true;
+        }
+        Ok(Op::Unary64 { f: |a| *a, d, a })
+    }
+
+    /// `[name+offset]`; the name may be a register, a parameter or a shared variable.
+    fn bracket(&mut self) -> Result<(&'a str, i64)> {
+        self.cursor.expect("[")?;
+        let name = self.cursor.next_word()?;
+        let mut offset = 0;
+        if self.cursor.accept("+") {
+            let negative = self.cursor.accept("-");
+            offset = self.cursor.number()? as i64 * if negative { -1 } else { 1 };
+        }
+        self.cursor.expect("]")?;
+        Ok((name, offset))
+    }
+
+    fn address(&mut self, m: &Mnemonic) -> Result<Address> {
+        let space = if m.has("shared") { Space::Shared } else { Space::Global };
+        let (name, offset) = self.bracket()?;
+        let base = match self.body.shared(name) {
+            Some(at) => Reg::R32(self.body.literal32(at as u32)?),
+            None => self.body.named(name).ok_or(format!("unknown address `{name}`"))?,
+        };
+        Ok(Address { space, base, offset })
+    }
+
+    fn parameter(&mut self, m: &Mnemonic) -> Result<Op> {
+        let d = self.d()?;
+        let (name, offset) = self.bracket()?;
+        let start = self.body.parameter(name).ok_or(format!("unknown parameter `{name}`"))?;
+        if let (Reg::R64(r), Some(index)) = (d, self.body.kernel.parameters.iter().position(|p| p.offset == start)) {
+            self.body.loaded.insert(r, index);
+        }
+        Ok(Op::Parameter { d, offset: start + offset as usize, ty: m.memory_type()? })
+    }
+
+    /// One register, or a vector `{a, b, c, d}`.
+    fn registers(&mut self, ty: MemType) -> Result<([Reg; 4], u8)> {
+        let mut list = [Reg::R32(0); 4];
+        if !self.cursor.accept("{") {
+            list[0] = self.value(ty)?;
+            return Ok((list, 1));
+        }
+        let mut count = 0;
+        while !self.cursor.accept("}") {
+            *list.get_mut(count).ok_or("a vector of more than 4")? = self.value(ty)?;
+            count += 1;
+            self.cursor.accept(",");
+        }
+        Ok((list, count as u8))
+    }
+
+    fn value(&mut self, ty: MemType) -> Result<Reg> {
+        Ok(if ty == MemType::B64 { Reg::R64(self.first64()?) } else { Reg::R32(self.first32()?) })
+    }
+
+    fn load(&mut self, m: &Mnemonic) -> Result<Op> {
+        let ty = m.memory_type()?;
+        let (d, count) = self.registers(ty)?;
+        self.comma()?;
+        Ok(Op::Load { d, count, ty, from: self.address(m)?, volatile: m.has("volatile") })
+    }
+
+    fn store(&mut self, m: &Mnemonic) -> Result<Op> {
+        let ty = m.memory_type()?;
+        let to = self.address(m)?;
+        self.comma()?;
+        let (v, count) = self.registers(ty)?;
+        Ok(Op::Store { v, count, ty, to })
+    }
+
+    fn atomic(&mut self, op: AtomOp, d: Option<u16>, m: &Mnemonic) -> Result<Op> {
+        Ok(Op::Atomic { op, d, at: self.address(m)?, v: self.next32()? })
+    }
+
+    fn shuffle(&mut self, mode: ShuffleMode) -> Result<Op> {
+        let Reg::R32(d) = self.body.register(self.cursor)? else { return Err("a shuffle moves 32 bits".into()) };
+        let ok = if self.cursor.accept("|") { Some(self.first_predicate()?) } else { None };
+        let (a, b, c, members) = (self.next32()?, self.next32()?, self.next32()?, self.next32()?);
+        Ok(Op::Shuffle { mode, d, ok, a, b, c, members })
+    }
+
+    fn branch(&mut self) -> Result<Op> {
+        self.body.branches.push((self.body.kernel.code.len(), self.cursor.next_word()?));
+        Ok(Op::Branch { target: 0 })
     }
 }
 
-/// The destination and the comma after it.
-fn destination<'a>(body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Reg> {
-    let d = body.register(cursor)?;
-    cursor.expect(",")?;
-    Ok(d)
-}
-
-fn decode_move<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    if cursor.accept("{") {
-        let (low, high) = pair(body, cursor)?;
-        cursor.expect(",")?;
-        return Ok(Op::Unpack { low, high, a: body.operand64(cursor)? });
-    }
-    let d = destination(body, cursor)?;
-    if cursor.accept("{") {
-        let (low, high) = pair(body, cursor)?;
-        let Reg::R64(d) = d else { return Err(m.unsupported()) };
-        return Ok(Op::Pack { d, low, high });
-    }
-    if let Some(which) = special(cursor.peek()) {
-        cursor.next_word()?;
-        return Ok(Op::Special { d, which });
-    }
-    unary(m, d, body, cursor)
-}
-
-/// `low, high}`: two 32-bit registers.
-fn pair<'a>(body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<(u16, u16)> {
-    let low = body.operand32(cursor)?;
-    cursor.expect(",")?;
-    let high = body.operand32(cursor)?;
-    cursor.expect("}")?;
-    Ok((low, high))
-}
+/// The special registers. Those with an axis are written `%tid.x`.
+pub const SPECIAL_REGISTERS: [(&str, Special); 15] = [
+    ("%tid.x", Special::Thread(0)),
+    ("%tid.y", Special::Thread(1)),
+    ("%tid.z", Special::Thread(2)),
+    ("%ntid.x", Special::BlockSize(0)),
+    ("%ntid.y", Special::BlockSize(1)),
+    ("%ntid.z", Special::BlockSize(2)),
+    ("%ctaid.x", Special::Block(0)),
+    ("%ctaid.y", Special::Block(1)),
+    ("%ctaid.z", Special::Block(2)),
+    ("%nctaid.x", Special::GridSize(0)),
+    ("%nctaid.y", Special::GridSize(1)),
+    ("%nctaid.z", Special::GridSize(2)),
+    ("%laneid", Special::Lane),
+    ("%clock64", Special::Clock),
+    ("%globaltimer", Special::GlobalTimer),
+];
 
 fn special(name: &str) -> Option<Special> {
-    let axis = |suffix| match suffix {
-        "x" => Some(0),
-        "y" => Some(1),
-        "z" => Some(2),
-        _ => None,
-    };
-    Some(match name.split_once('.') {
-        Some(("%tid", a)) => Special::Thread(axis(a)?),
-        Some(("%ntid", a)) => Special::BlockSize(axis(a)?),
-        Some(("%ctaid", a)) => Special::Block(axis(a)?),
-        Some(("%nctaid", a)) => Special::GridSize(axis(a)?),
-        _ if name == "%laneid" => Special::Lane,
-        _ if name == "%clock64" => Special::Clock,
-        _ if name == "%globaltimer" => Special::GlobalTimer,
-        _ => return None,
-    })
-}
-
-fn decode_unary<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let d = destination(body, cursor)?;
-    unary(m, d, body, cursor)
-}
-
-fn unary<'a>(m: &Mnemonic, d: Reg, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let unsupported = || m.unsupported();
-    Ok(match d {
-        Reg::Pred(d) => {
-            let a = body.predicate(cursor)?;
-            Op::Logic { f: lanes::logic(m.base).ok_or_else(unsupported)?, d, a, b: a }
-        }
-        Reg::R32(d) => {
-            let f = lanes::unary32(m.base, m.ty(), &m.modifiers).ok_or_else(unsupported)?;
-            Op::Unary32 { f, d, a: body.operand32(cursor)? }
-        }
-        Reg::R64(d) => {
-            let f = lanes::unary64(m.base, m.ty()).ok_or_else(unsupported)?;
-            Op::Unary64 { f, d, a: body.operand64(cursor)? }
-        }
-    })
-}
-
-fn decode_binary<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let unsupported = || m.unsupported();
-    if m.has("sat") || m.has("rz") || m.has("rm") || m.has("rp") {
-        return Err(m.unsupported());
-    }
-    let d = destination(body, cursor)?;
-    match d {
-        Reg::Pred(d) => {
-            let f = lanes::logic(m.base).ok_or_else(unsupported)?;
-            let a = body.predicate(cursor)?;
-            cursor.expect(",")?;
-            Ok(Op::Logic { f, d, a, b: body.predicate(cursor)? })
-        }
-        Reg::R32(d) => {
-            let a = body.operand32(cursor)?;
-            cursor.expect(",")?;
-            let b = body.operand32(cursor)?;
-            if let Some(f) = lanes::divide32(m.base, m.ty()) {
-                return Ok(Op::Divide32 { f, d, a, b });
-            }
-            let f = lanes::binary32(m.base, m.ty(), &m.modifiers).ok_or_else(unsupported)?;
-            Ok(Op::Binary32 { f, d, a, b })
-        }
-        Reg::R64(d) if m.has("wide") => {
-            let f = lanes::multiply_wide(m.ty()).ok_or_else(unsupported)?;
-            let a = body.operand32(cursor)?;
-            cursor.expect(",")?;
-            Ok(Op::MultiplyWide { f, d, a, b: body.operand32(cursor)? })
-        }
-        Reg::R64(d) => {
-            let a = body.operand64(cursor)?;
-            cursor.expect(",")?;
-            if let Some(f) = lanes::shift64(m.base, m.ty()) {
-                return Ok(Op::Shift64 { f, d, a, b: body.operand32(cursor)? });
-            }
-            let b = body.operand64(cursor)?;
-            if let Some(f) = lanes::divide64(m.base, m.ty()) {
-                return Ok(Op::Divide64 { f, d, a, b });
-            }
-            let f = lanes::binary64(m.base, m.ty()).ok_or_else(unsupported)?;
-            Ok(Op::Binary64 { f, d, a, b })
-        }
-    }
-}
-
-fn decode_ternary<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let unsupported = || m.unsupported();
-    let d = destination(body, cursor)?;
-    let a = body.operand32(cursor)?;
-    cursor.expect(",")?;
-    let b = body.operand32(cursor)?;
-    cursor.expect(",")?;
-    match d {
-        Reg::R64(d) if m.has("wide") => {
-            let f = lanes::multiply_wide(m.ty()).ok_or_else(unsupported)?;
-            Ok(Op::MultiplyAddWide { f, d, a, b, c: body.operand64(cursor)? })
-        }
-        Reg::R32(d) => {
-            let f = lanes::ternary32(m.base, m.ty(), &m.modifiers).ok_or_else(unsupported)?;
-            Ok(Op::Ternary32 { f, d, a, b, c: body.operand32(cursor)? })
-        }
-        _ => Err(m.unsupported()),
-    }
-}
-
-fn decode_compare<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let relation = m.modifiers.first().copied().unwrap_or_default();
-    let d = body.predicate(cursor)?;
-    cursor.expect(",")?;
-    let wide = m.memory_type()? == MemType::B64;
-    let a = if wide { body.operand64(cursor)? } else { body.operand32(cursor)? };
-    cursor.expect(",")?;
-    let b = if wide { body.operand64(cursor)? } else { body.operand32(cursor)? };
-    let mut with = None;
-    if let Some(f) = m.modifiers.iter().skip(1).find_map(|base| lanes::logic(base)) {
-        cursor.expect(",")?;
-        let negate = cursor.accept("!");
-        with = Some(Combine { f, p: body.predicate(cursor)?, negate });
-    }
-    if wide {
-        let f = lanes::compare64(relation, m.ty()).ok_or_else(|| m.unsupported())?;
-        return Ok(Op::Compare64 { f, d, a, b, with });
-    }
-    let f = lanes::compare32(relation, m.ty()).ok_or_else(|| m.unsupported())?;
-    Ok(Op::Compare32 { f, d, a, b, with })
-}
-
-fn decode_select<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let d = destination(body, cursor)?;
-    let wide = matches!(d, Reg::R64(_));
-    let a = if wide { body.operand64(cursor)? } else { body.operand32(cursor)? };
-    cursor.expect(",")?;
-    let b = if wide { body.operand64(cursor)? } else { body.operand32(cursor)? };
-    cursor.expect(",")?;
-    let p = body.predicate(cursor)?;
-    match d {
-        Reg::R32(d) => Ok(Op::Select32 { d, a, b, p }),
-        Reg::R64(d) => Ok(Op::Select64 { d, a, b, p }),
-        Reg::Pred(_) => Err(m.unsupported()),
-    }
-}
-
-fn decode_convert<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let unsupported = || m.unsupported();
-    let [to, from] = m.types[..] else { return Err(m.unsupported()) };
-    let d = destination(body, cursor)?;
-    let wide_source = from.ends_with("64");
-    Ok(match d {
-        Reg::R32(d) if wide_source => {
-            Op::Narrow { f: lanes::narrow(to, from).ok_or_else(unsupported)?, d, a: body.operand64(cursor)? }
-        }
-        Reg::R32(d) => {
-            let f = lanes::convert32(to, from, &m.modifiers).ok_or_else(unsupported)?;
-            Op::Unary32 { f, d, a: body.operand32(cursor)? }
-        }
-        Reg::R64(d) if !wide_source => {
-            Op::Widen { f: lanes::widen(to, from).ok_or_else(unsupported)?, d, a: body.operand32(cursor)? }
-        }
-        _ => return Err(m.unsupported()),
-    })
-}
-
-/// Addresses of global memory are the same in the generic space: a move. Its source is a pointer parameter.
-fn decode_cvta<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let (Reg::R64(d), true) = (destination(body, cursor)?, m.has("global")) else { return Err(m.unsupported()) };
-    let a = body.operand64(cursor)?;
-    if let Some(&parameter) = body.loaded.get(&a) {
-        body.kernel.parameters[parameter].is_pointer = true;
-    }
-    let f = lanes::unary64("cvta", m.ty()).ok_or_else(|| m.unsupported())?;
-    Ok(Op::Unary64 { f, d, a })
-}
-
-/// `[name+offset]`; the name may be a register, a parameter or a shared variable.
-fn bracket<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, i64)> {
-    cursor.expect("[")?;
-    let name = cursor.next_word()?;
-    let mut offset = 0;
-    if cursor.accept("+") {
-        let negative = cursor.accept("-");
-        offset = cursor.number()? as i64 * if negative { -1 } else { 1 };
-    }
-    cursor.expect("]")?;
-    Ok((name, offset))
-}
-
-fn address<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Address> {
-    let space = match (m.has("shared"), m.has("global")) {
-        (true, false) => Space::Shared,
-        (false, true) => Space::Global,
-        _ => return Err(m.unsupported()),
-    };
-    let (name, offset) = bracket(cursor)?;
-    let base = match body.shared(name) {
-        Some(at) => Reg::R32(body.literal32(at as u32)?),
-        None => body.named(name).ok_or(format!("unknown address `{name}`"))?,
-    };
-    Ok(Address { space, base, offset })
-}
-
-fn decode_parameter<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let d = destination(body, cursor)?;
-    let (name, offset) = bracket(cursor)?;
-    let start = body.parameter(name).ok_or(format!("unknown parameter `{name}`"))?;
-    if let (Reg::R64(r), Some(index)) = (d, body.kernel.parameters.iter().position(|p| p.offset == start)) {
-        body.loaded.insert(r, index);
-    }
-    Ok(Op::Parameter { d, offset: start + offset as usize, ty: m.memory_type()? })
-}
-
-/// One register, or a vector `{a, b, c, d}`.
-fn registers<'a>(body: &mut Body<'a>, cursor: &mut Cursor<'a>, ty: MemType) -> Result<([Reg; 4], u8)> {
-    let one = |body: &mut Body<'a>, cursor: &mut Cursor<'a>| {
-        Ok::<_, String>(match ty {
-            MemType::B64 => Reg::R64(body.operand64(cursor)?),
-            _ => Reg::R32(body.operand32(cursor)?),
-        })
-    };
-    let mut list = [Reg::R32(0); 4];
-    if !cursor.accept("{") {
-        list[0] = one(body, cursor)?;
-        return Ok((list, 1));
-    }
-    let mut count = 0;
-    while !cursor.accept("}") {
-        *list.get_mut(count).ok_or("a vector of more than 4")? = one(body, cursor)?;
-        count += 1;
-        cursor.accept(",");
-    }
-    Ok((list, count as u8))
-}
-
-fn decode_load<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let ty = m.memory_type()?;
-    let (d, count) = registers(body, cursor, ty)?;
-    cursor.expect(",")?;
-    Ok(Op::Load { d, count, ty, from: address(m, body, cursor)?, volatile: m.has("volatile") })
-}
-
-fn decode_store<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let ty = m.memory_type()?;
-    let to = address(m, body, cursor)?;
-    cursor.expect(",")?;
-    let (v, count) = registers(body, cursor, ty)?;
-    Ok(Op::Store { v, count, ty, to })
-}
-
-fn decode_atomic<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let name = ["add", "or", "max", "min", "exch"].into_iter().find(|name| m.has(name)).unwrap_or_default();
-    let op = match (name, m.ty()) {
-        ("add", "f32") => AtomOp::AddF32,
-        ("add", "s32" | "u32") => AtomOp::Add,
-        ("or", "b32") => AtomOp::Or,
-        ("max", "s32") => AtomOp::MaxS32,
-        ("max", "u32") => AtomOp::MaxU32,
-        ("min", "s32") => AtomOp::MinS32,
-        ("min", "u32") => AtomOp::MinU32,
-        ("exch", "b32") => AtomOp::Exchange,
-        _ => return Err(m.unsupported()),
-    };
-    let mut d = None;
-    if m.base == "atom" {
-        let Reg::R32(register) = destination(body, cursor)? else { return Err(m.unsupported()) };
-        d = Some(register);
-    }
-    let at = address(m, body, cursor)?;
-    cursor.expect(",")?;
-    Ok(Op::Atomic { op, d, at, v: body.operand32(cursor)? })
-}
-
-fn decode_shuffle<'a>(m: &Mnemonic, body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
-    let mode = match m.modifiers[..] {
-        ["sync", "up"] => ShuffleMode::Up,
-        ["sync", "down"] => ShuffleMode::Down,
-        ["sync", "bfly"] => ShuffleMode::Butterfly,
-        ["sync", "idx"] => ShuffleMode::Index,
-        _ => return Err(m.unsupported()),
-    };
-    let Reg::R32(d) = body.register(cursor)? else { return Err(m.unsupported()) };
-    let ok = if cursor.accept("|") { Some(body.predicate(cursor)?) } else { None };
-    let mut next = || {
-        cursor.expect(",")?;
-        body.operand32(cursor)
-    };
-    Ok(Op::Shuffle { mode, d, ok, a: next()?, b: next()?, c: next()?, members: next()? })
+    SPECIAL_REGISTERS.into_iter().find_map(|(known, which)| (known == name).then_some(which))
 }

@@ -257,31 +257,37 @@ pub struct Instruction {
     pub line: u32,
 }
 
-/// A kernel parameter: its place in the parameter block, and whether the kernel uses it as a global pointer.
+/// A kernel parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
+    /// Its first byte in the parameter block.
     pub offset: usize,
+    /// Its size in bytes.
     pub size: usize,
+    /// The kernel uses it as the address of global memory.
     pub is_pointer: bool,
 }
 
+/// A kernel of a module, ready to run.
 #[derive(Debug, Default)]
 pub struct Kernel {
+    /// Its name in the PTX.
     pub name: String,
+    /// Its parameters, in order.
     pub parameters: Vec<Parameter>,
-    pub code: Vec<Instruction>,
-    pub predicates: usize,
-    pub registers32: usize,
-    pub registers64: usize,
+    pub(super) code: Vec<Instruction>,
+    pub(super) predicates: usize,
+    pub(crate) registers32: usize,
+    pub(super) registers64: usize,
     /// Registers that hold literals.
-    pub constants32: Vec<(u16, u32)>,
-    pub constants64: Vec<(u16, u64)>,
-    pub shared_bytes: usize,
-    pub max_threads: u32,
+    pub(super) constants32: Vec<(u16, u32)>,
+    pub(super) constants64: Vec<(u16, u64)>,
+    pub(crate) shared_bytes: usize,
+    pub(crate) max_threads: u32,
 }
 
 impl Kernel {
-    /// Size of the parameter block.
+    /// The size of the parameter block in bytes.
     pub fn parameter_bytes(&self) -> usize {
         self.parameters.last().map_or(0, |p| p.offset + p.size)
     }

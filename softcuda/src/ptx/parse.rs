@@ -1,6 +1,7 @@
 //! PTX modules: directives, kernels, declarations and operands. `decode` turns mnemonics into instructions.
 
 use super::decode::decode;
+use super::forms::{Shape, find};
 use super::isa::{Instruction, Kernel, Op, Parameter, Reg};
 use super::lex::{Token, tokens};
 use std::collections::HashMap;
@@ -132,6 +133,8 @@ pub struct Body<'a> {
     parameters: HashMap<&'a str, usize>,
     /// Which parameter a 64-bit register was loaded from, to find the pointers among the parameters.
     pub loaded: HashMap<Reg64, usize>,
+    /// Instructions met before.
+    shapes: HashMap<&'a str, Shape>,
 }
 type Reg64 = u16;
 
@@ -147,6 +150,7 @@ impl<'a> Body<'a> {
             shared: shared.clone(),
             parameters: HashMap::new(),
             loaded: HashMap::new(),
+            shapes: HashMap::new(),
         }
     }
 
@@ -268,6 +272,16 @@ impl<'a> Body<'a> {
         }
         let negate = cursor.accept("!");
         Ok(Some((self.predicate(cursor)?, negate)))
+    }
+
+    /// The shape of an instruction, where the interpreter knows it.
+    pub fn shape(&mut self, mnemonic: &'a str) -> Option<Shape> {
+        if let Some(&shape) = self.shapes.get(mnemonic) {
+            return Some(shape);
+        }
+        let shape = find(mnemonic)?;
+        self.shapes.insert(mnemonic, shape);
+        Some(shape)
     }
 
     pub fn named(&self, name: &str) -> Option<Reg> {

@@ -4,10 +4,12 @@
 //! paths join; barriers and shuffles wait for that.
 
 use super::access;
-use super::isa::{Combine, Instruction, Kernel, L32, L64, Op, Reg, ShuffleMode, Special};
-use super::launch::{Fault, Launch};
+use super::isa::{Instruction, Kernel, L32, L64, Op, Reg, ShuffleMode, Special};
+use super::lane_mask::{has_zero, lanes_of, put, put_bits, select};
+use super::launch::{KernelError, Launch};
 use super::shared::Shared;
 use crate::clock;
+use crate::finding::{Finding, FindingKind};
 use crate::memory::Region;
 
 /// More instructions than this in one warp: the kernel does not end.
@@ -102,19 +104,14 @@ impl Warp {
     }
 
     /// Runs to the next barrier or to the end.
-    pub fn run(&mut self, context: &mut Context) -> Result<Stop, Fault> {
+    pub fn run(&mut self, context: &mut Context) -> Result<Stop, KernelError> {
         loop {
             self.merge();
             let next = (0..self.groups.len()).filter(|&i| !self.groups[i].waiting).min_by_key(|&i| self.groups[i].pc);
             let Some(next) = next else {
                 return match self.groups.first() {
                     None => Ok(Stop::Done),
-                    Some(group) => Err(self.fault(
-                        context,
-                        group.pc,
-                        None,
-                        "only some of the warp's threads reach this: divergent barrier or shuffle".into(),
-                    )),
+                    Some(group) => Err(self.error(context, group.pc, None, divergent())),
                 };
             };
             let group = self.groups.swap_remove(next);
@@ -143,13 +140,14 @@ impl Warp {
     }
 
     /// Runs one group until it meets another, splits, waits or ends; true at a barrier that all have reached.
-    fn run_group(&mut self, context: &mut Context, mut group: Group) -> Result<bool, Fault> {
+    fn run_group(&mut self, context: &mut Context, mut group: Group) -> Result<bool, KernelError> {
         let others = self.groups.iter().map(|g| g.pc).min().unwrap_or(u32::MAX);
         let code = &context.kernel.code;
         loop {
             self.executed += 1;
             if self.executed > LIMIT {
-                return Err(self.fault(context, group.pc, None, "the kernel does not end".into()));
+                let finding = Finding::new(FindingKind::EndlessKernel, "the kernel does not end");
+                return Err(self.error(context, group.pc, None, finding));
             }
             let flow = self.step(&code[group.pc as usize], group, context)?;
             match flow {
@@ -187,7 +185,7 @@ impl Warp {
     }
 
     /// Executes one instruction for a group.
-    fn step(&mut self, instruction: &Instruction, group: Group, context: &mut Context) -> Result<Flow, Fault> {
+    fn step(&mut self, instruction: &Instruction, group: Group, context: &mut Context) -> Result<Flow, KernelError> {
         let lanes = match instruction.guard {
             None => group.lanes,
             Some((p, negate)) => {
@@ -203,20 +201,21 @@ impl Warp {
             Op::Barrier => return Ok(Flow::Wait),
             Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => {
                 access::execute(self, &instruction.op, lanes, group.pc, context)
-                    .map_err(|(lane, what)| self.fault(context, group.pc, Some(lane), what))?;
+                    .map_err(|(lane, finding)| self.error(context, group.pc, Some(lane), finding))?;
             }
             Op::Shuffle { mode, d, ok, a, b, c, members } => {
                 let members = self.r32[members as usize][lanes.trailing_zeros() as usize];
                 if members & self.live & !lanes != 0 {
                     return Ok(Flow::Wait);
                 }
-                self.shuffle(mode, d, ok, a, b, c, lanes).map_err(|what| self.fault(context, group.pc, None, what))?;
+                self.shuffle(mode, d, ok, a, b, c, lanes)
+                    .map_err(|finding| self.error(context, group.pc, None, finding))?;
             }
             Op::Divide32 { b, .. } if has_zero(&self.r32[b as usize], lanes) => {
-                return Err(self.fault(context, group.pc, None, "integer division by zero".into()));
+                return Err(self.error(context, group.pc, None, by_zero()));
             }
             Op::Divide64 { b, .. } if has_zero(&self.r64[b as usize], lanes) => {
-                return Err(self.fault(context, group.pc, None, "integer division by zero".into()));
+                return Err(self.error(context, group.pc, None, by_zero()));
             }
             Op::Parameter { d, offset, ty } => {
                 let mut value = [0; 8];
@@ -317,7 +316,7 @@ impl Warp {
         b: u16,
         c: u16,
         lanes: u32,
-    ) -> Result<(), String> {
+    ) -> Result<(), Finding> {
         let (values, distances, controls) = (self.r32[a as usize], self.r32[b as usize], self.r32[c as usize]);
         let (mut out, mut in_range) = (values, 0);
         for lane in lanes_of(lanes) {
@@ -333,7 +332,8 @@ impl Warp {
             };
             let source = if valid { source as usize } else { lane };
             if lanes >> source & 1 == 0 {
-                return Err(format!("lane {lane} shuffles with lane {source}, which does not take part"));
+                let text = format!("lane {lane} shuffles with lane {source}, which does not take part");
+                return Err(Finding::new(FindingKind::DivergentThreads, text));
             }
             out[lane] = values[source];
             in_range |= u32::from(valid) << lane;
@@ -345,48 +345,23 @@ impl Warp {
         Ok(())
     }
 
-    fn fault(&self, context: &Context, pc: u32, lane: Option<usize>, what: String) -> Fault {
-        Fault {
+    fn error(&self, context: &Context, pc: u32, lane: Option<usize>, finding: Finding) -> KernelError {
+        KernelError {
             kernel: context.kernel.name.clone(),
             line: context.kernel.code[pc as usize].line,
             block: context.block,
             thread: lane.map(|lane| self.index * 32 + lane as u32),
-            what,
+            kind: finding.kind,
+            what: finding.text,
         }
     }
 }
 
-/// The set bits of a lane mask.
-pub fn lanes_of(mut lanes: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let lane = lanes.trailing_zeros() as usize;
-        lanes &= lanes.wrapping_sub(1);
-        (lane < 32).then_some(lane)
-    })
+fn divergent() -> Finding {
+    let text = "only some of the warp's threads reach this: divergent barrier or shuffle";
+    Finding::new(FindingKind::DivergentThreads, text)
 }
 
-/// Writes the active lanes.
-fn put<T: Copy>(value: [T; 32], d: &mut [T; 32], lanes: u32) {
-    if lanes == u32::MAX {
-        *d = value;
-    } else {
-        lanes_of(lanes).for_each(|lane| d[lane] = value[lane]);
-    }
-}
-
-fn put_bits(mut bits: u32, predicates: &mut [u32], d: u16, with: Option<Combine>, lanes: u32) {
-    if let Some(Combine { f, p, negate }) = with {
-        let other = predicates[p as usize];
-        bits = f(bits, if negate { !other } else { other });
-    }
-    let d = &mut predicates[d as usize];
-    *d = *d & !lanes | bits & lanes;
-}
-
-fn select<T: Copy>(a: &[T; 32], b: &[T; 32], choice: u32) -> [T; 32] {
-    std::array::from_fn(|i| if choice >> i & 1 == 1 { a[i] } else { b[i] })
-}
-
-fn has_zero<T: Copy + Default + PartialEq>(values: &[T; 32], lanes: u32) -> bool {
-    lanes_of(lanes).any(|lane| values[lane] == T::default())
+fn by_zero() -> Finding {
+    Finding::new(FindingKind::DivisionByZero, "integer division by zero")
 }

@@ -2,6 +2,8 @@
 
 use super::InvalidSetting;
 use super::parse::number;
+use crate::export::{Status, find};
+use cudarc::driver::sys::CUresult;
 use std::fmt;
 use std::str::FromStr;
 
@@ -45,6 +47,25 @@ impl Fault {
     /// The device is gone from the `nth` driver call on: every call of every library fails, and nothing counts as a leak.
     pub fn device_lost(nth: u64) -> Fault {
         Fault(Effect::Lost { nth })
+    }
+}
+
+impl Fault {
+    /// Checks that the call is exported and can return the status: a fault that never comes would test nothing.
+    pub(crate) fn check(&self) -> Result<(), InvalidSetting> {
+        let (at, status) = match &self.0 {
+            Effect::Return { at, status } | Effect::WorkFails { at, status } => (at, status),
+            Effect::Lost { .. } => return Ok(()),
+        };
+        let wrong = |why: String| InvalidSetting::new(format!("fault `{self}`: {why}"));
+        let export = find(&at.name).ok_or_else(|| wrong(format!("{} is not exported (COVERAGE.md)", at.name)))?;
+        let returns = export.status.ok_or_else(|| wrong(format!("{} returns no status", at.name)))?;
+        let known = if matches!(self.0, Effect::WorkFails { .. }) {
+            CUresult::parse(status).map(drop)
+        } else {
+            returns(status)
+        };
+        known.map_err(wrong)
     }
 }
 
@@ -117,6 +138,20 @@ mod tests {
         assert!(!third.covers("cuInit", 3));
         let later = Fault::call("cuMemFree_v2").from(2);
         assert_eq!([1, 2, 9].map(|n| later.covers("cuMemFree_v2", n)), [false, true, true]);
+    }
+
+    #[test]
+    fn a_fault_that_never_comes_is_refused() {
+        let why = |fault: Fault| fault.check().unwrap_err().to_string();
+        assert!(why(Fault::call("cuMemAloc").returns("1")).contains("cuMemAloc is not exported"));
+        assert!(why(Fault::call("cudnnGetVersion").returns("1")).contains("returns no status"));
+        assert!(why(Fault::call("cuInit").returns("CUDNN_STATUS_BAD_PARAM")).contains("is none of CUDA_SUCCESS"));
+        assert!(why(Fault::call("nvmlInit_v2").returns("999999")).contains("is none of NVML_SUCCESS"));
+        assert!(
+            why(Fault::call("cublasSgemm_v2").work_fails("CUBLAS_STATUS_INTERNAL_ERROR")).contains("is none of CUDA")
+        );
+        assert_eq!(Fault::call("cublasSgemm_v2").work_fails("700").check(), Ok(()));
+        assert_eq!(Fault::call("nvmlInit_v2").returns("NVML_ERROR_UNKNOWN").check(), Ok(()));
     }
 
     #[test]

@@ -103,9 +103,11 @@ impl Settings {
     fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Settings, InvalidSetting> {
         let read = Reader(variable);
         let default = Settings::default();
+        let faults: Vec<Fault> = read.list("FAULTS")?;
+        faults.iter().try_for_each(Fault::check)?;
         Ok(Settings {
             memory: read.one("MEMORY", bytes)?.unwrap_or(default.memory),
-            faults: read.list("FAULTS")?,
+            faults,
             trace: read.path("TRACE"),
             report: read.path("REPORT"),
             strict: read.one("STRICT", flag)?.unwrap_or(default.strict),

@@ -1,6 +1,7 @@
 //! The device as a test asks for it.
 
 use super::libraries::{Library, Links, library};
+use crate::finding::Findings;
 use crate::settings::{Clock, Fault, InvalidSetting, PowerLimit, Settings, Throttle, ThrottleReason, VARIABLES};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -202,12 +203,21 @@ impl Softcuda {
         links.lay_out(&library.with_file_name("softcuda-libraries"), &library)
     }
 
+    /// The findings so far, from the file that [`report`](Softcuda::report) named; none where no file was named.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn findings(&self) -> io::Result<Findings> {
+        self.settings.report.as_ref().map_or(Ok(Findings::default()), Findings::read)
+    }
+
     /// A command that runs `program` on this device. It may be given arguments, a folder and more variables; relative
     /// paths of `report` and `trace` are relative to that folder.
     ///
     /// # Errors
-    /// As [`folder`](Softcuda::folder).
+    /// As [`folder`](Softcuda::folder); a fault names a function that is not exported, or a status that it cannot return.
     pub fn command(&self, program: impl AsRef<OsStr>) -> io::Result<Command> {
+        self.settings.faults.iter().try_for_each(Fault::check).map_err(io::Error::other)?;
         let folder = self.folder()?;
         let mut command = Command::new(program);
         command.env("LD_LIBRARY_PATH", in_front(&folder, "LD_LIBRARY_PATH"));

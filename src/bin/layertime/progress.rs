@@ -35,7 +35,7 @@ impl Progress {
     /// For a sweep of `points` batch and image sizes.
     pub fn new(points: usize, rule: StoppingRule) -> Progress {
         let bar = ProgressBar::new(LENGTH).with_finish(ProgressFinish::AndClear);
-        if let Ok(style) = ProgressStyle::with_template("{bar:20} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:10} {wide_msg}") {
             bar.set_style(style);
         }
         Progress { bar, pace: Pace { points, begun: 0, rule }, title: String::new() }

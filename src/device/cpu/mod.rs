@@ -17,10 +17,12 @@ use super::options::{Launch, Layout, Options};
 use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
 use crate::plan::Precision;
 use crate::step::Step;
+use operations::conv::AlgorithmChoice;
 
 /// The processor and the threads that a run may use.
 pub struct Cpu {
     info: DeviceInfo,
+    choice: AlgorithmChoice,
     pool: ThreadPool,
 }
 
@@ -35,11 +37,13 @@ impl Cpu {
             .start_handler(|_| flush_subnormals())
             .build()
             .map_err(|error| DeviceError::Unusable(format!("cannot start {threads} threads: {error}")))?;
-        Ok(Cpu { info: info(threads), pool })
+        let choice = if options.direct_convolutions { AlgorithmChoice::Direct } else { AlgorithmChoice::ByRule };
+        Ok(Cpu { info: info(threads, choice), choice, pool })
     }
 }
 
-fn info(threads: usize) -> DeviceInfo {
+fn info(threads: usize, choice: AlgorithmChoice) -> DeviceInfo {
+    let direct = (choice == AlgorithmChoice::Direct).then(|| ("algorithms".into(), "direct".into()));
     DeviceInfo {
         name: processor_name(),
         facts: vec![("threads", threads.to_string()), ("instructions", compute::simd::Isa::detect().name().into())],
@@ -48,7 +52,7 @@ fn info(threads: usize) -> DeviceInfo {
         launch: Launch::Direct,
         threads: Some(threads),
         default_batches: &[1, 2, 4, 8, 16, 32],
-        options: Default::default(),
+        options: direct.into_iter().collect(),
         environment: Default::default(),
         first_maximum_wins: true,
     }
@@ -127,7 +131,7 @@ impl Device for Cpu {
     fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
         check_precision(&self.info, &step.plan)?;
         self.pool.install(|| {
-            work(&mut session::CpuSession::open(step, training, available_bytes())?);
+            work(&mut session::CpuSession::open(step, training, self.choice, available_bytes())?);
             Ok(())
         })
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::compute::buffer::ResidentBuffer;
 use super::compute::simd::Isa;
+use super::operations::conv::AlgorithmChoice;
 use super::operations::{Operation, Setting, operation};
 use crate::device::options::Layout;
 use crate::device::order::Orders;
@@ -37,7 +38,12 @@ pub struct CpuSession {
 
 impl CpuSession {
     /// Must run inside the pool whose threads will do the work. Refuses, before allocating, what `available` bytes cannot hold.
-    pub fn open(step: &Step, training: Training, available: u64) -> Result<CpuSession, DeviceError> {
+    pub fn open(
+        step: &Step,
+        training: Training,
+        choice: AlgorithmChoice,
+        available: u64,
+    ) -> Result<CpuSession, DeviceError> {
         let plan = &step.plan;
         let fits = |needed: u64| match needed <= available {
             true => Ok(()),
@@ -46,7 +52,7 @@ impl CpuSession {
         let footprint = step.arena.footprint(plan).total();
         fits(footprint)?;
         let orders = Orders::new(plan, Layout::Nhwc)?;
-        let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), training };
+        let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), choice, training };
         let operations = plan.layers.iter().enumerate();
         let operations = operations.map(|(at, layer)| operation(at, layer, orders.of(layer.inputs[0]), &setting));
         let operations: Vec<_> = operations.collect();

@@ -18,11 +18,6 @@ const NOT_COMPARED: [&str; 3] = ["setup.samples", "machine.settings_after", "mac
 /// Everything to be known before the figures, one statement each.
 pub fn preface(a: &Side, b: &Side, unfixed: &[String]) -> Vec<String> {
     let mut statements = Vec::new();
-    let differences = differences(a, b);
-    statements.push(match differences.is_empty() {
-        true => "Differs: nothing that the files tell.".into(),
-        false => format!("Differs (A | B): {}.", differences.join("; ")),
-    });
     statements.extend(unknown(a, b));
     statements.extend(runs(a, b));
     if !unfixed.is_empty() {
@@ -55,15 +50,34 @@ fn unfixed(run: &Run) -> Option<&'static str> {
     }
 }
 
-fn differences(a: &Side, b: &Side) -> Vec<String> {
+/// Settings in the order in which they matter to a reader; those not named here come last.
+const FIRST: [&str; 11] = [
+    "model",
+    "model_file",
+    "device",
+    "precision",
+    "layout",
+    "launch",
+    "threads",
+    "options.",
+    "input_gradient",
+    "program.",
+    "training.",
+];
+
+/// The differences in how the sides were made, the most important first.
+pub fn differences(a: &Side, b: &Side) -> Vec<String> {
     let (a, b) = (facts(a), facts(b));
     let value = |values: Option<&BTreeSet<String>>| match values {
         Some(values) => values.iter().cloned().collect::<Vec<_>>().join(" / "),
         None => "-".into(),
     };
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    let differing = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
-    let texts = differing.map(|name| (name, value(a.get(name)), value(b.get(name))));
+    let mut differing: Vec<&String> = names.into_iter().filter(|name| a.get(*name) != b.get(*name)).collect();
+    let place =
+        |name: &str| FIRST.iter().position(|first| name == *first || first.ends_with('.') && name.starts_with(first));
+    differing.sort_by_key(|name| place(name).unwrap_or(FIRST.len()));
+    let texts = differing.into_iter().map(|name| (name, value(a.get(name)), value(b.get(name))));
     let line = |(name, a, b): (&String, String, String)| match (a.contains('\n'), b.contains('\n')) {
         (true, true) => format!("{name} (another text)"),
         (true, false) => format!("{name} (a text) | {b}"),

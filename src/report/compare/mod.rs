@@ -21,7 +21,7 @@ use crate::profile::summary::Scope;
 use crate::stats::{self, Difference, Estimate, Verdict};
 pub use csv::{ComparedRow, text as csv};
 pub use side::Side;
-pub use table::text as table;
+pub use table::{differs, text as table};
 
 /// The choices of a user.
 #[derive(Clone, Debug)]
@@ -104,6 +104,8 @@ pub struct Comparison {
     pub min_share: f64,
     /// Numbers of runs of A and of B.
     pub runs: [usize; 2],
+    /// Differences in how the sides were made, the most important first.
+    pub differences: Vec<String>,
     /// Statements to read before any figure.
     pub preface: Vec<String>,
     /// The step and its groups.
@@ -139,6 +141,7 @@ impl Comparison {
             margin,
             min_share: settings.min_share,
             runs: [a.runs.len(), b.runs.len()],
+            differences: differs::differences(a, b),
             preface: differs::preface(a, b, &unfixed),
             wholes: lines(wholes),
             details: lines(details),

@@ -1,19 +1,21 @@
-//! A comparison as text, within 100 columns.
+//! A comparison as text, within 80 columns.
 
 use super::{Compared, Comparison, Judged, Subject};
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
-use crate::report::table::{Table, numbers, words};
+use crate::report::table::{Room, Table, numbers, words, wrapped};
 use crate::stats::{Difference, Verdict};
 
 /// Preface, tables, and what the verdicts mean.
-pub fn text(comparison: &Comparison) -> String {
-    let mut text = String::new();
-    comparison.preface.iter().for_each(|statement| text += &format!("{}\n", wrapped(statement)));
+pub fn text(comparison: &Comparison, room: Room) -> String {
+    // Its prose is long, and broken into lines in a pipe too.
+    let room = if room == Room::Pipe { Room::Terminal } else { room };
+    let mut text = wrapped(&differs(comparison, room), room) + "\n";
+    comparison.preface.iter().for_each(|statement| text += &format!("{}\n", wrapped(statement, room)));
     text += "\nThe step and its groups: ms of A and of B, share of the step in %\n";
     for lines in comparison.wholes.chunk_by(|one, next| one.key.image == next.key.image) {
-        text += &section(format!("image {}", lines[0].key.image), &["batch", "group"], lines, comparison.judged);
+        text += &section(format!("image {}", lines[0].key.image), &["batch", "group"], lines, comparison.judged, room);
     }
     let point = |line: &Compared| (line.key.image.clone(), line.key.batch);
     for lines in comparison.details.chunk_by(|one, next| point(one) == point(next)) {
@@ -23,12 +25,26 @@ pub fn text(comparison: &Comparison) -> String {
             &["layer", "phase"],
             lines,
             comparison.judged,
+            room,
         );
     }
-    text + "\n" + &wrapped(&method(comparison)) + "\n"
+    text + "\n" + &wrapped(&method(comparison), room) + "\n"
 }
 
-fn section(title: String, names: &[&str; 2], lines: &[Compared], judged: Judged) -> String {
+/// The differences that matter most, and how many more there are.
+pub fn differs(comparison: &Comparison, room: Room) -> String {
+    const MOST: usize = 3;
+    let all = &comparison.differences;
+    match (all.len().saturating_sub(MOST), room) {
+        _ if all.is_empty() => "Differs: nothing that the files tell.".into(),
+        (more @ 1.., Room::Terminal | Room::Pipe) => {
+            format!("Differs (A | B): {}; and {more} more: --wide lists them.", all[..MOST].join("; "))
+        }
+        (_, Room::Terminal | Room::Pipe | Room::Wide) => format!("Differs (A | B): {}.", all.join("; ")),
+    }
+}
+
+fn section(title: String, names: &[&str; 2], lines: &[Compared], judged: Judged, room: Room) -> String {
     let by_batch = names[0] == "batch";
     let row = |line: &Compared| {
         let [first, second] = match &line.key.of {
@@ -40,15 +56,15 @@ fn section(title: String, names: &[&str; 2], lines: &[Compared], judged: Judged)
         };
         let mut cells = vec![first, second];
         cells.extend(line.times_us.map(|us| format!("{:.3}", us / 1e3)));
-        cells.push(ratio(line, judged));
+        cells.push(ratio(line, judged, room));
         cells.extend(line.share_pct.map(|share| format!("{share:.1}")));
-        cells.push(points(line, judged));
+        cells.push(points(line, judged, room));
         cells.push(line.verdict.map_or("-", |verdict| word(verdict, judged)).into());
         cells
     };
     let figures = ["A ms", "B ms", "B/A", "A %", "B %", "B - A"].map(numbers);
     let header = names.map(words).into_iter().chain(figures).chain([words("verdict")]).collect();
-    format!("\n{}", Table::new(title, header, lines.iter().map(row)).text())
+    format!("\n{}", Table::new(title, header, lines.iter().map(row)).text(room))
 }
 
 fn phase(phase: Option<Phase>) -> String {
@@ -56,25 +72,36 @@ fn phase(phase: Option<Phase>) -> String {
 }
 
 /// With its interval where it is judged.
-fn ratio(line: &Compared, judged: Judged) -> String {
+fn ratio(line: &Compared, judged: Judged, room: Room) -> String {
     match line.time {
-        Some(time) if judged == Judged::Times => with_interval(time, |ln| format!("{:.3}", ln.exp())),
+        Some(time) if judged == Judged::Times => with_interval(time, f64::exp, &|ratio| format!("{ratio:.3}"), room),
         Some(_) | None => format!("{:.3}", line.ratio()),
     }
 }
 
-fn points(line: &Compared, judged: Judged) -> String {
+fn points(line: &Compared, judged: Judged, room: Room) -> String {
     match line.share {
         _ if line.key.of == Subject::Total(Scope::STEP) => "-".into(),
-        Some(share) if judged == Judged::Shares => with_interval(share, |points| format!("{points:+.2}")),
+        Some(share) if judged == Judged::Shares => {
+            with_interval(share, |points| points, &|points| format!("{points:+.2}"), room)
+        }
         Some(_) | None => format!("{:+.2}", line.share_pct[1] - line.share_pct[0]),
     }
 }
 
-fn with_interval(difference: Difference, show: impl Fn(f64) -> String) -> String {
-    let interval =
-        difference.ci95().map_or(String::new(), |ends| format!(" [{}, {}]", show(ends.low), show(ends.high)));
-    show(difference.value()) + &interval
+/// A value with the ends of its interval, or with the distance to the further one.
+fn with_interval(difference: Difference, of: fn(f64) -> f64, show: &dyn Fn(f64) -> String, room: Room) -> String {
+    let value = of(difference.value());
+    let interval = difference.ci95().map_or(String::new(), |ends| {
+        let (low, high) = (of(ends.low), of(ends.high));
+        match room {
+            Room::Terminal | Room::Pipe => {
+                format!(" ±{}", show((high - value).max(value - low)).trim_start_matches('+'))
+            }
+            Room::Wide => format!(" [{}, {}]", show(low), show(high)),
+        }
+    });
+    show(value) + &interval
 }
 
 /// How B stands to A. Of a share nobody is faster.
@@ -116,21 +143,4 @@ fn method(comparison: &Comparison) -> String {
          the step and its groups and {details} of phases and layers (Holm 1979), with half of the error each: in 95 % of \
          comparisons no verdict of a difference is false, and in 95 % none of SAME.{left_out}"
     )
-}
-
-/// Lines of at most 100 characters.
-fn wrapped(text: &str) -> String {
-    const WIDTH: usize = 100;
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("begins with one");
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= WIDTH {
-            *line += &format!(" {word}");
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.join("\n")
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::report::folder::Folder;
 use crate::report::header::RunState;
 use crate::report::run::{Origin, Run};
+use crate::report::table::Room;
 use crate::report::{fixture, read};
 
 /// How steps reached the device of a run.
@@ -60,8 +61,9 @@ fn texts_are_not_shown() {
     let whole = || folder(out.path(), 10.0, |_| {});
     let bare = || Run { header: None, ..whole() };
     let other = || folder(out.path(), 10.0, |run| fixture::header(run).model_file.push('\n'));
-    let differs =
-        |a: Run, b: Run| Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap().preface.remove(0);
+    let differs = |a: Run, b: Run| {
+        super::differs(&Comparison::of(&side(vec![a]), &side(vec![b]), &settings()).unwrap(), Room::Wide)
+    };
     assert!(differs(whole(), bare()).contains("model_file (a text) | -;"), "{}", differs(whole(), bare()));
     assert!(differs(bare(), whole()).contains("model_file - | (a text);"), "{}", differs(bare(), whole()));
     assert_eq!(differs(whole(), other()), "Differs (A | B): model_file (another text).");
@@ -85,10 +87,11 @@ fn times_with_fixed_clocks() {
     // conv1's forward by 20 %, its group by 2/24, its phases' total by 2/17.
     let slower = |fraction| comparison.slower_by(fraction).unwrap().len();
     assert_eq!([slower(0.19), slower(0.10), slower(0.05), slower(0.03)], [2, 3, 4, 5]);
-    let text = table(&comparison);
+    let text = table(&comparison, Room::Terminal);
     assert!(text.contains("Differs: nothing") && text.contains("One run each"), "{text}");
-    assert!(text.contains("FASTER or SLOWER") && text.contains("Welch") && text.contains("Holm"), "{text}");
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let flat = text.replace('\n', " ");
+    assert!(flat.contains("FASTER or SLOWER") && text.contains("Welch") && text.contains("Holm"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]
@@ -99,10 +102,10 @@ fn shares_where_clocks_were_not_fixed() {
     let (a, b) = (side(vec![folder(out.path(), 10.0, free)]), side(vec![folder(out.path(), 12.0, cpu)]));
     let comparison = Comparison::of(&a, &b, &settings()).unwrap();
     assert_eq!((comparison.judged, comparison.slower_by(0.05).is_none()), (Judged::Shares, true));
-    let text = table(&comparison);
+    let text = table(&comparison, Room::Wide);
     assert!(text.contains("no comparison of times"), "{text}");
     assert!(
-        text.contains("A: measured without --lock-clocks") && text.contains("B:\nlayertime never fixes a CPU's"),
+        text.contains("A: measured without --lock-clocks") && text.contains("B: layertime never fixes a CPU's"),
         "{text}"
     );
     assert!(text.contains("launch queued | direct") && text.contains("options.lock_clocks - | 1410"), "{text}");
@@ -121,10 +124,10 @@ fn several_runs_each() {
     let comparison = Comparison::of(&runs([10.0, 10.1, 9.9]), &runs([12.0, 12.1, 11.9]), &settings()).unwrap();
     assert_eq!(line(&comparison, "conv1").verdict, Some(Verdict::Slower));
     assert_eq!(line(&comparison, "fc2").verdict, Some(Verdict::Same));
-    assert!(!table(&comparison).contains("One run"));
+    assert!(!table(&comparison, Room::Terminal).contains("One run"));
     let one =
         Comparison::of(&runs([10.0, 10.1, 9.9]), &side(vec![folder(out.path(), 12.0, |_| {})]), &settings()).unwrap();
-    assert!(table(&one).contains("One side has one run"));
+    assert!(table(&one, Room::Terminal).contains("One side has one run"));
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn rows_without_a_counterpart_are_named() {
     b.points.push(larger);
     b.points[0].parts.retain(|part| &*part.layer != "relu1");
     let (a, b) = (side(vec![a]), side(vec![b]));
-    let text = table(&Comparison::of(&a, &b, &settings()).unwrap());
+    let text = table(&Comparison::of(&a, &b, &settings()).unwrap(), Room::Terminal);
     assert!(text.contains("Only in A: relu1 forward, relu1 backward_data."), "{text}");
     assert!(text.contains("Only in B: batch 9 at 4x4."), "{text}");
     let settings = CompareSettings { batches: vec![9], ..settings() };
@@ -177,7 +180,7 @@ fn totals_without_intervals_are_not_judged() {
     let comparison = Comparison::of(&side(vec![run.clone()]), &side(vec![run]), &settings()).unwrap();
     assert!(comparison.wholes.iter().all(|line| line.verdict.is_none()));
     assert_eq!(line(&comparison, "conv1").verdict, Some(Verdict::Same));
-    assert!(table(&comparison).contains("A and B have no run.json"));
+    assert!(table(&comparison, Room::Terminal).contains("A and B have no run.json"));
 }
 
 #[test]
@@ -191,4 +194,23 @@ fn as_csv() {
     );
     let conv1 = text.lines().find(|line| line.starts_with("1,4x4,conv1,conv,forward,")).unwrap();
     assert!(conv1.contains(",10.0,12.0,1.2,") && conv1.ends_with(",times,SLOWER"), "{conv1}");
+}
+
+/// Of many differences, those come first that matter most; the others are counted.
+#[test]
+fn three_differences_and_how_many_more() {
+    let out = tempfile::tempdir().unwrap();
+    let usual = folder(out.path(), 10.0, |_| {});
+    let other = folder(out.path(), 10.0, |run| {
+        fixture::measurement(run).measuring.target = 0.5;
+        fixture::measurement(run).training.seed = 7;
+        fixture::measurement(run).threads = Some(1);
+        run.precision = "tf32".into();
+    });
+    let comparison = Comparison::of(&side(vec![usual]), &side(vec![other]), &settings()).unwrap();
+    assert_eq!(
+        super::differs(&comparison, Room::Terminal),
+        "Differs (A | B): precision f32 | tf32; threads 2 | 1; training.seed 1 | 7; and 1 more: --wide lists them."
+    );
+    assert!(super::differs(&comparison, Room::Wide).ends_with("; measuring.target 0.01 | 0.5."));
 }

@@ -130,7 +130,8 @@ fn single_slow_steps_are_noted() {
     slow.phases_us.iter_mut().for_each(|us| *us *= 5.0);
     measured.samples = vec![usual.clone(), usual.clone(), slow, usual.clone(), usual.clone(), usual];
     folder.append(&measured).unwrap();
-    let notes = folder.run().points.iter().map(|point| point.notes().join("; ")).collect::<Vec<_>>();
+    let notes =
+        folder.run().points.iter().map(|point| point.record.as_ref().unwrap().notes.join("; ")).collect::<Vec<_>>();
     assert_eq!(notes, ["", "single steps were much slower than the median (mean 0.0833 ms, median 0.0500 ms)"]);
 }
 

@@ -1,5 +1,5 @@
 //! One page with charts, tables, settings and method. It holds everything itself and loads nothing, which its own security
-//! policy enforces; it needs no script.
+//! policy enforces. A short script sorts tables and shows the layers of another batch; without it the page holds the same.
 
 mod tables;
 
@@ -7,11 +7,14 @@ use anyhow::Result;
 
 use super::plot::{self, Canvas, Chart, Scene};
 use super::run::Run;
+use super::run_tables::notes;
 use super::table::escaped;
 use super::verdict;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
 const METHOD: &str = include_str!("method.html");
+const METHOD_OF_PREDICTIONS: &str = include_str!("predicted.html");
 
 /// The whole page.
 pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
@@ -20,23 +23,28 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
     for (index, run) in runs.iter().enumerate() {
         body += &verdicts(run, runs.len() > 1, index);
     }
-    body += &section("times", "Step time and throughput", &figure(&|canvas| plot::times(runs, canvas))?);
+    let times = figure(&|canvas| plot::times(runs, canvas))?;
     for (index, run) in runs.iter().enumerate() {
         let name = if runs.len() > 1 { format!(": {}", run.run_id) } else { String::new() };
         body += &section(&format!("charts-{index}"), &format!("Charts{name}"), &charts(run, batch)?);
         body += &section(&format!("tables-{index}"), &format!("Tables{name}"), &tables::measured(run, batch));
         body += &section(&format!("settings-{index}"), &format!("Settings{name}"), &tables::settings(run));
     }
-    body += &section("method", "Method", METHOD);
+    if !times.is_empty() {
+        body += &section("times", "Step time and throughput", &times);
+    }
+    let measured = runs.iter().any(|run| !run.is_predicted()).then_some(METHOD);
+    let predicted = runs.iter().any(Run::is_predicted).then_some(METHOD_OF_PREDICTIONS);
+    body += &section("method", "Method", &measured.into_iter().chain(predicted).collect::<String>());
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#main\">To the content</a>\n{}<main id=\"main\">\n{body}</main>\n\
-         <footer><p>Made by layertime {}.</p></footer>\n</body>\n</html>\n",
+         <footer><p>Made by layertime {}.</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escaped(&title),
-        contents(runs),
+        contents(runs, !times.is_empty()),
         env!("CARGO_PKG_VERSION"),
     ))
 }
@@ -48,14 +56,15 @@ fn title(runs: &[Run]) -> String {
     }
 }
 
-fn contents(runs: &[Run]) -> String {
-    let mut items = vec![("times".to_owned(), "Step time".to_owned())];
+fn contents(runs: &[Run], times: bool) -> String {
+    let mut items: Vec<(String, String)> = Vec::new();
     for index in 0..runs.len() {
         let of_run = if runs.len() > 1 { format!(" of run {}", index + 1) } else { String::new() };
         for (id, word) in [("charts", "Charts"), ("tables", "Tables"), ("settings", "Settings")] {
             items.push((format!("{id}-{index}"), format!("{word}{of_run}")));
         }
     }
+    items.extend(times.then(|| ("times".into(), "Step time".into())));
     items.push(("method".into(), "Method".into()));
     let items: String = items.iter().map(|(id, word)| format!("<li><a href=\"#{id}\">{word}</a></li>\n")).collect();
     format!("<nav aria-label=\"Contents\"><ul>\n{items}</ul></nav>\n")
@@ -71,10 +80,22 @@ fn verdicts(run: &Run, several: bool, index: usize) -> String {
         .iter()
         .map(|sentence| format!("<p class=\"verdict\">{}{}</p>\n", escaped(&name), escaped(sentence)))
         .collect();
-    for note in run.header.iter().flat_map(|header| &header.machine.notes) {
-        text += &format!("<p class=\"note\">Note: {}</p>\n", escaped(note));
+    for note in notes(run) {
+        text += &format!("<p class=\"note\">Note: {}</p>\n", prose(&note));
     }
     text
+}
+
+/// A text in which `words` between backticks are code.
+fn prose(text: &str) -> String {
+    let parts: Vec<String> = text.split('`').map(escaped).collect();
+    // A single backtick quotes nothing.
+    if parts.len() % 2 == 0 {
+        return parts.join("`");
+    }
+    let part =
+        |(index, part): (usize, &String)| if index % 2 == 1 { format!("<code>{part}</code>") } else { part.clone() };
+    parts.iter().enumerate().map(part).collect()
 }
 
 fn charts(run: &Run, batch: Option<usize>) -> Result<String> {

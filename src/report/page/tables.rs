@@ -5,9 +5,10 @@ use serde_json::Value;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
+use crate::report::page::prose;
 use crate::report::rows::LabelColumns;
 use crate::report::run::{Point, Run};
-use crate::report::run_file::RunFile;
+use crate::report::run_file::{RunFile, as_written};
 use crate::report::run_tables::{layers, number, share_with_interval, step_ms, step_us};
 use crate::report::table::{Table, escaped, numbers, words};
 
@@ -18,25 +19,48 @@ pub fn measured(run: &Run, batch: Option<usize>) -> String {
         let points = run.at(&image);
         text += &sweep(run, &image, &points).html();
         text += &by_phase(&image, &points).html();
-        let chosen = batch
-            .map_or(run.largest(&image), |batch| run.measured(&image).into_iter().find(|point| point.batch == batch));
-        text += &chosen.map_or(String::new(), |point| layers_of(point).html());
+        let chosen = batch.or(run.largest(&image).map(|point| point.batch));
+        text += &layers_by_batch(run, &image, chosen);
     }
     text
 }
 
+/// The layers of every batch, of which one is shown, and a chooser for the script to show.
+fn layers_by_batch(run: &Run, image: &str, chosen: Option<usize>) -> String {
+    let points = run.measured(image);
+    let option = |point: &&Point| {
+        let selected = if Some(point.batch) == chosen { " selected" } else { "" };
+        format!("<option value=\"{0}\"{selected}>{0}</option>", point.batch)
+    };
+    let table = |point: &&Point| {
+        let hidden = if Some(point.batch) == chosen { "" } else { " hidden" };
+        let (batch, image) = (point.batch, escaped(image));
+        let html = layers_of(run, point).html();
+        format!("<div class=\"layers\" data-image=\"{image}\" data-batch=\"{batch}\"{hidden}>\n{html}</div>\n")
+    };
+    let options: String = points.iter().map(option).collect();
+    format!(
+        "<p class=\"chooser\" data-image=\"{}\" hidden><label>Layers at batch <select>{options}</select></label></p>\n{}",
+        escaped(image),
+        points.iter().map(table).collect::<String>()
+    )
+}
+
 fn sweep(run: &Run, image: &str, points: &[&Point]) -> Table {
-    let titles = ["batch", "step ms", "conv %", "fc %", "other %", "closure", "images/s"];
+    let titles = ["batch", "mean ms", "conv %", "fc %", "other %", "closure", "images/s"];
     let header = titles.map(numbers).into_iter().chain([words("status")]).collect();
     let row = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
         cells.extend(Group::ALL.map(|group| share_with_interval(point.group(group))));
-        cells.extend([number(point.step.closure, 3), number(point.step.images_per_s, 1)]);
+        cells.extend([number(point.step.closure, 3), number(point.images_per_s(), 1)]);
         cells.push(run.status_word(point).name().into());
         cells
     };
-    let figures =
-        if run.is_predicted() { "ms, share of the step" } else { "mean ms, share of the step with 95 % interval" };
+    let figures = if run.is_predicted() {
+        "predicted ms, share of the step"
+    } else {
+        "mean ms, share of the step with 95 % interval"
+    };
     Table::new(format!("The step by batch size, image {image}: {figures}"), header, points.iter().map(row))
 }
 
@@ -56,8 +80,9 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
     Table::new(format!("By group and phase, image {image}: share of the step in %"), header, measured.map(row))
 }
 
-fn layers_of(point: &Point) -> Table {
-    let mut table = layers(&format!("Layers at batch {}, image {}: mean ms", point.batch, point.image), point);
+fn layers_of(run: &Run, point: &Point) -> Table {
+    let ms = if run.is_predicted() { "predicted ms" } else { "mean ms" };
+    let mut table = layers(&format!("Layers at batch {}, image {}: {ms}", point.batch, point.image), point, None);
     table.header.iter_mut().filter(|heading| heading.title == "%").for_each(|heading| heading.title += " of the step");
     table
 }
@@ -66,7 +91,7 @@ fn layers_of(point: &Point) -> Table {
 pub fn settings(run: &Run) -> String {
     let LabelColumns { run_id, model, device, precision, layout, launch } = run.labels();
     let mut rows = vec![("run".to_owned(), run_id)];
-    match RunFile::of(run).and_then(|file| serde_json::to_value(file).ok()) {
+    match RunFile::of(run).map(|file| as_written(&file)) {
         None => {
             let known = [
                 ("model", model),
@@ -82,14 +107,14 @@ pub fn settings(run: &Run) -> String {
     }
     let rows: String = rows
         .iter()
-        .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), escaped(value)))
+        .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), prose(value)))
         .collect();
     format!("<table class=\"settings\"><caption>As recorded by the run</caption>\n<tbody>\n{rows}</tbody></table>\n")
 }
 
 fn leaves(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match (name, value) {
-        ("run_id" | "points" | "crossovers" | "setup.model_file", _) | (_, Value::Null) => {}
+        ("run_id" | "points" | "crossovers" | "answers" | "setup.model_file", _) | (_, Value::Null) => {}
         ("argv", Value::Array(words)) => {
             let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
             rows.push(("command line".into(), words.join(" ")));

@@ -20,7 +20,21 @@ fn page() -> String {
 fn loads_nothing() {
     let page = page();
     for bad in [
-        "src=", "url(", "@import", "<link", "<script", "<img", "<iframe", "<object", "<embed", "<base", "xlink",
+        "src=",
+        "url(",
+        "@import",
+        "<link",
+        "<script ",
+        "<img",
+        "fetch(",
+        "import(",
+        "XMLHttpRequest",
+        "eval(",
+        "<iframe",
+        "<object",
+        "<embed",
+        "<base",
+        "xlink",
         "srcset=",
     ] {
         // What came from the run's own text is escaped, quotes and all.
@@ -32,6 +46,8 @@ fn loads_nothing() {
     for link in links {
         assert!(page.contains(&format!("id=\"{}\"", &link[1..])), "{link} leads nowhere");
     }
+    // The page's own script, which loads nothing.
+    assert_eq!(page.matches("<script").count(), 1);
     assert!(page.contains("default-src 'none'") && !page.contains("w3.org"));
 }
 
@@ -42,10 +58,10 @@ fn can_be_read_without_seeing() {
     assert!(page.contains("<title>layertime: a &amp; b on &lt;script"), "names are escaped");
     assert_eq!(page.matches("<h1>").count(), 1);
     let charts = page.matches("<svg ").count();
-    // Four charts, each for wide and narrow screens.
+    // Five charts, each for wide and narrow screens.
     assert_eq!(
         (charts, page.matches("role=\"img\"").count(), page.matches("aria-label=\"Share of").count()),
-        (8, 8, 2)
+        (10, 10, 4)
     );
     assert_eq!(page.matches("<table>").count(), page.matches("tabindex=\"0\"").count());
     assert!(page.contains("conv 50.0 %") && page.contains("out_of_memory"));
@@ -54,4 +70,25 @@ fn can_be_read_without_seeing() {
         let shadowed = if open == "tr" { 0 } else { page.matches(&format!("<{open}-")).count() };
         assert_eq!(opened - shadowed, closed, "{open}");
     }
+}
+
+/// Constants as they were typed, code as code.
+#[test]
+fn settings_are_as_typed() {
+    let page = page();
+    assert!(page.contains("<td>0.01</td>") && !page.contains("0.00999"), "{page}");
+    assert_eq!(prose("`a` & `b`"), "<code>a</code> &amp; <code>b</code>");
+    assert_eq!(prose("it's ` alone"), "it's ` alone");
+}
+
+/// A page of predictions says nothing of samples, intervals or warm-up.
+#[test]
+fn predictions_are_called_so() {
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/predicted");
+    let page = html(&read::open(std::path::Path::new(kept)).unwrap().runs, None).unwrap();
+    assert!(page.contains("Predicted figures were computed") && page.contains("predicted ms, share of the step"));
+    for word in ["mean ms", "Warm-up", "95 %", "`"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    assert!(page.contains("<code>ceilings</code>"));
 }

@@ -4,6 +4,7 @@ use super::axes::{Axis, Frame};
 use super::scene::{Across, Canvas, Scene};
 use super::style::{self, BLACK, text_width};
 use super::{legend, subtitle};
+use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::report::run::{LayerPart, Point, Run};
 
@@ -15,8 +16,15 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
     let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
     let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
-        let (color, hatch) = style::of_phase(entries[index].0);
+        let (color, hatch) = style::of_part(Group::Other, entries[index].0);
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, hatch);
+    });
+    let groups = Group::ALL.into_iter().filter(|group| point.parts.iter().any(|part| part.group == *group));
+    let groups: Vec<Group> = groups.collect();
+    let names: Vec<&str> = groups.iter().map(|group| group.name()).collect();
+    let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
+        let (color, _) = style::of_part(groups[index], Phase::Forward);
+        scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
     let most = layers.iter().map(|layer| total_us(layer)).fold(0.0, f64::max);
     let unit = unit(most);
@@ -40,8 +48,9 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
         let mut x = left;
         for part in *layer {
             let end = x + frame.x.at(part.figures.mean_us / unit.1) - left;
-            let (color, hatch) = style::of_phase(part.phase);
+            let (color, hatch) = style::of_part(part.group, part.phase);
             scene.rectangle([x, y - 0.4 * row], [end, y + 0.4 * row], color, hatch);
+            scene.tip([x, y - 0.5 * row], [end, y + 0.5 * row], value(part, unit));
             x = end;
         }
         scene.text([left - 6.0, y], &*layer[0].layer, size, Across::Right);
@@ -86,6 +95,12 @@ fn unit(most_us: f64) -> (&'static str, f64) {
 fn label(layer: &[LayerPart], unit: (&str, f64)) -> String {
     let share: f64 = layer.iter().map(|part| part.figures.share_pct).sum();
     format!("{:.2} ({share:.1} %)", total_us(layer) / unit.1)
+}
+
+/// A phase's time and share.
+fn value(part: &LayerPart, unit: (&str, f64)) -> String {
+    let (phase, time) = (part.phase.name().replace('_', " "), part.figures.mean_us / unit.1);
+    format!("{} {phase}: {time:.3} {} ({:.1} %)", part.layer, unit.0, part.figures.share_pct)
 }
 
 fn describe(layers: &[&[LayerPart]], unit: (&str, f64)) -> String {

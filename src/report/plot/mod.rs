@@ -1,14 +1,16 @@
 //! Charts of runs, as SVG and PNG.
 //!
-//! Each run and image size has its own `shares`, `layers` and `roofline`; `times` holds all runs. One file per chart, each a
+//! Each run and image size has its own `phases`, `shares`, `layers` and `roofline`; `times` holds all runs. One file per chart, each a
 //! function from a run to a [`Scene`].
 
 mod axes;
 mod layers;
 mod paint;
+mod phases;
 mod roofline;
 mod scene;
 mod shares;
+mod stack;
 mod style;
 mod times;
 
@@ -29,6 +31,8 @@ pub const MOST_RUNS: usize = 6;
 /// The charts of one image size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chart {
+    /// Share of the step by group and phase, over batch size: the answer in one picture.
+    Phases,
     /// Share of the step by group, over batch size.
     Shares,
     /// Time by layer and phase at one batch.
@@ -39,11 +43,12 @@ pub enum Chart {
 
 impl Chart {
     /// All of them, in the order of the page.
-    pub const ALL: [Chart; 3] = [Chart::Shares, Chart::Layers, Chart::Roofline];
+    pub const ALL: [Chart; 4] = [Chart::Phases, Chart::Shares, Chart::Layers, Chart::Roofline];
 
     /// The name of its files.
     pub fn name(self) -> &'static str {
         match self {
+            Chart::Phases => "phases",
             Chart::Shares => "shares",
             Chart::Layers => "layers",
             Chart::Roofline => "roofline",
@@ -53,6 +58,7 @@ impl Chart {
     /// `None` where there is nothing to draw.
     pub fn scene(self, run: &Run, image: &str, batch: Option<usize>, canvas: Canvas) -> Option<Scene> {
         match self {
+            Chart::Phases => phases::scene(run, image, canvas),
             Chart::Shares => shares::scene(run, image, canvas),
             Chart::Layers => Some(layers::scene(run, at(run, image, batch)?, canvas)),
             Chart::Roofline => roofline::scene(run, at(run, image, batch)?, canvas),

@@ -7,7 +7,7 @@ use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::Pos;
 use plotters::style::{Color, FontTransform, RGBColor, ShapeStyle, TextStyle};
 
-use super::scene::{Item, Pixel, Scene, Text};
+use super::scene::{Item, Pixel, Scene, Text, Tip};
 use super::style::{BLACK, Hatch, Marker, Rgb, WHITE, font};
 use crate::report::table::escaped;
 
@@ -40,12 +40,25 @@ fn with_head(scene: &Scene, head: &str) -> Result<String> {
     paint(&mut backend, scene, SVG_SCALE)?;
     drop(backend);
     let body = text.split_once('\n').map_or("", |(_, body)| body);
+    let (body, end) = body.rsplit_once("</svg>").unwrap_or((body, ""));
+    let tips: String = scene.tips.iter().map(tip).collect();
     let [title, description] = [&scene.title, &scene.description].map(|text| escaped(text));
     let label = format!("{title}. {description}");
     Ok(format!(
-        "{head} viewBox=\"0 0 {} {}\" aria-label=\"{label}\">\n<title>{title}</title>\n<desc>{description}</desc>\n{body}",
+        "{head} viewBox=\"0 0 {} {}\" aria-label=\"{label}\">\n<title>{title}</title>\n<desc>{description}</desc>\n{body}<g fill=\"transparent\">\n{tips}</g>\n</svg>{end}",
         size[0], size[1]
     ))
+}
+
+/// A rectangle that is not seen and has a title.
+fn tip(tip: &Tip) -> String {
+    let [left, top, right, bottom] = tip.bounds.map(|side| SVG_SCALE * side);
+    format!(
+        "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>\n",
+        right - left,
+        bottom - top,
+        escaped(&tip.text)
+    )
 }
 
 /// Writes a PNG file, two pixels for one of the scene.

@@ -55,6 +55,8 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Option<Scene> {
     for dot in dots.iter().rev() {
         let color = style::mark_of_group(dot.part.group);
         scene.mark(dot.at(&frame), marker(dot.part.phase), dot.radius(canvas), color);
+        let [left, top, right, bottom] = around(dot.at(&frame), dot.radius(canvas));
+        scene.tip([left, top], [right, bottom], dot.value());
     }
     let taken = dots.iter().map(|dot| around(dot.at(&frame), dot.radius(canvas))).collect();
     name(&mut scene, &frame, &dots, taken, &lines);
@@ -97,6 +99,14 @@ impl Dot<'_> {
             Phase::WeightUpdate => "update",
         };
         format!("{} {phase}", self.part.layer)
+    }
+}
+
+impl Dot<'_> {
+    /// Its figures.
+    fn value(&self) -> String {
+        let (name, share) = (self.name(), self.part.figures.share_pct);
+        format!("{name}: {:.1} GFLOP/s, {:.1} FLOP/byte, {share:.1} % of the step", self.gflops_per_s, self.intensity)
     }
 }
 

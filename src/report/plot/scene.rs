@@ -5,6 +5,7 @@
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::style::{self, Hatch, Marker, Rgb};
+use crate::units::visible;
 
 /// A place in pixels, from the left and from the top.
 pub type Pixel = [f64; 2];
@@ -25,6 +26,15 @@ pub struct Text {
     pub across: Across,
     /// Reads from bottom to top.
     pub turned: bool,
+}
+
+/// A text that an SVG viewer shows while the pointer is within a rectangle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tip {
+    /// Left, top, right, bottom.
+    pub bounds: [f64; 4],
+    /// The values.
+    pub text: String,
 }
 
 /// The point of a text, half way up, that stands at its place.
@@ -57,6 +67,8 @@ pub struct Scene {
     pub description: String,
     /// The parts, from back to front.
     pub items: Vec<Item>,
+    /// Values to show where the pointer is.
+    pub tips: Vec<Tip>,
 }
 
 impl Canvas {
@@ -79,8 +91,14 @@ impl Canvas {
 impl Scene {
     /// Begins with its title and a line of who and where, broken where they are too long; answers where they end.
     pub fn begin(canvas: Canvas, title: &str, subtitle: &str) -> (Scene, f64) {
-        let mut scene =
-            Scene { canvas, height: 0.0, title: title.into(), description: String::new(), items: Vec::new() };
+        let mut scene = Scene {
+            canvas,
+            height: 0.0,
+            title: title.into(),
+            description: String::new(),
+            items: Vec::new(),
+            tips: Vec::new(),
+        };
         let mut y = canvas.line();
         for (text, size) in [(title, 1.15 * canvas.font), (subtitle, canvas.font)] {
             for line in broken(text, size, canvas.width - 16.0) {
@@ -118,12 +136,14 @@ impl Scene {
 
     /// Adds a text that reads from left to right.
     pub fn text(&mut self, at: Pixel, text: impl Into<String>, size: f64, across: Across) {
-        self.items.push(Item::Text(Text { at, text: text.into(), size, across, turned: false }));
+        let text = visible(&text.into()).into_owned();
+        self.items.push(Item::Text(Text { at, text, size, across, turned: false }));
     }
 
     /// Adds a text that reads from bottom to top.
     pub fn turned_text(&mut self, at: Pixel, text: impl Into<String>, size: f64) {
-        self.items.push(Item::Text(Text { at, text: text.into(), size, across: Across::Center, turned: true }));
+        let text = visible(&text.into()).into_owned();
+        self.items.push(Item::Text(Text { at, text, size, across: Across::Center, turned: true }));
     }
 
     /// Adds a vertical interval with its ends.
@@ -132,6 +152,12 @@ impl Scene {
         for y in [low, high] {
             self.line(vec![[x - 4.0, y], [x + 4.0, y]], color, 1.5);
         }
+    }
+
+    /// Adds values to show between two corners.
+    pub fn tip(&mut self, [x, y]: Pixel, [other_x, other_y]: Pixel, text: String) {
+        let bounds = [x.min(other_x), y.min(other_y), x.max(other_x), y.max(other_y)];
+        self.tips.push(Tip { bounds, text });
     }
 
     /// All texts.

@@ -1,7 +1,7 @@
 //! Colours, patterns, markers and the font, the same in all charts.
 //!
 //! The colours are Okabe and Ito's (2008, *Color universal design*), which people with any kind of colour blindness tell
-//! apart. What stands side by side also goes from dark to light and has its own pattern or marker, for black and white.
+//! apart; blue is conv, orange fc and grey other, in every chart. What stands side by side also goes from dark to light and has its own pattern or marker, for black and white.
 
 use std::sync::Once;
 
@@ -22,9 +22,9 @@ const BLUE: Rgb = Rgb(0, 114, 178);
 const VERMILLION: Rgb = Rgb(213, 94, 0);
 const GREEN: Rgb = Rgb(0, 158, 115);
 const ORANGE: Rgb = Rgb(230, 159, 0);
-const YELLOW: Rgb = Rgb(240, 228, 66);
 const PURPLE: Rgb = Rgb(204, 121, 167);
-const SKY: Rgb = Rgb(86, 180, 233);
+const INDIGO: Rgb = Rgb(90, 60, 170);
+const OLIVE: Rgb = Rgb(130, 125, 0);
 
 /// Lines across an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ pub struct Series {
 
 impl Series {
     pub fn of(index: usize) -> Series {
-        const COLORS: [Rgb; 6] = [BLUE, VERMILLION, GREEN, PURPLE, BLACK, SKY];
+        // Not blue, orange or grey: those are groups.
+        const COLORS: [Rgb; 6] = [BLACK, VERMILLION, GREEN, PURPLE, INDIGO, OLIVE];
         const DASHES: [Option<[f64; 2]>; 4] = [None, Some([8.0, 4.0]), Some([2.0, 3.0]), Some([14.0, 4.0])];
         Series {
             color: COLORS[index % COLORS.len()],
@@ -85,14 +86,22 @@ pub fn mark_of_group(group: Group) -> Rgb {
     }
 }
 
-pub fn of_phase(phase: Phase) -> (Rgb, Hatch) {
-    match phase {
-        Phase::Forward => (BLUE, Hatch::None),
-        Phase::BackwardData => (GREEN, Hatch::Rising),
-        Phase::BackwardWeights => (ORANGE, Hatch::Falling),
-        Phase::LossScale => (Rgb(199, 199, 199), Hatch::None),
-        Phase::WeightUpdate => (YELLOW, Hatch::Level),
-    }
+/// A phase of a group: the group's hue, from dark to light by phase, and the phase's pattern.
+pub fn of_part(group: Group, phase: Phase) -> (Rgb, Hatch) {
+    let Rgb(red, green, blue) = match group {
+        Group::Conv => Rgb(0, 84, 140),
+        Group::Fc => Rgb(176, 96, 0),
+        Group::Other => Rgb(105, 105, 105),
+    };
+    let (white, hatch) = match phase {
+        Phase::Forward => (0.0, Hatch::None),
+        Phase::BackwardData => (0.21, Hatch::Rising),
+        Phase::BackwardWeights => (0.42, Hatch::Falling),
+        Phase::LossScale => (0.62, Hatch::None),
+        Phase::WeightUpdate => (0.8, Hatch::Level),
+    };
+    let lighter = |value: u8| (f64::from(value) + (255.0 - f64::from(value)) * white).round() as u8;
+    (Rgb(lighter(red), lighter(green), lighter(blue)), hatch)
 }
 
 /// Also what an SVG viewer looks for: those without DejaVu have Verdana, of the same widths.

@@ -1,6 +1,7 @@
 use super::scene::Item;
 use super::*;
 use crate::model::Model;
+use crate::model::kind::Group;
 use crate::plan::{Options, Phase, Plan};
 use crate::profile::Status;
 use crate::profile::summary::Scope;
@@ -47,8 +48,8 @@ fn run(model: &str, batches: &[usize]) -> Run {
                 }
             })
             .collect();
-        let totals = Scope::every().filter(|scope| scope.phase.is_none()).map(|scope| {
-            let of_scope = parts.iter().filter(|part| scope.group.is_none_or(|group| group == part.group));
+        let totals = Scope::every().map(|scope| {
+            let of_scope = parts.iter().filter(|part| part.is_in(scope));
             Total { scope, figures: figures(of_scope.map(|part| part.figures.mean_us).sum()) }
         });
         let totals = totals.collect();
@@ -138,7 +139,8 @@ fn bars_are_to_scale() {
             Item::Area { points, .. } => Some(points[1][0] - points[0][0]),
             Item::Line { .. } | Item::Mark { .. } | Item::Text(_) => None,
         })
-        .skip(4)
+        // The legends: four phases and three groups.
+        .skip(7)
         .collect();
     assert_eq!(bars.len(), point.parts.len());
     let per_us = bars[0] / point.parts[0].figures.mean_us;
@@ -214,9 +216,12 @@ fn black_and_white_is_enough() {
         let linear = [red, green, blue].map(|value| (f64::from(value) / 255.0).powf(2.2));
         116.0 * (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]).cbrt() - 16.0
     };
-    let phases = Phase::ALL.map(style::of_phase);
-    let groups = crate::model::kind::Group::ALL.map(style::of_group);
-    for stack in [&phases[..], &groups[..]] {
+    let groups = Group::ALL.map(style::of_group);
+    let parts = Group::ALL.map(|group| Phase::ALL.map(|phase| style::of_part(group, phase)));
+    let ends = parts.windows(2).map(|pair| (pair[0][4].0, pair[1][0].0));
+    // The next group begins dark again.
+    ends.for_each(|(light, dark)| assert!(lightness(light) - lightness(dark) > 30.0, "{light:?} {dark:?}"));
+    for stack in parts.iter().map(|parts| &parts[..]).chain([&groups[..]]) {
         for pair in stack.windows(2) {
             assert!(lightness(pair[1].0) - lightness(pair[0].0) > 8.0 && pair[0].1 != pair[1].1, "{pair:?}");
         }
@@ -230,4 +235,43 @@ fn doubled_runs_and_unknown_batches() {
     let twice = check(&[one.clone(), run("alexnet", &[1]), one.clone()], None).unwrap_err().to_string();
     assert_eq!(twice, "the run tiny is given twice: leave one of the two out");
     assert_eq!(check(&[one], Some(3)).unwrap_err().to_string(), "batch 3 was not measured: give one of 1, 4");
+}
+
+/// All bands of the stack together are the step, at each batch: the topmost edge lies on 100 %.
+#[test]
+fn groups_and_phases_add_up_to_the_step() {
+    let scene = Chart::Phases.scene(&run("alexnet", &[1, 8, 64]), "224x224", None, Canvas::WIDE).unwrap();
+    let labels: Vec<&str> = scene.texts().map(|text| &*text.text).filter(|text| text.ends_with(" %")).collect();
+    assert_eq!(labels.len(), 10, "{labels:?}");
+    let sum: f64 = labels.iter().map(|label| label.rsplit(' ').nth(1).unwrap().parse::<f64>().unwrap()).sum();
+    assert!(
+        (sum - 100.0).abs() < 0.6 && labels[0].starts_with("conv forward") && labels[7].starts_with("fc weight update")
+    );
+    let edges = scene.items.iter().filter_map(|item| match item {
+        Item::Area { points, .. } if points.len() == 6 => {
+            Some(points[..3].iter().map(|point| point[1]).collect::<Vec<_>>())
+        }
+        _ => None,
+    });
+    let edges: Vec<Vec<f64>> = edges.collect();
+    let top = edges.last().unwrap();
+    assert!(edges.len() == 10 && top.iter().all(|y| (y - top[0]).abs() < 1e-6), "{top:?}");
+}
+
+#[test]
+fn one_batch_is_no_curve() {
+    assert!(times(&[run("tiny", &[4])], Canvas::WIDE).is_none());
+}
+
+/// Every band at every batch, every bar and every dot tells its value.
+#[test]
+fn values_are_shown_at_the_pointer() {
+    let run = run("alexnet", &[1, 8]);
+    let tips = |chart: Chart| chart.scene(&run, "224x224", None, Canvas::WIDE).unwrap().tips;
+    assert_eq!((tips(Chart::Phases).len(), tips(Chart::Layers).len()), (2 * 10, run.points[1].parts.len()));
+    let point = &run.points[0];
+    let wanted = format!("batch 1, conv: {:.1} %", point.share(Group::Conv));
+    assert!(tips(Chart::Shares).iter().any(|tip| tip.text == wanted), "{wanted}");
+    let text = svg(&Chart::Shares.scene(&run, "224x224", None, Canvas::WIDE).unwrap()).unwrap();
+    assert!(text.contains(&format!("<title>{wanted}</title></rect>")) && text.trim_end().ends_with("</g>\n</svg>"));
 }

@@ -34,7 +34,8 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
     let mut batches: Vec<usize> = lines.iter().flat_map(|line| line.times.iter().map(|time| time.0 as usize)).collect();
     batches.sort_unstable();
     batches.dedup();
-    let (&_, left) = (batches.first()?, room_left(canvas.font));
+    // One batch is no curve: the tables say it.
+    let ([_, _, ..], left) = (&*batches, room_left(canvas.font)) else { return None };
     let height = if canvas.is_narrow() { 200.0 } else { 360.0 };
     let (below, right) = (Frame::room_below(canvas.line()), 12.0);
     let half = (canvas.width - 2.0 * (left + right)) / 2.0;
@@ -42,11 +43,12 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         true => [[left, canvas.width - right, top + 8.0], [left, canvas.width - right, top + 8.0 + height + below]],
         false => [[left, left + half, top + 8.0], [2.0 * left + half + right, canvas.width - right, top + 8.0]],
     };
-    let panels: [(&str, Chosen); 2] = [
-        ("step time (ms, log scale)", |line| &line.times),
-        ("images/s (batch over step time, log scale)", |line| &line.rates),
+    let step = if runs.iter().all(Run::is_predicted) { "step (ms, log scale)" } else { "median step (ms, log scale)" };
+    let panels: [(&str, &str, Chosen); 2] = [
+        (step, "ms", |line| &line.times),
+        ("images/s (batch over plain step, log scale)", "images/s", |line| &line.rates),
     ];
-    for ((title, figures), [left, right, top]) in panels.into_iter().zip(places) {
+    for ((title, unit, figures), [left, right, top]) in panels.into_iter().zip(places) {
         let all = lines
             .iter()
             .flat_map(figures)
@@ -59,6 +61,7 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
         frame.draw_grid(&mut scene);
         for (index, line) in lines.iter().enumerate() {
             draw(&mut scene, &frame, figures(line), Series::of(index));
+            tips(&mut scene, &frame, line, figures(line), unit);
         }
         frame.draw(&mut scene);
         scene.height = top + height + below;
@@ -105,10 +108,10 @@ fn time(point: &Point) -> Option<Value> {
     Some((point.batch as f64, step.median_us.unwrap_or(step.mean_us) / 1e3, ends))
 }
 
+/// As in the table. A bare phases.csv knows no plain step, but the marked one.
 fn rate(point: &Point) -> Option<Value> {
-    let (batch, ms, ends) = time(point)?;
-    let rate = |ms: f64| 1e3 * batch / ms;
-    Some((batch, rate(ms), ends.map(|[low, high]| [rate(high), rate(low)])))
+    let (batch, ms, _) = time(point)?;
+    Some((batch, point.images_per_s().unwrap_or(1e3 * batch / ms), None))
 }
 
 fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
@@ -119,6 +122,14 @@ fn draw(scene: &mut Scene, frame: &Frame, figures: &[Value], series: Series) {
             scene.whisker(at[0], frame.y.at(low), frame.y.at(high), series.color);
         }
         scene.mark(at, series.marker, 5.0, series.color);
+    }
+}
+
+fn tips(scene: &mut Scene, frame: &Frame, curve: &Curve, figures: &[Value], unit: &str) {
+    for &(batch, value, _) in figures {
+        let [x, y] = frame.at(batch, value);
+        let text = format!("{}, batch {batch}: {value:.2} {unit}", curve.name);
+        scene.tip([x - 6.0, y - 6.0], [x + 6.0, y + 6.0], text);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::report::rows::{
 };
 use crate::report::run::{Figures, LayerPart, Origin, Point, Run, Total};
 use crate::stats::Interval;
+use crate::units::quotable;
 
 /// More than eleven days.
 const LONGEST_US: f64 = 1e12;
@@ -174,16 +175,26 @@ fn check(word: StatusWord, figures: Option<Figures>, duration: DurationColumns, 
 
 impl Figures {
     fn check(&self) -> Result<()> {
-        let ends = |interval: Option<Interval>| interval.map_or([0.0; 2], |ends| [ends.low, ends.high]);
-        let times = [self.mean_us, self.median_us.unwrap_or(self.mean_us)];
-        let others = [self.stddev_us.unwrap_or(0.0), self.share_pct];
-        let all = times.iter().chain(&others).copied().chain(ends(self.median_ci95)).chain(ends(self.share_ci95));
-        let sound = |figure: f64| figure.is_finite() && figure >= 0.0;
-        if !all.into_iter().all(sound) || times.contains(&0.0) {
-            bail!("a time, share or interval is not a number above 0");
-        }
-        if let Some(time) = times.into_iter().find(|&time| time > LONGEST_US) {
-            bail!("{time} µs are longer than any step");
+        let ends = |interval: Option<Interval>| interval.map_or([None; 2], |ends| [Some(ends.low), Some(ends.high)]);
+        let ([low, high], [share_low, share_high]) = (ends(self.median_ci95), ends(self.share_ci95));
+        let times = [("mean_us", Some(self.mean_us)), ("median_us", self.median_us)];
+        let others = [
+            ("stddev_us", self.stddev_us),
+            ("ci95_low_us", low),
+            ("ci95_high_us", high),
+            ("share_pct", Some(self.share_pct)),
+            ("share_ci95_low_pct", share_low),
+            ("share_ci95_high_pct", share_high),
+        ];
+        for (column, value) in times.into_iter().chain(others).filter_map(|(column, value)| Some((column, value?))) {
+            let is_time = times.iter().any(|(time, _)| *time == column);
+            if !value.is_finite() || value < 0.0 || (is_time && value == 0.0) {
+                let wanted = if is_time { "a number above 0" } else { "0 or a number above" };
+                bail!("{column} is {value}, not {wanted}");
+            }
+            if is_time && value > LONGEST_US {
+                bail!("{column} is {value} µs, longer than any step");
+            }
         }
         if self.share_pct > MOST_PCT {
             bail!("a share_pct of {} is more than the whole", self.share_pct);
@@ -200,11 +211,11 @@ fn check_point(point: &PointColumns) -> Result<()> {
     }
     let is_side = |side: &str| side.parse().is_ok_and(|side: usize| (1..=LARGEST_IMAGE).contains(&side));
     if !image.split_once('x').is_some_and(|(height, width)| is_side(height) && is_side(width)) {
-        bail!("`{image}` is no image: HEIGHTxWIDTH, each from 1 to {LARGEST_IMAGE}");
+        bail!("`{}` is no image: HEIGHTxWIDTH, each from 1 to {LARGEST_IMAGE}", quotable(image));
     }
     let precisions = Precision::ALL.map(|precision| precision.to_string());
     if !precisions.contains(&labels.precision) {
-        bail!("`{}` is no precision: one of {}", labels.precision, precisions.join(", "));
+        bail!("`{}` is no precision: one of {}", quotable(&labels.precision), precisions.join(", "));
     }
     Ok(())
 }

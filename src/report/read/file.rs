@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::report::csv::Places;
+use crate::report::csv::{BYTE_ORDER_MARK, Places, is_blank};
 use crate::report::rows::Row;
 
 /// Takes the rows of a file as they come.
@@ -23,6 +23,8 @@ pub fn rows<R: Row>(path: &Path, to: &mut impl Take<R>) -> Result<()> {
     let unreadable = || format!("cannot read {}: give a run's folder or its phases.csv", path.display());
     let mut file = File::open(path).with_context(unreadable)?;
     let torn_end = end_without_line(&mut file).with_context(unreadable)?;
+    let skipped = skip_mark(&mut file).with_context(unreadable)?;
+    let torn_end = torn_end.map(|end| end - skipped);
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
     let mut record = StringRecord::new();
     if !reader.read_record(&mut record).with_context(|| path.display().to_string())? {
@@ -39,6 +41,8 @@ pub fn rows<R: Row>(path: &Path, to: &mut impl Take<R>) -> Result<()> {
             row = R::blank();
             places = Places::<R>::of(&record).with_context(|| format!("{}:{line}", path.display()))?;
             width = record.len();
+        } else if read && is_blank(&record) {
+            continue;
         } else if read && (record.len() != width || torn_end == Some(reader.position().byte())) {
             to.torn(path, line);
         } else if read {
@@ -47,6 +51,17 @@ pub fn rows<R: Row>(path: &Path, to: &mut impl Take<R>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Moves behind the mark that some spreadsheets put first; answers its length.
+fn skip_mark(file: &mut File) -> std::io::Result<u64> {
+    let mut first = Vec::new();
+    file.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut first)?;
+    if first != BYTE_ORDER_MARK.as_bytes() {
+        file.rewind()?;
+        return Ok(0);
+    }
+    Ok(first.len() as u64)
 }
 
 /// Answers the file's length where its last line has no end, as one that was cut off.

@@ -56,6 +56,25 @@ pub fn open(path: &Path) -> Result<Reading> {
     Ok(reading)
 }
 
+/// The rows of a run's `phases.csv`, or of a CSV file of phases; without torn ones.
+pub fn phases(path: &Path) -> Result<Vec<PhaseRow>> {
+    struct Rows(Vec<PhaseRow>);
+
+    impl file::Take<PhaseRow> for Rows {
+        fn take(&mut self, row: &PhaseRow) -> Result<()> {
+            self.0.push(row.clone());
+            Ok(())
+        }
+
+        fn torn(&mut self, _: &Path, _: u64) {}
+    }
+
+    let mut rows = Rows(Vec::new());
+    let path = if path.is_dir() { path.join(PhaseRow::FILE) } else { path.to_owned() };
+    file::rows::<PhaseRow>(&path, &mut rows)?;
+    Ok(rows.0)
+}
+
 impl Reading {
     /// Gives a run what its run.json knows.
     fn attach(&mut self, folder: &Path, run_file: RunFile) {

@@ -168,7 +168,7 @@ fn values_that_no_run_has() {
         format!("{}{},ok,{}\n{rest}", header(), first[0], fields.join(","))
     };
     refused(&with_share("100.02"), &[":2:", "100.02", "share_pct"]);
-    refused(&with_share("-1.0"), &[":2:", "not a number above 0"]);
+    refused(&with_share("-1.0"), &[":2:", "share_pct is -1, not 0 or a number above"]);
     refused(&with_share(""), &[":2: share_pct is empty and the status is ok"]);
     refused(&changed(",ok,", ",out_of_memory,"), &[":2:", "out_of_memory", "figures"]);
 }
@@ -190,4 +190,28 @@ fn folders_that_are_no_runs() {
     assert!(open(&path).unwrap().notes[0].contains("state is running"));
     fs::remove_file(path.join("run.json")).unwrap();
     assert!(open(&path).unwrap().runs[0].header.is_none());
+}
+
+#[test]
+fn a_spreadsheet_saved_it_again() {
+    let one = lines(&labels("r", "f32"), &fixture::measured(1));
+    let saved = "\u{feff}".to_owned() + &(header() + &one).replace('\n', "\r\n") + &",".repeat(39) + "\r\n";
+    let reading = read(&saved).unwrap();
+    assert_eq!((reading.notes.len(), reading.runs[0].points.len()), (0, 1), "{:?}", reading.notes);
+    refused(&(header() + &one).replace(',', ";"), &["separated by semicolons", "with commas"]);
+    let digits = "1".repeat(300);
+    refused(&(header() + &one.replacen(",1,4x4,", &format!(",{digits},4x4,"), 1)), &[":2: `1111", "…` is no batch"]);
+}
+
+/// Names from a file neither steer the terminal nor break a chart.
+#[test]
+fn names_that_steer_a_terminal() {
+    let one = lines(&labels("r", "f32"), &fixture::measured(1)).replace("conv1", "c\u{1b}[31m\u{0}");
+    let run = read(&(header() + &one)).unwrap().runs.remove(0);
+    let selection =
+        crate::report::run_tables::Selection { batch: None, top: None, room: crate::report::table::Room::Wide };
+    let text = crate::report::show::text(&run, selection) + &crate::report::show::markdown(&run, selection);
+    assert!(text.contains("c\\u{1b}[31m\\u{0}") && !text.contains('\u{1b}') && !text.contains('\u{0}'), "{text}");
+    let page = crate::report::page::html(&[run], None).unwrap();
+    assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "{:?}", page.find('\u{0}'));
 }

@@ -166,7 +166,7 @@ impl Row for SummaryRow {
             optional("mark_us", "µs", "median length of an empty phase", STEP_ONLY, |row| &mut row.step.mark_us),
             optional("plain_step_us", "µs", "median step without marks", STEP_ONLY, |row| &mut row.step.plain_step_us),
             optional("wall_step_us", "µs", "median step on the host's clock, launched live, gaps included", STEP_ONLY, |row| &mut row.step.wall_step_us),
-            optional("images_per_s", "images/s", "`batch` over `wall_step_us`, in a prediction over the step", "on all rows but the step's, and where nothing was measured", |row| &mut row.step.images_per_s),
+            optional("images_per_s", "images/s", "`batch` over `plain_step_us`, in a prediction over the step; version 0.1.0 took `wall_step_us`", "on all rows but the step's, and where nothing was measured", |row| &mut row.step.images_per_s),
             optional("planned_bytes", "bytes", "memory that the step holds, scratch included", "on all rows but the step's", |row| &mut row.step.planned_bytes),
             optional("measured_bytes", "bytes", "memory in use: on the CPU by this program, on a GPU by all", STEP_ONLY, |row| &mut row.step.measured_bytes),
         ]);

@@ -88,21 +88,31 @@ impl<T: Value> Value for OrAll<T> {
     }
 }
 
+/// Names keep an apostrophe before what a spreadsheet would take for a formula, as in `'=1+1`; reading takes it away.
 impl Value for String {
     fn written(&self) -> Written {
-        Written::Text(self.clone())
+        Written::Text(if is_formula(self) { format!("'{self}") } else { self.clone() })
     }
 
     fn parse(text: &str) -> Result<Self, Refusal> {
-        Ok(text.to_owned())
+        Ok(without_guard(text).to_owned())
     }
 
     /// Keeps the memory, for files of a million rows.
     fn replace(&mut self, text: &str) -> Result<(), Refusal> {
         self.clear();
-        self.push_str(text);
+        self.push_str(without_guard(text));
         Ok(())
     }
+}
+
+/// Tells if a spreadsheet would compute a text, behind any apostrophes.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+fn without_guard(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|_| is_formula(text)).unwrap_or(text)
 }
 
 impl Value for f64 {
@@ -187,5 +197,28 @@ impl Value for Bound {
 
     fn parse(text: &str) -> Result<Self, Refusal> {
         word(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_guarded_and_come_back() {
+        for (name, written) in [
+            ("=1+1", "'=1+1"),
+            ("-2+3", "'-2+3"),
+            ("@a", "'@a"),
+            ("'=1", "''=1"),
+            ("'quoted'", "'quoted'"),
+            ("conv1", "conv1"),
+            ("", ""),
+        ] {
+            assert_eq!(Field::written(&name.to_owned()), Written::Text(written.into()));
+            let mut read = String::from("before");
+            read.set(written).unwrap();
+            assert_eq!(read, name);
+        }
     }
 }

@@ -13,7 +13,7 @@ impl Table {
             .enumerate()
             .map(|(index, heading)| {
                 let class = if index > 0 { class(heading.holds) } else { "" };
-                format!("<th scope=\"col\"{class}>{}</th>", escaped(&heading.title))
+                format!("<th scope=\"col\"{class}>{}</th>", escaped(&heading.title.replace('\n', " ")))
             })
             .collect();
         let row = |cells: &Vec<String>| {

@@ -1,6 +1,7 @@
 //! A table as Markdown, for an issue or a pull request.
 
 use super::{Holds, Table};
+use crate::units::visible;
 
 impl Table {
     /// The table as a Markdown table, below its caption and an empty line. Ends with a line break.
@@ -20,7 +21,7 @@ impl Table {
 
 /// A text that stays in its cell.
 fn quoted(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+    visible(&text.replace('\n', " ")).replace('|', "\\|")
 }
 
 #[cfg(test)]

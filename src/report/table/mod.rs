@@ -5,6 +5,7 @@ mod markdown;
 mod text;
 
 pub use html::escaped;
+pub use text::{Room, hanging, wrapped};
 
 /// The cells of a table, row by row.
 pub type Cells = Vec<Vec<String>>;

@@ -1,8 +1,9 @@
 //! Convolution against seven nested loops in f64, on random shapes, by every instruction set that this CPU has.
 
 use layertime::device::cpu::compute::simd::Isa;
+use layertime::device::cpu::operations::Operation;
 use layertime::device::cpu::operations::conv::{AlgorithmChoice, ConvOp};
-use layertime::plan::ConvGeometry;
+use layertime::plan::{ConvGeometry, Phase};
 use proptest::prelude::*;
 
 use super::common::{Gradients, Tensors, assert_close, noise, run};
@@ -30,6 +31,8 @@ fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
     (0..a * b * c * d).map(move |i| (i / d / c / b, i / d / c % b, i / d % c, i % d))
 }
 
+const CHOICES: [AlgorithmChoice; 2] = [AlgorithmChoice::ByRule, AlgorithmChoice::Direct];
+
 struct Case {
     geometry: ConvGeometry,
     bias: bool,
@@ -37,7 +40,7 @@ struct Case {
     threads: usize,
 }
 
-fn check(case: &Case, isa: Isa) {
+fn check(case: &Case, isa: Isa, choice: AlgorithmChoice) {
     let g = &case.geometry;
     let [x, w, dy] = [(g.input_len(), 1), (g.weight_len(), 2), (g.output_len(), 3)].map(|(len, seed)| noise(len, seed));
     let bias = case.bias.then(|| noise(g.k, 4));
@@ -55,7 +58,7 @@ fn check(case: &Case, isa: Isa) {
     dy.iter().enumerate().for_each(|(i, dy)| db64[i % g.k] += *dy as f64);
 
     let bias = bias.unwrap_or_default();
-    let mut conv = ConvOp::new(*g, case.threads, isa, AlgorithmChoice::Direct);
+    let mut conv = ConvOp::new(*g, case.threads, isa, choice);
     let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: case.accumulate.then_some(&before) };
     let Gradients { y, dx, dw, db } = run(&mut conv, &operands);
     assert_close("forward", &y, &y64);
@@ -71,7 +74,11 @@ fn in_pool(threads: usize, work: impl FnOnce() + Send) {
 }
 
 fn check_all(case: &Case) {
-    in_pool(case.threads, || Isa::supported().for_each(|isa| check(case, isa)));
+    in_pool(case.threads, || {
+        for isa in Isa::supported() {
+            CHOICES.into_iter().for_each(|choice| check(case, isa, choice));
+        }
+    });
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -102,6 +109,86 @@ proptest! {
     fn random_shapes_match_f64_loops(case in case()) {
         check_all(&case);
     }
+}
+
+/// Shapes that Winograd serves.
+fn winograd_case() -> impl Strategy<Value = Case> {
+    let channels = || prop_oneof![4 => 16..40usize, 1 => Just(64usize)];
+    let sizes = (1..6usize, 1..14usize, 1..14usize, channels(), channels(), 1..3usize);
+    let windows = (prop_oneof![Just(3usize), Just(5usize)], 0..5usize, 0..5usize);
+    (sizes, windows, (any::<bool>(), any::<bool>(), 1..4usize)).prop_filter_map(
+        "the window fits",
+        |((n, h, w, c, k, groups), (kernel, top, left), rest)| {
+            let pad = [top.min(kernel - 1), left.min(kernel - 1)];
+            let fits = kernel <= h + 2 * pad[0] && kernel <= w + 2 * pad[1];
+            let (c, k, kernel) = (c * groups, k * groups, [kernel; 2]);
+            let geometry = ConvGeometry { n, c, h, w, k, kernel, stride: [1; 2], pad, groups };
+            fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+    #[test]
+    fn winograd_shapes_match_f64_loops(case in winograd_case()) {
+        check_all(&case);
+    }
+}
+
+/// Shapes whose groups have one or two channels.
+fn channelwise_case() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    let sizes = (1..4usize, pair(1..20), 1..3usize, prop_oneof![4 => 2..40usize, 1 => Just(64usize)]);
+    let windows = (pair(1..8), pair(1..4), pair(0..5));
+    (sizes, windows, (any::<bool>(), any::<bool>(), 1..4usize)).prop_filter_map(
+        "the window fits",
+        |((n, [h, w], group, groups), (kernel, stride, pad), rest)| {
+            let fits = kernel[0] <= h + 2 * pad[0] && kernel[1] <= w + 2 * pad[1];
+            let channels = group * groups;
+            let geometry = ConvGeometry { n, c: channels, h, w, k: channels, kernel, stride, pad, groups };
+            fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+    #[test]
+    fn channelwise_shapes_match_f64_loops(case in channelwise_case()) {
+        check_all(&case);
+    }
+}
+
+/// The rule names an algorithm by shape alone; `direct` never names Winograd.
+#[test]
+fn algorithms_are_chosen_by_rule() {
+    let square = |n, c, size, k, kernel, stride, groups| {
+        let (kernel, stride, pad) = ([kernel; 2], [stride; 2], [kernel / 2; 2]);
+        ConvGeometry { n, c, h: size, w: size, k, kernel, stride, pad, groups }
+    };
+    let name = |geometry, isa, choice| {
+        let algorithm = ConvOp::new(geometry, 1, isa, choice).algorithm(Phase::BackwardData);
+        algorithm.unwrap().name
+    };
+    for isa in Isa::supported().filter(|&isa| isa != Isa::Portable) {
+        let direct = format!("direct_{}", isa.name());
+        for (geometry, expected) in [
+            (square(1, 256, 13, 256, 3, 1, 1), format!("winograd_2x2_3x3_{}", isa.name())),
+            (square(4, 256, 13, 256, 3, 1, 1), format!("winograd_4x4_3x3_{}", isa.name())),
+            (square(1, 64, 27, 192, 5, 1, 1), format!("winograd_4x4_5x5_{}", isa.name())),
+            (square(4, 3, 64, 64, 3, 1, 1), direct.clone()),
+            (square(4, 64, 28, 64, 3, 2, 1), direct.clone()),
+            (square(4, 64, 28, 64, 1, 1, 1), direct.clone()),
+            (square(4, 64, 28, 64, 3, 1, 16), direct.clone()),
+        ] {
+            assert_eq!(name(geometry, isa, AlgorithmChoice::ByRule), expected, "{geometry:?}");
+            assert_eq!(name(geometry, isa, AlgorithmChoice::Direct), direct, "{geometry:?}");
+        }
+        let depthwise = name(square(4, 64, 28, 64, 3, 2, 64), isa, AlgorithmChoice::Direct);
+        assert_eq!(depthwise, format!("channelwise_{}", isa.name()));
+    }
+    assert_eq!(name(square(1, 64, 27, 192, 5, 1, 1), Isa::Portable, AlgorithmChoice::ByRule), "im2col_gemm");
 }
 
 /// Shapes that random ones seldom meet: many chunks, channels at a multiple of 512, depthwise, a first layer.
@@ -137,7 +224,7 @@ fn chosen_shapes_match_f64_loops() {
 /// Gradients of the output that cancel but for a thousandth: the gradient of the bias must not drown in their roundings.
 #[test]
 fn the_bias_gradient_does_not_drown() {
-    let g = ConvGeometry { n: 1, c: 1, h: 8, w: 16, k: 3, kernel: [1, 1], stride: [1, 1], pad: [0, 0], groups: 1 };
+    let g = ConvGeometry { n: 1, c: 16, h: 8, w: 16, k: 17, kernel: [3; 2], stride: [1; 2], pad: [1; 2], groups: 1 };
     let [x, w, bias] = [g.input_len(), g.weight_len(), g.k].map(|len| noise(len, 3));
     let half = g.output_len() / 2;
     let dy: Vec<f32> =
@@ -146,19 +233,39 @@ fn the_bias_gradient_does_not_drown() {
     let expected: Vec<f64> = (0..g.k).map(sum).collect();
     for isa in Isa::supported() {
         let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: None };
-        assert_close("bias", &run(&mut ConvOp::new(g, 1, isa, AlgorithmChoice::Direct), &operands).db, &expected);
+        for choice in CHOICES {
+            assert_close("bias", &run(&mut ConvOp::new(g, 1, isa, choice), &operands).db, &expected);
+        }
     }
 }
 
 #[test]
 fn repeated_runs_give_the_same_bits() {
-    let g = ConvGeometry { n: 5, c: 24, h: 17, w: 19, k: 72, kernel: [3, 3], stride: [1, 1], pad: [1, 1], groups: 1 };
+    let square = |c, k, kernel, groups| {
+        let (kernel, pad) = ([kernel; 2], [kernel / 2; 2]);
+        ConvGeometry { n: 5, c, h: 17, w: 19, k, kernel, stride: [1, 1], pad, groups }
+    };
+    for g in [square(24, 72, 3, 1), square(24, 40, 5, 1), square(8, 40, 3, 1), square(40, 40, 3, 40)] {
+        check_bits(g);
+    }
+}
+
+fn check_bits(g: ConvGeometry) {
     let [x, w, dy] = [g.input_len(), g.weight_len(), g.output_len()].map(|len| noise(len, 7));
     let bias = noise(g.k, 8);
-    let bits = |isa| {
+    let bits = |isa, threads, choice| {
         let operands = Tensors { x: &x, w: &w, bias: &bias, dy: &dy, added_to: None };
-        let Gradients { y, dx, dw, db } = run(&mut ConvOp::new(g, 3, isa, AlgorithmChoice::Direct), &operands);
+        let Gradients { y, dx, dw, db } = run(&mut ConvOp::new(g, threads, isa, choice), &operands);
         [y, dx, dw, db].map(|v| v.iter().map(|f| f.to_bits()).collect::<Vec<_>>())
     };
-    in_pool(3, || Isa::supported().for_each(|isa| assert_eq!(bits(isa), bits(isa), "{isa:?}")));
+    for (isa, choice) in Isa::supported().flat_map(|isa| CHOICES.map(|choice| (isa, choice))) {
+        let [one, three, again] = [1, 3, 3].map(|threads| {
+            let mut found = None;
+            in_pool(threads, || found = Some(bits(isa, threads, choice)));
+            found
+        });
+        assert_eq!(three, again, "{isa:?} {choice:?} from run to run");
+        // The portable products leave the cut to the crate `gemm`.
+        assert!(one == three || isa == Isa::Portable, "{isa:?} {choice:?} by the number of threads");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::{Program, stderr, stdout};
 
-const COMMANDS: [&str; 7] = ["run", "inspect", "devices", "verify", "predict", "plot", "compare"];
+const COMMANDS: [&str; 8] = ["run", "inspect", "devices", "verify", "predict", "show", "plot", "compare"];
 
 /// A page, split where code begins and ends.
 struct Page {

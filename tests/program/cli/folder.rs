@@ -77,7 +77,7 @@ fn columns_units_and_sums() {
         let (layers, totals) = (of(&phases), of(&summary));
         assert_adds_up(&layers.iter().collect::<Vec<_>>(), &totals.iter().collect::<Vec<_>>());
     }
-    assert!(stdout(&output).contains("of the training step at batch 8"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("of the training step at batch "), "{}", stdout(&output));
 }
 
 /// Which rows exist: no backward_data for the first layer, weights' phases for conv, fc and batchnorm alone, no flatten.

@@ -8,4 +8,5 @@ mod folder;
 mod old_runs;
 mod plot;
 mod predict;
+mod show;
 mod verify;

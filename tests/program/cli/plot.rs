@@ -18,7 +18,7 @@ fn charts_and_page_of_a_real_run() {
     let folder = program.run_folder();
     let output = program.output(&format!("plot {} --html", folder.display()));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let charts = ["layers", "report", "roofline", "shares", "times"];
+    let charts = ["layers", "phases", "report", "roofline", "shares", "times"];
     let wanted: Vec<String> = charts
         .iter()
         .flat_map(|&name| {
@@ -43,7 +43,7 @@ fn charts_and_page_of_a_real_run() {
     let csv = folder.join("phases.csv");
     let bare = program.output(&format!("plot {} --batch 1 --out bare", csv.display()));
     assert_eq!(bare.status.code(), Some(0), "{bare:?}");
-    assert_eq!(files(&program.folder.path().join("bare")).len(), 8);
+    assert_eq!(files(&program.folder.path().join("bare")).len(), 10);
     let bad = program.output(&format!("plot {} --batch 3 --out bare", csv.display()));
     assert_refused(&bad, 1, &["batch 3 was not measured", "1, 4"]);
     let twice = program.output(&format!("plot {0} {0} --out twice", csv.display()));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use softcuda::{Fault, Softcuda};
+use softcuda::{Fault, FindingKind, Findings, Softcuda};
 
 use super::soft::{self, QUICK};
 use crate::program::{Program, records};
@@ -17,6 +17,13 @@ struct Prepared {
     phases: String,
 }
 
+/// How a run with a fault ended: with it what phases.csv holds.
+struct Attempt {
+    output: Output,
+    phases: String,
+    findings: Findings,
+}
+
 impl Prepared {
     fn new(options: &'static str) -> Prepared {
         let program = Program::new();
@@ -26,13 +33,14 @@ impl Prepared {
         Prepared { program, options, phases }
     }
 
-    /// Goes on with batch 2 in a copy of the folder; also gives what phases.csv holds then.
-    fn go_on(&self, gpu: Softcuda) -> (Output, String) {
+    /// Goes on with batch 2 in a copy of the folder.
+    fn go_on(&self, gpu: Softcuda) -> Attempt {
         let copy = tempfile::tempdir_in(self.program.folder.path()).unwrap();
         for entry in std::fs::read_dir(self.program.run_folder()).unwrap() {
             let file = entry.unwrap().path();
             std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
         }
+        let gpu = gpu.report(copy.path().join("findings"));
         let arguments = format!("{QUICK} --batch 1,2 {} --resume {}", self.options, copy.path().display());
         let mut child = soft::command(&self.program, &arguments, &gpu)
             .stdout(Stdio::piped())
@@ -48,13 +56,14 @@ impl Prepared {
             std::thread::sleep(Duration::from_millis(5));
         }
         let output = child.wait_with_output().unwrap();
-        (output, std::fs::read_to_string(copy.path().join("phases.csv")).unwrap())
+        let phases = std::fs::read_to_string(copy.path().join("phases.csv")).unwrap();
+        Attempt { output, phases, findings: gpu.findings().unwrap() }
     }
 
     /// How often the run calls each function, and each kernel it launches, without a fault.
     fn calls(&self) -> BTreeMap<(String, String), u64> {
         let file = self.program.folder.path().join("trace.txt");
-        let (output, _) = self.go_on(soft::gpu().trace(&file));
+        let Attempt { output, .. } = self.go_on(soft::gpu().trace(&file));
         assert!(output.status.success(), "{output:?}");
         let mut calls = BTreeMap::new();
         for line in std::fs::read_to_string(&file).unwrap().lines().filter(|line| !line.starts_with('#')) {
@@ -86,9 +95,10 @@ fn may_pass(call: &str) -> bool {
 }
 
 /// What must hold whatever fails: no panic, no leak, and the rows that were there before.
-fn assert_orderly(output: &Output, phases: &str, prepared: &Prepared, fault: &Fault) {
+fn assert_orderly(Attempt { output, phases, findings }: &Attempt, prepared: &Prepared, fault: &Fault) {
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!stderr.contains("panicked") && !stderr.contains("left at exit"), "{fault}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{fault}: {stderr}");
+    assert_eq!(findings.of_kind(FindingKind::Leak).next(), None, "{fault}");
     assert!(phases.starts_with(&prepared.phases), "{fault}: rows of batch 1 are gone");
     assert!(matches!(output.status.code(), Some(0 | 1)), "{fault}: {:?} {stderr}", output.status);
     if output.status.code() == Some(1) {
@@ -104,8 +114,9 @@ fn fail_each(prepared: &Prepared, wanted: impl Fn(&str, &str) -> bool) -> usize 
         let uses = if late > 1 { vec![(1, false), (late, true)] } else { vec![(1, false)] };
         for (nth, is_late) in uses {
             let fault = Fault::call(call).nth(nth).returns(status(library, is_late));
-            let (output, phases) = prepared.go_on(soft::gpu().fault(fault.clone()));
-            assert_orderly(&output, &phases, prepared, &fault);
+            let attempt = prepared.go_on(soft::gpu().fault(fault.clone()));
+            assert_orderly(&attempt, prepared, &fault);
+            let Attempt { output, .. } = attempt;
             let said = soft::own_lines(&output).join("\n");
             let named = said.contains(call.trim_end_matches("_v2")) && said.contains(status(library, is_late));
             let passes = may_pass(call) || passes_unsaid(call);
@@ -144,8 +155,10 @@ fn work_that_fails_later() {
         for nth in [1, 5] {
             let fault = Fault::call(call).nth(nth).work_fails("CUDA_ERROR_ILLEGAL_ADDRESS");
             // The fault itself is a finding of softcuda's, so strictness would hide the exit code; leaks are looked for all the same.
-            let (output, phases) = prepared.go_on(soft::gpu().strict(false).fault(fault.clone()));
-            assert_orderly(&output, &phases, &prepared, &fault);
+            let attempt = prepared.go_on(soft::gpu().strict(false).fault(fault.clone()));
+            assert_orderly(&attempt, &prepared, &fault);
+            assert_eq!(attempt.findings.kinds(), [FindingKind::RequestedFault], "{fault}");
+            let Attempt { output, .. } = attempt;
             let said = soft::own_lines(&output).join("\n");
             assert!(output.status.code() == Some(1) && said.contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{fault}: {said}");
         }
@@ -157,8 +170,9 @@ fn a_lost_device() {
     let prepared = Prepared::new("");
     for nth in [1, 20, 150, 300, 600, 1000] {
         let fault = Fault::device_lost(nth);
-        let (output, phases) = prepared.go_on(soft::gpu().fault(fault.clone()));
-        assert_orderly(&output, &phases, &prepared, &fault);
+        let attempt = prepared.go_on(soft::gpu().fault(fault.clone()));
+        assert_orderly(&attempt, &prepared, &fault);
+        let Attempt { output, .. } = attempt;
         let said = soft::own_lines(&output).join("\n");
         assert!(output.status.code() == Some(1) && said.starts_with("error: "), "{fault}: {said}");
     }

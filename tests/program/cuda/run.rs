@@ -19,7 +19,7 @@ fn every_precision_gives_the_whole_folder() {
         let arguments = format!("{QUICK} --precision {precision} --batch 1,2 --samples");
         let output = soft::output(&program, &arguments, &soft::gpu().clock(Clock::Virtual));
         assert_eq!(output.status.code(), Some(0), "{precision}: {output:?}");
-        assert!(stdout(&output).contains("of the training step at batch 2"), "{}", stdout(&output));
+        assert!(stdout(&output).contains("of the training step at batch "), "{}", stdout(&output));
         for file in ["phases.csv", "summary.csv", "samples.csv", "run.json"] {
             assert!(program.run_folder().join(file).exists(), "{file}");
         }

@@ -4,6 +4,7 @@ use super::super::algorithm::{self, Direction};
 use super::super::im2col;
 use super::resolve::Operation;
 use crate::element::Element;
+use crate::finding::Finding;
 use crate::settings::SETTINGS;
 use cudarc::cudnn::sys::cudnnMathType_t;
 
@@ -89,7 +90,7 @@ impl Config {
     }
 
     /// Computes on tensors at the addresses of x, w and y.
-    pub fn compute(&self, [x, w, y]: [u64; 3]) -> Result<(), String> {
+    pub fn compute(&self, [x, w, y]: [u64; 3]) -> Result<(), Finding> {
         let Operation { direction, blend, .. } = self.operation;
         let mut problem = self.operation.problem.clone();
         problem.convolution.math = match self.engine >= TENSOR_CORE {

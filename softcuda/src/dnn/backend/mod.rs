@@ -165,7 +165,7 @@ fn place(config: &Config, pack: &resolve::Pack) -> Result<[u64; 3]> {
     }
 }
 
-export_unchecked! { "cudnn", cudnnStatus_t;
+export_unchecked! { CALLS: "cudnn", cudnnStatus_t;
 fn cudnnBackendCreateDescriptor(kind: c_int, to: *mut *mut c_void) {
     report::at_exit(|| BACKENDS.leaks());
     if !resolve::is_known(kind) {

@@ -3,17 +3,19 @@
 pub mod resume;
 mod values;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
 use layertime::device::options::{Choice, CudnnApi, Launch, Layout, Options, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
-pub use values::ImageSize;
+use layertime::report::table::Room;
+pub use values::{Algorithms, ImageSize};
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
 #[derive(Debug, Parser)]
@@ -30,11 +32,13 @@ pub enum Command {
     /// Print a model's static table: shapes, parameters, multiply-adds, memory.
     Inspect(InspectArgs),
     /// Show which devices can be used here, and what is missing.
-    Devices,
+    Devices(DevicesArgs),
     /// Check every layer and phase against double precision or another framework's tensors.
     Verify(VerifyArgs),
     /// Predict, from datasheets and published measurements, what a GPU that is not here would take.
     Predict(PredictArgs),
+    /// Print a stored run's tables again, as text, Markdown, CSV or JSON.
+    Show(ShowArgs),
     /// Draw a run's charts as SVG and PNG, or a page with charts and tables.
     Plot(PlotArgs),
     /// Set two runs, or several of each, side by side.
@@ -79,6 +83,8 @@ pub struct RunArgs {
     pub input_gradient: bool,
     #[command(flatten)]
     pub clocks: ClockArgs,
+    #[command(flatten)]
+    pub room: RoomArgs,
 }
 
 /// A GPU's clocks for the time of a run.
@@ -116,9 +122,9 @@ pub struct DeviceArgs {
     /// Most memory a convolution algorithm may use, such as 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
     pub workspace_limit: Option<u64>,
-    /// How cuDNN's convolution algorithms are chosen.
-    #[arg(long, default_value = "search", value_parser = values::search())]
-    pub algorithms: Search,
+    /// How convolution algorithms are chosen.
+    #[arg(long, default_value = "search", value_parser = values::algorithms())]
+    pub algorithms: Algorithms,
     /// The part of cuDNN that convolutions go through.
     #[arg(long, default_value = "legacy", value_parser = values::cudnn())]
     pub cudnn: CudnnApi,
@@ -153,6 +159,8 @@ pub struct InspectArgs {
     /// Write CSV to standard output, or with --csv=FILE to a file.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub room: RoomArgs,
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -176,6 +184,8 @@ pub struct VerifyArgs {
     /// Check against tensors exported from another framework.
     #[arg(long, value_name = "FILE.safetensors")]
     pub reference: Option<PathBuf>,
+    #[command(flatten)]
+    pub room: RoomArgs,
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -208,6 +218,53 @@ pub struct PredictArgs {
     /// Also save phases.csv, summary.csv and run.json, one folder per GPU, under this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub room: RoomArgs,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct DevicesArgs {
+    #[command(flatten)]
+    pub room: RoomArgs,
+}
+
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct ShowArgs {
+    /// Folders of runs, or CSV files of phases.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Layers at this batch [default: the largest whose shares are known]; with csv, only its rows.
+    #[arg(long, value_name = "N", value_parser = values::batch)]
+    pub batch: Option<usize>,
+    /// Only the layers that take longest, this many; with csv, the phases.
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    #[command(flatten)]
+    pub room: RoomArgs,
+}
+
+/// The form in which a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As `run` printed it.
+    Text,
+    /// The same, for an issue or a pull request.
+    Markdown,
+    /// Rows of phases.csv.
+    Csv,
+    /// The tables and the verdict.
+    Json,
+}
+
+/// The width of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Args)]
+pub struct RoomArgs {
+    /// Print tables with all figures, as wide as they are, in place of 80 columns.
+    #[arg(long)]
+    pub wide: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -221,7 +278,7 @@ pub struct PlotArgs {
     /// Also write report.html: charts, tables, settings and method on one page that loads nothing.
     #[arg(long)]
     pub html: bool,
-    /// Batch of the charts by layer [default: the largest that is ok].
+    /// Batch of the charts by layer [default: the largest whose shares are known].
     #[arg(long, value_name = "N", value_parser = values::batch)]
     pub batch: Option<usize>,
 }
@@ -252,6 +309,18 @@ pub struct CompareArgs {
     /// Write CSV to standard output in place of the table, or with --csv=FILE to a file beside it.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    pub room: RoomArgs,
+}
+
+impl RoomArgs {
+    pub fn room(self) -> Room {
+        match (self.wide, std::io::stdout().is_terminal()) {
+            (true, _) => Room::Wide,
+            (false, true) => Room::Terminal,
+            (false, false) => Room::Pipe,
+        }
+    }
 }
 
 impl DeviceArgs {
@@ -269,7 +338,11 @@ impl DeviceArgs {
             precision: self.precision,
             layout: self.layout,
             launch: self.launch,
-            algorithms: self.algorithms,
+            algorithms: match self.algorithms {
+                Algorithms::Search(search) => search,
+                Algorithms::Direct => Search::default(),
+            },
+            direct_convolutions: self.algorithms == Algorithms::Direct,
             cudnn: self.cudnn,
             deterministic: self.deterministic,
             workspace_limit: self.workspace_limit,

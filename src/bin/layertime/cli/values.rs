@@ -48,6 +48,31 @@ pub fn launch() -> impl TypedValueParser<Value = Launch> {
     ])
 }
 
+/// Algorithms that convolutions may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithms {
+    /// A GPU's by this search; the CPU's by its rules.
+    Search(Search),
+    /// The CPU's direct ones alone.
+    Direct,
+}
+
+impl FromStr for Algorithms {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Algorithms, String> {
+        if text == "direct" { Ok(Algorithms::Direct) } else { text.parse().map(Algorithms::Search) }
+    }
+}
+
+pub fn algorithms() -> impl TypedValueParser<Value = Algorithms> {
+    words([
+        (Search::Exhaustive.name(), "Time a GPU's; on the CPU Winograd where it serves, by rule"),
+        (Search::Heuristic.name(), "Ask a GPU's library"),
+        ("direct", "On the CPU: without Winograd, as frameworks compute there"),
+    ])
+}
+
 pub fn search() -> impl TypedValueParser<Value = Search> {
     words([(Search::Exhaustive.name(), "Time them all"), (Search::Heuristic.name(), "Ask the library")])
 }

@@ -13,6 +13,7 @@ use layertime::report::read;
 use layertime::stderr::say;
 
 pub fn run(args: CompareArgs) -> Result<ExitCode> {
+    let room = args.room.room();
     let (a, b) = sides(&args)?;
     let settings = CompareSettings {
         batches: args.batch,
@@ -32,9 +33,9 @@ pub fn run(args: CompareArgs) -> Result<ExitCode> {
         Some(Some(file)) => {
             std::fs::write(file, compare::csv(&comparison)?)
                 .with_context(|| format!("cannot write {}: name another file with --csv=FILE", file.display()))?;
-            out.write_all(compare::table(&comparison).as_bytes())?;
+            out.write_all(compare::table(&comparison, room).as_bytes())?;
         }
-        None => out.write_all(compare::table(&comparison).as_bytes())?,
+        None => out.write_all(compare::table(&comparison, room).as_bytes())?,
     }
     Ok(match slower.flatten() {
         Some(rows @ 1..) => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::cli::DevicesArgs;
 use layertime::device::Device;
 use layertime::device::cpu::Cpu;
 use layertime::device::cuda::devices::{Offered, offered};
@@ -14,8 +15,12 @@ use layertime::device::cuda::libraries::{self, Libraries, Survey};
 use layertime::device::cuda::nvml::{self, NvmlGpu};
 use layertime::device::monitor::Monitor;
 use layertime::device::options::Options;
+use layertime::report::table::hanging;
 
-pub fn run() -> Result<ExitCode> {
+/// Blanks before the lines that go on with an entry.
+const INDENT: usize = 10;
+
+pub fn run(args: DevicesArgs) -> Result<ExitCode> {
     let survey = libraries::survey();
     let gpus = survey.driver.as_ref().map_err(Clone::clone).and_then(|_| offered());
     let mut text = cpu()?;
@@ -26,6 +31,7 @@ pub fn run() -> Result<ExitCode> {
     if survey.driver.is_ok() {
         text += &format!("\n{}", compiler_section(survey));
     }
+    let text: String = text.lines().map(|line| hanging(line, INDENT, args.room.room()) + "\n").collect();
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ mod plot;
 mod predict;
 mod run;
 mod settings;
+mod show;
 mod sweep;
 mod verify;
 
@@ -32,9 +33,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::Devices => devices::run(),
+        Command::Devices(args) => devices::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Compare(args) => compare::run(args),
     }

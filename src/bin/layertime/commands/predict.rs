@@ -17,6 +17,8 @@ use layertime::report::folder::Folder;
 use layertime::report::header::{Header, MachineFacts, RunState};
 use layertime::report::predict::several;
 use layertime::report::run::{Origin, Run};
+use layertime::report::run_tables::Selection;
+use layertime::report::table::wrapped;
 use layertime::report::{run_tables, verdict};
 
 /// One GPU's predictions, batch by batch, and the run that they make.
@@ -167,6 +169,7 @@ fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
 }
 
 fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Model) -> Result<()> {
+    let room = args.room.room();
     let mut out = std::io::stdout().lock();
     let on = match answers {
         [Answer { run: Run { origin: Origin::Predicted { gpu }, .. }, .. }] => format!(" for {gpu}"),
@@ -174,19 +177,21 @@ fn print(answers: &[Answer], left_out: &[&Gpu], args: &PredictArgs, model: &Mode
     };
     let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
     let (model, precision, algorithms) = (&model.name, args.precision, args.algorithms);
-    writeln!(out, "{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured\n")?;
+    let title = format!("{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured");
+    writeln!(out, "{}\n", wrapped(&title, room))?;
     match answers {
         [answer] => {
-            write!(out, "{}", run_tables::tables_text(&answer.run))?;
+            write!(out, "{}", run_tables::tables_text(&answer.run, Selection { batch: None, top: None, room }))?;
             for sentence in verdict::sentences(&answer.run) {
-                writeln!(out, "{sentence}")?;
+                writeln!(out, "{}", wrapped(&sentence, room))?;
             }
         }
-        answers => write!(out, "{}", several(&answers.iter().map(|answer| &answer.run).collect::<Vec<_>>()))?,
+        answers => write!(out, "{}", several(&answers.iter().map(|answer| &answer.run).collect::<Vec<_>>(), room))?,
     }
     if !left_out.is_empty() {
         let titles: Vec<&str> = left_out.iter().map(|gpu| gpu.title.as_str()).collect();
-        writeln!(out, "Left out, without {}: {}.", args.precision, titles.join(", "))?;
+        let left_out = format!("Left out, without {}: {}.", args.precision, titles.join(", "));
+        writeln!(out, "{}", wrapped(&left_out, room))?;
     }
     Ok(())
 }

@@ -19,7 +19,9 @@ use layertime::profile::stopping::StoppingRule;
 use layertime::report::folder::{self, Folder};
 use layertime::report::header::{Header, MachineFacts, Measuring, Processor, RunState};
 use layertime::report::run::{Measurement, Origin, Point, Run};
-use layertime::report::{run_tables, verdict};
+use layertime::report::run_tables::Selection;
+use layertime::report::show;
+use layertime::report::table::Room;
 use layertime::stderr::say;
 use layertime::step::Step;
 
@@ -43,7 +45,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&RunState::Failed);
     folder.finish(state)?;
-    print(&folder, state)?;
+    print(&folder, state, args.room.room())?;
     if result? == RunState::Interrupted {
         let signal = interrupt.signal().unwrap_or_default();
         say(format!("interrupted: go on with layertime run --resume {}", folder.path().display()));
@@ -135,12 +137,9 @@ fn sweep(
 }
 
 /// The table and the verdict of all whole batches.
-fn print(folder: &Folder, state: RunState) -> Result<()> {
+fn print(folder: &Folder, state: RunState, room: Room) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", run_tables::text(folder.run()))?;
-    for sentence in verdict::sentences(folder.run()) {
-        writeln!(out, "{sentence}")?;
-    }
+    write!(out, "{}", show::text(folder.run(), Selection { batch: None, top: None, room }))?;
     if state == RunState::Complete {
         writeln!(out, "saved in {}", display(folder.path()))?;
     }

@@ -14,6 +14,7 @@ use layertime::verify::{Request, run as check};
 
 pub fn run(mut args: VerifyArgs) -> Result<ExitCode> {
     args.device.settle_precision().map_err(UsageError)?;
+    let room = args.room.room();
     let request = Request {
         model: args.model,
         batch: args.batch,
@@ -30,6 +31,6 @@ pub fn run(mut args: VerifyArgs) -> Result<ExitCode> {
     let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
     no_gpu.iter().for_each(|why| say(format!("on the CPU: {why}")));
     let report = check(device.as_ref(), &request)?;
-    std::io::stdout().lock().write_all(verify::text(&report).as_bytes())?;
+    std::io::stdout().lock().write_all(verify::text(&report, room).as_bytes())?;
     Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

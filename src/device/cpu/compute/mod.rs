@@ -4,6 +4,7 @@
 
 pub(super) mod arena;
 pub(super) mod buffer;
+pub(super) mod channelwise;
 pub(super) mod gemm;
 pub(super) mod math;
 pub(super) mod microkernel;

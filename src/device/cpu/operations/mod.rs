@@ -22,6 +22,7 @@ use crate::device::order::Order;
 use crate::device::{Algorithm, Training};
 use crate::model::Kind;
 use crate::plan::{F32_BYTES, LayerPlan, Phase};
+use conv::AlgorithmChoice;
 
 /// One layer made real: it runs its phases, and keeps what they share, such as masks and statistics.
 pub trait Operation: Send {
@@ -127,15 +128,16 @@ pub struct BackwardWeights<'a> {
 pub(super) struct Setting {
     pub threads: usize,
     pub isa: Isa,
+    pub choice: AlgorithmChoice,
     pub training: Training,
 }
 
 /// Makes the operation of layer `index`. `order` is that of its (first) input.
 pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting: &Setting) -> Box<dyn Operation> {
-    let &Setting { threads, isa, training } = setting;
+    let &Setting { threads, isa, choice, training } = setting;
     let input = layer.input();
     match &layer.kind {
-        Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, conv::AlgorithmChoice::Direct)),
+        Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, choice)),
         Kind::Fc(_) => Box::new(fc::FcOp::new(*layer.fc(), threads, isa)),
         Kind::Relu => Box::new(relu::ReluOp),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),

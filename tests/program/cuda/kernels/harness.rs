@@ -1,7 +1,7 @@
 //! Device buffers, launches and comparisons for the kernel tests.
 
 use half::{bf16, f16};
-use softcuda::{memory, ptx};
+use softcuda::{Plain, ptx};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -29,7 +29,7 @@ pub static KERNELS: LazyLock<HashMap<String, Arc<ptx::Kernel>>> = LazyLock::new(
 });
 
 /// A storage type and the spacing of its numbers.
-pub trait Storage: Copy + 'static {
+pub trait Storage: Plain {
     const SUFFIX: &str;
     /// Relative rounding error of one store.
     const EPSILON: f64;
@@ -78,30 +78,25 @@ macro_rules! for_each_type {
 }
 pub(crate) use for_each_type;
 
-/// A device buffer that is freed when dropped.
+/// A device buffer, and its address as a kernel's argument.
 pub struct Buffer<T> {
     pub address: u64,
-    length: usize,
-    marker: std::marker::PhantomData<T>,
+    memory: softcuda::Buffer<T>,
 }
 
-impl<T: Copy> Buffer<T> {
+impl<T: Plain> Buffer<T> {
     pub fn fresh(length: usize) -> Self {
-        let address = memory::allocate(length * size_of::<T>(), u64::MAX).expect("memory");
-        Buffer { address, length, marker: std::marker::PhantomData }
+        Self::with(softcuda::Buffer::uninitialised(length))
     }
     pub fn of(values: &[T]) -> Self {
-        let buffer = Self::fresh(values.len());
-        let to = memory::writable(buffer.address, size_of_val(values)).expect("live");
-        // SAFETY: `to` points to as many bytes, in memory of its own.
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr().cast(), to, size_of_val(values)) };
-        buffer
+        Self::with(softcuda::Buffer::of(values))
+    }
+    fn with(memory: softcuda::Buffer<T>) -> Self {
+        Buffer { address: memory.address(), memory }
     }
     /// The contents; panics where anything was never written.
     pub fn read(&self) -> Vec<T> {
-        let from = memory::readable(self.address, self.length * size_of::<T>()).expect("written");
-        // SAFETY: the buffer holds `length` values and is aligned to 256 bytes.
-        unsafe { std::slice::from_raw_parts(from.cast(), self.length) }.to_vec()
+        self.memory.read().unwrap()
     }
 }
 impl<T: Storage> Buffer<T> {
@@ -110,11 +105,6 @@ impl<T: Storage> Buffer<T> {
     }
     pub fn wide(&self) -> Vec<f64> {
         self.read().into_iter().map(T::wide).collect()
-    }
-}
-impl<T> Drop for Buffer<T> {
-    fn drop(&mut self) {
-        memory::free(self.address).expect("live");
     }
 }
 
@@ -149,7 +139,7 @@ pub fn launch_of(
     grid: [u32; 3],
     block: [u32; 3],
     arguments: &[&dyn Argument],
-) -> Result<(), ptx::Fault> {
+) -> Result<(), ptx::KernelError> {
     let kernel = kernels.get(name).unwrap_or_else(|| panic!("no kernel {name}"));
     assert_eq!(kernel.parameters.len(), arguments.len(), "{name}");
     let mut parameters = Vec::new();

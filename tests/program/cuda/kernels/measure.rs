@@ -1,15 +1,14 @@
 //! The hold and clock kernels.
 
 use super::harness::*;
-use softcuda::memory;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[test]
 fn hold_ends_when_the_host_says_so() {
-    let flag = memory::allocate_pinned(4).expect("memory") as u64;
-    // SAFETY: four aligned bytes that live until the end of the test.
+    let memory = softcuda::Buffer::pinned(&[0u32]);
+    let flag = memory.address();
+    // SAFETY: four aligned bytes of the host's that live until the end of the test.
     let cell = unsafe { AtomicU32::from_ptr(flag as *mut u32) };
-    cell.store(0, Ordering::Release);
     let ended = AtomicU32::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -21,7 +20,6 @@ fn hold_ends_when_the_host_says_so() {
         cell.store(1, Ordering::Release);
     });
     assert_eq!(ended.load(Ordering::Acquire), 1);
-    memory::free(flag).expect("live");
 }
 
 /// The simulated SM runs at 1410 MHz.

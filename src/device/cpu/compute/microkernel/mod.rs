@@ -91,6 +91,8 @@ pub struct MicroKernels {
     /// By vectors of width − 1, then rows − 1.
     rows: [&'static [RowKernel]; 2],
     columns: [&'static [ColumnKernel]; 2],
+    /// The most images whose products with weights go by [`DotTile`]s.
+    pub small_batch: usize,
     /// By images − 1: the weight rows that it takes at once, and the kernel.
     dots: &'static [(usize, DotKernel)],
     /// By images − 1.
@@ -331,7 +333,7 @@ unsafe fn write_row<V: Vector, const VECTORS: usize>(acc: &[V; VECTORS], to: *mu
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernels {
     ($table:ident, $module:ident, $vector:ty, $features:literal, [$($rows:literal)*],
-     [$($images:literal x $dot_rows:literal)*]) => {
+     $small_batch:literal, [$($images:literal x $dot_rows:literal)*]) => {
         mod $module {
             use super::*;
 
@@ -369,6 +371,7 @@ macro_rules! kernels {
                 lanes: <$vector>::LANES,
                 rows: [&[$(row::<$rows, 1>),*], &[$(row::<$rows, 2>),*]],
                 columns: [&[$(column::<$rows, 1>),*], &[$(column::<$rows, 2>),*]],
+                small_batch: $small_batch,
                 dots: &[$(($dot_rows, dot::<$images, $dot_rows>)),*],
                 axpys: &[$(axpy::<$images>),*],
                 transpose,
@@ -380,7 +383,7 @@ macro_rules! kernels {
 
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX512, avx512, Avx512, "avx512f", [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-    [1 x 8 2 x 8 3 x 7 4 x 6 5 x 5 6 x 4 7 x 3 8 x 3 9 x 3 10 x 2 11 x 2 12 x 2]);
+    32, [1 x 8 2 x 8 3 x 7 4 x 6 5 x 5 6 x 4 7 x 3 8 x 3 9 x 3 10 x 2 11 x 2 12 x 2]);
 #[cfg(target_arch = "x86_64")]
 kernels!(AVX2, avx2, Avx2, "avx2,fma", [1 2 3 4 5 6],
-    [1 x 6 2 x 4 3 x 3 4 x 2 5 x 2 6 x 2 7 x 1 8 x 1 9 x 1 10 x 1 11 x 1 12 x 1]);
+    12, [1 x 6 2 x 4 3 x 3 4 x 2 5 x 2 6 x 2 7 x 1 8 x 1 9 x 1 10 x 1 11 x 1 12 x 1]);

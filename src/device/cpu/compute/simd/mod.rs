@@ -77,6 +77,8 @@ pub(in crate::device::cpu) trait Vector: Copy {
     unsafe fn scale(self, factor: f32) -> Self;
     /// The sum over the lanes.
     unsafe fn sum(self) -> f32;
+    /// Lane by lane the one that `lanes` names; it has [`LANES`](Self::LANES) numbers.
+    unsafe fn permuted(self, lanes: *const u32) -> Self;
     /// Writes a square of `LANES` rows and columns turned around; both pitches are from row to row.
     unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize);
 }

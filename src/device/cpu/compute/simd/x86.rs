@@ -75,6 +75,11 @@ impl Vector for Avx512 {
         unsafe { _mm512_reduce_add_ps(self.0) }
     }
     #[inline(always)]
+    unsafe fn permuted(self, lanes: *const u32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm512_permutexvar_ps(_mm512_loadu_si512(lanes.cast()), self.0)) }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
         // SAFETY: see `zero`.
         unsafe {
@@ -205,6 +210,11 @@ impl Vector for Avx2 {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
+    }
+    #[inline(always)]
+    unsafe fn permuted(self, lanes: *const u32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(_mm256_permutevar8x32_ps(self.0, _mm256_loadu_si256(lanes.cast()))) }
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {

@@ -20,8 +20,6 @@ pub struct PixelTile<'a> {
     /// Transformed elements; their channels are written in whole vectors.
     pub to: *mut f32,
     pub pitch: usize,
-    /// Sums over the pixels, written in whole vectors, or null; for gradients of outputs alone.
-    pub sums: *mut f32,
 }
 
 /// Products to turn into outputs.
@@ -210,23 +208,12 @@ unsafe fn transform_data<V: Vector, S: Scheme>(tile: &PixelTile) {
 unsafe fn transform_gradients<V: Vector, S: Scheme>(tile: &PixelTile) {
     // SAFETY: see `transform_data`.
     unsafe {
-        vectors!(V, tile.channels, |c, lanes| {
-            in_two_dimensions!(
-                [S::OUTPUTS, S::PRODUCTS],
-                |i, j| load(tile.pixels[i][j].add(c), lanes),
-                |x| evaluated::<V, S>(x, S::OUTPUTS),
-                |y| y.store(tile.to.add((i * S::PRODUCTS + j) * tile.pitch + c))
-            );
-            if !tile.sums.is_null() {
-                let mut sum = V::zero();
-                for i in 0..S::OUTPUTS {
-                    for j in 0..S::OUTPUTS {
-                        sum = sum.add(load(tile.pixels[i][j].add(c), lanes));
-                    }
-                }
-                sum.store(tile.sums.add(c));
-            }
-        })
+        vectors!(V, tile.channels, |c, lanes| in_two_dimensions!(
+            [S::OUTPUTS, S::PRODUCTS],
+            |i, j| load(tile.pixels[i][j].add(c), lanes),
+            |x| evaluated::<V, S>(x, S::OUTPUTS),
+            |y| y.store(tile.to.add((i * S::PRODUCTS + j) * tile.pitch + c))
+        ))
     }
 }
 

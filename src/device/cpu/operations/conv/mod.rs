@@ -4,6 +4,8 @@
 //! Results do not depend on timing: the same threads give the same bits. Layouts: activations \[N, H, W, C\], weights
 //! \[R, S, C/groups, K\], biases \[K\].
 
+mod bias;
+mod channelwise;
 mod correlate;
 mod direct;
 mod im2col;
@@ -16,6 +18,7 @@ use crate::device::Algorithm;
 use crate::device::cpu::compute::microkernel::MicroKernels;
 use crate::device::cpu::compute::simd::Isa;
 use crate::plan::{ConvGeometry, Phase};
+use channelwise::Channelwise;
 use direct::Direct;
 use im2col::Im2col;
 use winograd::Winograd;
@@ -40,22 +43,24 @@ enum Method {
     Direct(Box<Direct>),
     Im2col(Im2col),
     Winograd(Box<Winograd>),
+    Channelwise(Box<Channelwise>),
 }
 
 impl ConvOp {
     /// Plans a convolution for `threads` threads and an instruction set that this CPU supports.
     ///
     /// The algorithm is chosen by rule, so that runs can be repeated: Winograd where it serves the shape, unless `choice` is
-    /// direct; else the direct kernels; by the portable instructions im2col.
+    /// direct; kernels of their own for groups of few channels; else the direct kernels; by the portable instructions im2col.
     pub fn new(geometry: ConvGeometry, threads: usize, isa: Isa, choice: AlgorithmChoice) -> Self {
         let winograd = match choice {
             AlgorithmChoice::Direct => None,
             AlgorithmChoice::ByRule => Winograd::new(&geometry, threads, isa),
         };
-        let method = match (winograd, MicroKernels::of(isa)) {
-            (Some(winograd), _) => Method::Winograd(Box::new(winograd)),
-            (None, Some(kernels)) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),
-            (None, None) => Method::Im2col(Im2col::new(geometry, threads)),
+        let method = match (winograd, Channelwise::new(&geometry, threads, isa), MicroKernels::of(isa)) {
+            (Some(winograd), _, _) => Method::Winograd(Box::new(winograd)),
+            (None, Some(channelwise), _) => Method::Channelwise(Box::new(channelwise)),
+            (None, None, Some(kernels)) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),
+            (None, None, None) => Method::Im2col(Im2col::new(geometry, threads)),
         };
         Self { geometry, isa, method }
     }
@@ -76,6 +81,7 @@ impl Operation for ConvOp {
             Method::Direct(direct) => direct.forward(operands),
             Method::Im2col(im2col) => im2col.forward(operands),
             Method::Winograd(winograd) => winograd.forward(operands),
+            Method::Channelwise(channelwise) => channelwise.forward(operands),
         }
     }
 
@@ -85,6 +91,7 @@ impl Operation for ConvOp {
             Method::Direct(direct) => direct.backward_data(operands),
             Method::Im2col(im2col) => im2col.backward_data(operands),
             Method::Winograd(winograd) => winograd.backward_data(operands),
+            Method::Channelwise(channelwise) => channelwise.backward_data(operands),
         }
     }
 
@@ -94,6 +101,7 @@ impl Operation for ConvOp {
             Method::Direct(direct) => direct.backward_weights(operands),
             Method::Im2col(im2col) => im2col.backward_weights(operands),
             Method::Winograd(winograd) => winograd.backward_weights(operands),
+            Method::Channelwise(channelwise) => channelwise.backward_weights(operands),
         }
     }
 
@@ -102,6 +110,7 @@ impl Operation for ConvOp {
             Method::Direct(direct) => direct.workspace_floats(phase),
             Method::Im2col(im2col) => im2col.workspace_floats(),
             Method::Winograd(winograd) => winograd.workspace_floats(phase),
+            Method::Channelwise(channelwise) => channelwise.workspace_floats(phase),
         }
     }
 
@@ -109,6 +118,7 @@ impl Operation for ConvOp {
         let name = match &self.method {
             Method::Direct(_) => format!("direct_{}", self.isa.name()),
             Method::Im2col(_) => "im2col_gemm".into(),
+            Method::Channelwise(_) => format!("channelwise_{}", self.isa.name()),
             Method::Winograd(winograd) => format!("{}_{}", winograd.name(), self.isa.name()),
         };
         algorithm(&name, self.workspace_floats(phase))

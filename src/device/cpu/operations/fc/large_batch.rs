@@ -2,7 +2,7 @@
 //!
 //! Weights are far larger than activations: the small matrix is packed as panels, and the weights are read once.
 
-use super::FcOp;
+use super::{FcOp, small_batch};
 use crate::device::cpu::compute::microkernel::{ColumnTile, MicroKernels, RowTile, Write, tiles};
 use crate::device::cpu::compute::simd::end_stream;
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
@@ -21,6 +21,9 @@ const BLOCK_INPUTS: usize = 512;
 /// Gradients of weights larger than this leave the caches before they are used: they are written past them.
 const STREAM_BYTES: usize = 8 << 20;
 
+/// From one image to the next among copied columns of the outputs' gradient: room for any tile's rows.
+pub(super) const COLUMN_PITCH: usize = 16;
+
 /// Copied rows lie this much further apart than they are long, so that they do not compete for cache sets.
 const ROW_PADDING: usize = 16;
 
@@ -29,12 +32,13 @@ pub(super) fn workspace_floats(fc: &FcOp, kernels: &MicroKernels, phase: Phase) 
     let panels = |columns: usize, steps: usize| columns.div_ceil(kernels.max_width()) * kernels.max_width() * steps;
     let FcGeometry { n, inputs, .. } = fc.geometry;
     match phase {
-        Phase::Forward | Phase::BackwardData if n <= kernels.max_images() => 0,
+        Phase::Forward if n <= kernels.small_batch => small_batch::forward_floats(&fc.geometry),
+        Phase::BackwardData if n <= kernels.small_batch => 0,
         Phase::Forward => {
             Scratch::need(panels(n, inputs)) + Scratch::need(fc.threads * forward_worker_floats(fc, kernels))
         }
         Phase::BackwardData => backward_data_floats(fc),
-        Phase::BackwardWeights => Scratch::need(panels(inputs, n)),
+        Phase::BackwardWeights => Scratch::need(panels(inputs, n)) + fc.threads * Scratch::need(n * COLUMN_PITCH),
         Phase::LossScale | Phase::WeightUpdate => 0,
     }
 }
@@ -245,7 +249,8 @@ fn backward_data_block(
     }
 }
 
-/// Columns of the outputs' gradient against panels of the inputs, summed over the images.
+/// Columns of the outputs' gradient against panels of the inputs, summed over the images. A task's columns are copied together:
+/// where they lie, powers of two apart, they compete for few sets of an L1 cache.
 pub(super) fn weight_gradient(
     fc: &FcOp,
     kernels: &MicroKernels,
@@ -254,35 +259,38 @@ pub(super) fn weight_gradient(
     dw: &mut [f32],
     workspace: &mut [f32],
 ) {
-    let full = kernels.max_width();
-    let packed = Scratch::new(workspace).take(fc.geometry.inputs.div_ceil(full) * full * fc.geometry.n);
-    pack(fc, kernels, x, fc.geometry.inputs, fc.geometry.n, [fc.geometry.inputs, 1], packed);
-    let whole_lines = fc.geometry.inputs.is_multiple_of(full) && dw.as_ptr().align_offset(64) == 0;
+    let FcGeometry { n, inputs, outputs } = fc.geometry;
+    let (full, max_rows) = (kernels.max_width(), kernels.max_rows());
+    let mut scratch = Scratch::new(workspace);
+    let packed = scratch.take(inputs.div_ceil(full) * full * n);
+    let piece = Scratch::need(n * COLUMN_PITCH);
+    let columns = Shared::new(scratch.take(fc.threads * piece));
+    pack(fc, kernels, x, inputs, n, [inputs, 1], packed);
+    let whole_lines = inputs.is_multiple_of(full) && dw.as_ptr().align_offset(64) == 0;
     let write = if whole_lines && size_of_val(dw) > STREAM_BYTES { Write::Stream } else { Write::Store };
     let (packed, dw) = (&*packed, Shared::new(dw));
-    let max_rows = kernels.max_rows();
-    share(
-        fc.threads,
-        fc.geometry.outputs.div_ceil(max_rows),
-        |_| (),
-        |(), task| {
-            let row = task * max_rows;
-            for first in (0..fc.geometry.inputs).step_by(full) {
-                let tile = ColumnTile {
-                    input: dy[row..].as_ptr(),
-                    steps: &fc.images,
-                    rows: max_rows.min(fc.geometry.outputs - row),
-                    panel: packed[first * fc.geometry.n..].as_ptr(),
-                    output: dw.ptr().wrapping_add(row * fc.geometry.inputs + first),
-                    output_pitch: fc.geometry.inputs,
-                    columns: full.min(fc.geometry.inputs - first),
-                    write,
-                };
-                // SAFETY: `packed` holds the panel, `dy` the columns; no other task writes these rows. Streamed vectors are
-                // whole and aligned, as checked above.
-                unsafe { kernels.column_tile(&tile) }
-            }
-            end_stream();
-        },
-    );
+    // SAFETY: each worker takes the piece of its own number.
+    let state = |worker| unsafe { columns.part(worker, piece) };
+    share(fc.threads, outputs.div_ceil(max_rows), state, |columns, task| {
+        let rows = task * max_rows..outputs.min((task + 1) * max_rows);
+        for (to, from) in columns.chunks_exact_mut(COLUMN_PITCH).zip(dy.chunks_exact(outputs)) {
+            to[..rows.len()].copy_from_slice(&from[rows.clone()]);
+        }
+        for first in (0..inputs).step_by(full) {
+            let tile = ColumnTile {
+                input: columns.as_ptr(),
+                steps: &fc.images,
+                rows: rows.len(),
+                panel: packed[first * n..].as_ptr(),
+                output: dw.ptr().wrapping_add(rows.start * inputs + first),
+                output_pitch: inputs,
+                columns: full.min(inputs - first),
+                write,
+            };
+            // SAFETY: `packed` holds the panel, `columns` the columns; no other task writes these rows. Streamed vectors are
+            // whole and aligned, as checked above.
+            unsafe { kernels.column_tile(&tile) }
+        }
+        end_stream();
+    });
 }

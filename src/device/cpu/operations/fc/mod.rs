@@ -19,14 +19,14 @@ pub struct FcOp {
     threads: usize,
     isa: Isa,
     kernels: Option<&'static MicroKernels>,
-    /// Offset of each image's output gradient.
+    /// Offset of each image among copied columns of the outputs' gradient.
     images: Vec<usize>,
 }
 
 impl FcOp {
     /// Plans a layer for `threads` threads and an instruction set that this CPU supports.
     pub fn new(geometry: FcGeometry, threads: usize, isa: Isa) -> Self {
-        let images = (0..geometry.n).map(|image| image * geometry.outputs).collect();
+        let images = (0..geometry.n).map(|image| image * large_batch::COLUMN_PITCH).collect();
         Self { geometry, threads, isa, kernels: MicroKernels::of(isa), images }
     }
 
@@ -56,7 +56,7 @@ impl Operation for FcOp {
         let (x, outputs) = (operands.input(), self.geometry.outputs);
         self.check(x, operands.weights, operands.output, operands.biases);
         match self.kernels {
-            Some(kernels) if self.geometry.n <= kernels.max_images() => small_batch::forward(self, kernels, operands),
+            Some(kernels) if self.geometry.n <= kernels.small_batch => small_batch::forward(self, kernels, operands),
             Some(kernels) => large_batch::forward(self, kernels, operands),
             None => {
                 let Forward { biases, weights, output, .. } = operands;
@@ -73,7 +73,7 @@ impl Operation for FcOp {
     fn backward_data(&mut self, operands: BackwardData) {
         self.check(operands.input_gradient, operands.weights, operands.output_gradient, &[]);
         match self.kernels {
-            Some(kernels) if self.geometry.n <= kernels.max_images() => {
+            Some(kernels) if self.geometry.n <= kernels.small_batch => {
                 small_batch::backward_data(self, kernels, operands)
             }
             Some(kernels) => large_batch::backward_data(self, kernels, operands),

@@ -10,6 +10,7 @@ use crate::device::cpu::compute::microkernel::{ColumnTile, Write, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
 use crate::device::cpu::compute::winograd::{FilterTile, PixelTile};
 use crate::device::cpu::operations::BackwardWeights;
+use crate::device::cpu::operations::conv::bias::sum_pixels;
 use std::ops::Range;
 
 pub(super) struct WeightGradient {
@@ -40,7 +41,6 @@ impl WeightGradient {
         Scratch::need(self.elements() * self.tile_pitch())
             + Scratch::need(self.elements() * self.gradient_pitch())
             + Scratch::need(self.elements() * self.sum_pitch())
-            + Scratch::need(self.block * self.panels() * self.width())
             + Scratch::need(self.zeros_len())
     }
 
@@ -91,7 +91,6 @@ impl WeightGradient {
             tiles: Shared::new(scratch.take(self.elements() * self.tile_pitch())),
             gradients: Shared::new(scratch.take(self.elements() * self.gradient_pitch())),
             sums: Shared::new(scratch.take(self.elements() * self.sum_pitch())),
-            bias_sums: Shared::new(scratch.take(self.block * self.panels() * self.width())),
             zeros: scratch.take(self.zeros_len()),
             weight_gradient: Shared::new(weight_gradient),
             bias_gradient: (!bias_gradient.is_empty()).then(|| Shared::new(bias_gradient)),
@@ -120,8 +119,6 @@ struct Run<'a> {
     gradients: Shared,
     /// \[element\]\[panel\]\[input channel\]\[width\].
     sums: Shared,
-    /// The gradients' sums within each tile, \[panel\]\[tile\]\[width\].
-    bias_sums: Shared,
     zeros: &'a mut [f32],
     weight_gradient: Shared,
     bias_gradient: Option<Shared>,
@@ -138,7 +135,6 @@ impl Run<'_> {
             channels: g.inputs,
             to: self.tiles.ptr().wrapping_add(g.starts[slot]),
             pitch: g.tile_pitch(),
-            sums: std::ptr::null_mut(),
         };
         // SAFETY: pixels have this group's channels, and so have the zeros; no other task writes this slot.
         unsafe { g.means.transforms.data(&data) }
@@ -154,7 +150,6 @@ impl Run<'_> {
                 channels: channels.len(),
                 to: self.gradients.ptr().wrapping_add(area),
                 pitch: g.gradient_pitch(),
-                sums: self.bias_gradient.map_or(std::ptr::null_mut(), |_| self.bias_sums.ptr().wrapping_add(area)),
             };
             // SAFETY: as above.
             unsafe { g.means.transforms.gradients(&gradients) }
@@ -182,27 +177,27 @@ impl Run<'_> {
             unsafe { g.means.kernels.column_tile(&tile) }
         }
         if element == 0 {
-            self.add_biases(group, block, panel, width);
+            self.add_biases(group, block, panel);
         }
     }
 
-    fn add_biases(&self, group: usize, block: Range<usize>, panel: usize, width: usize) {
+    /// Adds a block's share of the pixels to the gradient of one panel's biases.
+    fn add_biases(&self, group: usize, block: Range<usize>, panel: usize) {
         let g = self.gradient;
         let Some(bias_gradient) = self.bias_gradient else {
             return;
         };
-        let channels = g.channels(panel);
+        let (channels, k, tiles) = (g.channels(panel), g.groups * g.outputs, g.tiling.tiles());
         let first = group * g.outputs + channels.start;
-        // SAFETY: no other task writes these channels' gradients or these tiles' sums.
-        let (biases, tiles) = unsafe {
-            let area = self.bias_sums.ptr().add(panel * g.block * g.width());
-            let biases = std::slice::from_raw_parts_mut(bias_gradient.ptr().add(first), channels.len());
-            (biases, std::slice::from_raw_parts(area, block.len() * width))
-        };
-        for (channel, bias) in biases.iter_mut().enumerate() {
-            // In f64: gradients of opposite sign cancel.
-            let sum: f64 = tiles[channel..].iter().step_by(width).copied().map(f64::from).sum();
-            *bias = if block.start == 0 { sum as f32 } else { *bias + sum as f32 };
+        let pixels = self.output_gradient.len() / k;
+        let [from, to] = [block.start, block.end].map(|tile| pixels * tile / tiles * k);
+        // SAFETY: no other task writes these channels.
+        let biases = unsafe { std::slice::from_raw_parts_mut(bias_gradient.ptr().add(first), channels.len()) };
+        if block.start == 0 {
+            biases.fill(0.0);
+        }
+        if from < to {
+            sum_pixels(&self.output_gradient[from + first..to], k, biases);
         }
     }
 

@@ -251,7 +251,6 @@ impl Run<'_> {
                 channels: p.inputs,
                 to: to[p.starts[slot]..].as_mut_ptr(),
                 pitch: p.tile_pitch(),
-                sums: std::ptr::null_mut(),
             };
             // SAFETY: pixels have this group's channels, and so have the zeros; `to` has room for whole vectors.
             unsafe { p.means.transforms.data(&tile) }

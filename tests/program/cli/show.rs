@@ -1,0 +1,69 @@
+//! `show`, and the width of what every command prints.
+
+use std::path::Path;
+
+use crate::program::{Program, QUICK, assert_refused, stderr, stdout};
+
+fn kept(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs").join(name).display().to_string()
+}
+
+/// What `run` printed can be had later.
+#[test]
+fn a_run_is_printed_again() {
+    let program = Program::new();
+    let output = program.output(&format!("{QUICK} --batch 1,4"));
+    let printed = stdout(&output);
+    let (printed, _) = printed.rsplit_once("saved in ").unwrap();
+    let run = program.run_folder();
+    assert_eq!(stdout(&program.output(&format!("show {}", run.display()))), printed);
+    let csv = program.output(&format!("show {} --batch 4 --top 3 --format csv", run.display()));
+    assert_eq!(stdout(&csv).lines().count(), 4, "{csv:?}");
+    let file = std::fs::read_to_string(run.join("phases.csv")).unwrap();
+    assert!(stdout(&csv).lines().all(|line| file.lines().any(|other| other == line)), "{csv:?}");
+}
+
+#[test]
+fn every_form() {
+    let program = Program::new();
+    let run = kept("measured");
+    let markdown = stdout(&program.output(&format!("show {run} --format markdown --batch 1 --top 2")));
+    assert!(markdown.starts_with("**tiny on AMD EPYC, f32, nhwc**\n") && markdown.contains("\n| --- | --- | ---:"));
+    let json: serde_json::Value =
+        serde_json::from_slice(&program.output(&format!("show {run} {} --format json", kept("predicted"))).stdout)
+            .unwrap();
+    assert_eq!((json[0]["answers"][0]["batch"].as_u64(), json.as_array().unwrap().len()), (Some(2), 2));
+    let csv = program.output(&format!("show {run} --format csv"));
+    assert_eq!(stdout(&csv), std::fs::read_to_string(Path::new(&run).join("phases.csv")).unwrap());
+    assert_refused(&program.output(&format!("show {run} --batch 3")), 1, &["batch 3 was not measured", "1, 2"]);
+    assert_refused(&program.output("show nowhere"), 1, &["nowhere"]);
+}
+
+/// Tables are no wider than 80 columns, whatever the command; `--wide` lifts that.
+#[test]
+fn tables_fit_in_a_terminal() {
+    let program = Program::new();
+    let (run, predicted) = (kept("measured"), kept("predicted"));
+    for command in [
+        &format!("show {run}"),
+        &format!("show {predicted}"),
+        &format!("compare {run} {predicted}"),
+        "predict",
+        "predict --gpu t4 --precision f16",
+        "inspect vgg19 --batch 512",
+        "verify --model tiny --device cpu",
+    ] {
+        let output = program.output(command);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = stdout(&output);
+        // A rule is as wide as its table; so are the lines around it.
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, _) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("-----")) {
+            let table = lines[index - 1..].iter().take_while(|line| !line.is_empty());
+            table.for_each(|line| assert!(line.chars().count() <= 80, "{command}: {line}"));
+        }
+        assert!(lines.iter().any(|line| line.starts_with("-----")), "{command}: {text}");
+        let wide = stdout(&program.output(&format!("{command} --wide")));
+        assert!(wide.lines().count() <= lines.len(), "{command}");
+    }
+}
