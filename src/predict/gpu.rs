@@ -124,6 +124,8 @@ impl Gpu {
             Precision::Tf32 => self.tf32,
             Precision::F16 => self.f16,
             Precision::Bf16 => self.bf16,
+            // Two rates, of which a datasheet's peak is one.
+            Precision::Tf32F32 | Precision::F32Tf32 => None,
         }
     }
 

@@ -135,7 +135,7 @@ impl Report {
 fn phase_bound(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-5,
-        Precision::Tf32 | Precision::F16 => 2e-3,
+        Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 | Precision::F16 => 2e-3,
         Precision::Bf16 => 2e-2,
     }
 }

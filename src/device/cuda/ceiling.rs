@@ -54,7 +54,7 @@ fn halving(mut size: usize, measure: impl Fn(usize) -> Result<f64, CallError>) -
 }
 
 fn gemm_flops_per_s(gpu: &SharedGpu, handles: &Handles, side: usize) -> Result<f64, CallError> {
-    let (precision, element) = (gpu.arithmetic.precision, gpu.arithmetic.element());
+    let (precision, element) = (gpu.arithmetic.precision.convolutions(), gpu.arithmetic.element());
     let bytes = side * side * element.bytes();
     let [a, b, c] = [Buffer::new(bytes)?, Buffer::new(bytes)?, Buffer::new(bytes)?];
     fill(handles, element, &[&a, &b], side * side)?;

@@ -121,7 +121,7 @@ fn launch(options: &Options, gpu: &SharedGpu) -> Launch {
 
 fn arithmetic(options: &Options) -> Arithmetic {
     let own_layout = match options.precision {
-        Precision::F32 | Precision::Tf32 => Layout::Nchw,
+        Precision::F32 | Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 => Layout::Nchw,
         Precision::F16 | Precision::Bf16 => Layout::Nhwc,
     };
     Arithmetic {
@@ -138,11 +138,12 @@ fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
     let no_tf32 = std::env::var_os(TF32).is_some_and(|value| value == "0");
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let harmful = OVERRIDES.into_iter().find(|&name| set(name) && !(no_tf32 && name == TF32));
-    match (precision, harmful) {
-        (Precision::Tf32, _) if no_tf32 => {
+    let uses = |arithmetic| precision.convolutions() == arithmetic || precision.products() == arithmetic;
+    match (uses(Precision::F32), harmful) {
+        _ if no_tf32 && uses(Precision::Tf32) => {
             Err(DeviceError::Usage(format!("tf32 would be f32 with {TF32}=0: unset it, or choose f32")))
         }
-        (Precision::F32, Some(name)) => {
+        (true, Some(name)) => {
             Err(DeviceError::Usage(format!("f32 would not be IEEE f32 with {name} set: unset it, or choose tf32")))
         }
         _ => Ok(()),
@@ -151,9 +152,14 @@ fn refuse_overrides(precision: Precision) -> Result<(), DeviceError> {
 
 fn refuse_by_capability(name: &str, (major, minor): (i32, i32), precision: Precision) -> Result<(), DeviceError> {
     let instead = match precision {
-        Precision::Tf32 if major < 8 => "f32 or f16",
+        Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 if major < 8 => "f32 or f16",
         Precision::Bf16 if major < 8 => "f16",
-        Precision::F32 | Precision::Tf32 | Precision::F16 | Precision::Bf16 => return Ok(()),
+        Precision::F32
+        | Precision::Tf32
+        | Precision::F16
+        | Precision::Bf16
+        | Precision::Tf32F32
+        | Precision::F32Tf32 => return Ok(()),
     };
     Err(DeviceError::Usage(format!(
         "{name} has no {precision} (compute capability {major}.{minor}, it came with 8.0): choose {instead}"

@@ -24,7 +24,7 @@ pub struct EngineRules {
 impl EngineRules {
     /// Tells if an engine with these notes may be used.
     pub fn permit(&self, notes: EngineNotes, workspace_bytes: u64) -> bool {
-        let rounds = notes.down_convert || notes.tensor_core && self.precision == Precision::F32;
+        let rounds = notes.down_convert || notes.tensor_core && self.precision.convolutions() == Precision::F32;
         let varies = notes.nondeterministic && self.deterministic;
         !rounds && !varies && self.workspace_limit.is_none_or(|limit| workspace_bytes <= limit)
     }

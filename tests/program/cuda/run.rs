@@ -162,3 +162,20 @@ fn convolutions_keep_to_their_limits() {
     let loose = ["BWD_DATA_ALGO_0 ", "BWD_FILTER_ALGO_0 ", "BWD_FILTER_ALGO_3 "];
     assert!(fixed.iter().all(|(name, _)| !loose.iter().any(|loose| name.starts_with(loose))), "{fixed:?}");
 }
+
+/// PyTorch's default: TF32 convolutions, IEEE f32 products.
+#[test]
+fn fully_connected_layers_in_a_precision_of_their_own() {
+    let program = Program::new();
+    let run = format!("{QUICK} --batch 2 --precision tf32 --fc-precision f32");
+    let output = soft::output(&program, &run, &soft::gpu());
+    assert!(output.status.success(), "{output:?}");
+    let rows = phases(&program);
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["precision"] == "tf32+f32"), "{rows:?}");
+    let conv = rows.iter().find(|row| row["kind"] == "conv" && row["phase"] == "forward").unwrap();
+    assert!(conv["algorithm"].ends_with(" TENSOR_OP_MATH"), "{conv:?}");
+    let verify = "verify --device cuda --model tiny --precision tf32 --fc-precision f32";
+    assert!(soft::output(&Program::new(), verify, &soft::gpu()).status.success());
+    let refused = soft::output(&Program::new(), &format!("{QUICK} --precision f16 --fc-precision f32"), &soft::gpu());
+    soft::assert_refused(&refused, 2, &["--fc-precision f32", "--precision f16"]);
+}

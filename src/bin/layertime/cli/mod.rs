@@ -107,6 +107,9 @@ pub struct DeviceArgs {
     /// Arithmetic; the CPU has f32 alone.
     #[arg(long, default_value = "f32", value_parser = values::precision())]
     pub precision: Precision,
+    /// Arithmetic of fully connected layers, where it is not that of convolutions: f32 with tf32 is PyTorch's default.
+    #[arg(long, value_parser = values::fc_precision())]
+    pub fc_precision: Option<Precision>,
     /// CPU threads [default: all].
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<usize>,
@@ -321,6 +324,15 @@ impl RoomArgs {
 }
 
 impl DeviceArgs {
+    /// Makes one precision of the two.
+    pub fn settle_precision(&mut self) -> Result<(), String> {
+        let Some(products) = self.fc_precision.take() else { return Ok(()) };
+        let refused =
+            || format!("--fc-precision {products} goes with f32 and tf32, not with --precision {}", self.precision);
+        self.precision = self.precision.with_products(products).ok_or_else(refused)?;
+        Ok(())
+    }
+
     pub fn options(&self) -> Options {
         Options {
             precision: self.precision,

@@ -24,10 +24,16 @@ where
 }
 
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
-    words(Precision::ALL.map(|precision| match precision {
-        Precision::F32 => (precision.name(), "IEEE single precision everywhere"),
-        Precision::Tf32 | Precision::F16 | Precision::Bf16 => (precision.name(), ""),
-    }))
+    words([
+        (Precision::F32.name(), "IEEE single precision everywhere"),
+        (Precision::Tf32.name(), ""),
+        (Precision::F16.name(), ""),
+        (Precision::Bf16.name(), ""),
+    ])
+}
+
+pub fn fc_precision() -> impl TypedValueParser<Value = Precision> {
+    words([(Precision::F32.name(), ""), (Precision::Tf32.name(), "")])
 }
 
 pub fn layout() -> impl TypedValueParser<Value = Layout> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::settings;
 use super::sweep;
+use super::{UsageError, settings};
 use crate::cli::{RunArgs, resume};
 use crate::progress::Progress;
 use layertime::device::{self, Device, Opened};
@@ -26,7 +26,8 @@ use layertime::stderr::say;
 use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
-    let args = with_stored_options(args)?;
+    let mut args = with_stored_options(args)?;
+    args.device.settle_precision().map_err(UsageError)?;
     let model = Model::open(&args.model)?;
     // A mistake in the description shows before any device is opened.
     plans(&model, &args, &[1])?;

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::UsageError;
 use crate::cli::VerifyArgs;
 use layertime::device::{self, Opened};
 use layertime::report::verify;
 use layertime::stderr::say;
 use layertime::verify::{Request, run as check};
 
-pub fn run(args: VerifyArgs) -> Result<ExitCode> {
+pub fn run(mut args: VerifyArgs) -> Result<ExitCode> {
+    args.device.settle_precision().map_err(UsageError)?;
     let room = args.room.room();
     let request = Request {
         model: args.model,

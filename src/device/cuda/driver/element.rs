@@ -22,7 +22,7 @@ impl Element {
     /// The type that a precision stores.
     pub fn of(precision: Precision) -> Element {
         match precision {
-            Precision::F32 | Precision::Tf32 => Element::F32,
+            Precision::F32 | Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 => Element::F32,
             Precision::F16 => Element::F16,
             Precision::Bf16 => Element::Bf16,
         }
@@ -85,14 +85,23 @@ impl Element {
 /// Sums are f32 in every precision.
 pub(super) fn blas_compute(precision: Precision) -> cublasComputeType_t {
     match precision {
-        Precision::F32 | Precision::F16 | Precision::Bf16 => cublasComputeType_t::CUBLAS_COMPUTE_32F,
-        Precision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+        Precision::F32 | Precision::Tf32F32 | Precision::F16 | Precision::Bf16 => {
+            cublasComputeType_t::CUBLAS_COMPUTE_32F
+        }
+        Precision::Tf32 | Precision::F32Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_have_an_arithmetic_of_their_own() {
+        let compute = [Precision::F32, Precision::Tf32, Precision::Tf32F32, Precision::F32Tf32].map(blas_compute);
+        let [f32, tf32] = [cublasComputeType_t::CUBLAS_COMPUTE_32F, cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32];
+        assert_eq!(compute, [f32, tf32, f32, tf32]);
+    }
 
     #[test]
     fn memory_and_back() {

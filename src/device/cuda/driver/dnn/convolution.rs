@@ -22,9 +22,11 @@ pub struct Math(pub(super) cudnnMathType_t);
 impl Math {
     /// f32 must be IEEE f32: a fresh convolution descriptor would let cuDNN round to TF32.
     pub fn of(precision: Precision) -> Math {
-        Math(match precision {
-            Precision::F32 => cudnnMathType_t::CUDNN_FMA_MATH,
-            Precision::Tf32 | Precision::F16 | Precision::Bf16 => cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
+        Math(match precision.convolutions() {
+            Precision::F32 | Precision::F32Tf32 => cudnnMathType_t::CUDNN_FMA_MATH,
+            Precision::Tf32 | Precision::Tf32F32 | Precision::F16 | Precision::Bf16 => {
+                cudnnMathType_t::CUDNN_TENSOR_OP_MATH
+            }
         })
     }
 
@@ -286,6 +288,13 @@ fn by_best_time(trials: Vec<Vec<AlgorithmOffer>>) -> Vec<AlgorithmOffer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn convolutions_have_an_arithmetic_of_their_own() {
+        let math =
+            [Precision::F32, Precision::Tf32, Precision::Tf32F32, Precision::F32Tf32].map(|p| Math::of(p).name());
+        assert_eq!(math, ["FMA_MATH", "TENSOR_OP_MATH", "TENSOR_OP_MATH", "FMA_MATH"]);
+    }
 
     #[test]
     fn names_are_cudnns_own() {

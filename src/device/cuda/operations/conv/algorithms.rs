@@ -133,10 +133,10 @@ impl<'a> AlgorithmChooser<'a> {
     ) -> Result<Option<Chosen>, CallError> {
         let (_, problem) = conv.problem(request.phase, planar);
         for AlgorithmOffer { direction, math, .. } in offers.into_iter().filter(|offer| self.may_be(offer)) {
-            let math = match self.arithmetic.precision {
+            let math = match self.arithmetic.precision.convolutions() {
                 // cuDNN may offer its default math for a descriptor that asked for FMA; with f32 that would permit TF32.
-                Precision::F32 => Math::of(Precision::F32),
-                Precision::Tf32 | Precision::F16 | Precision::Bf16 => math,
+                Precision::F32 | Precision::F32Tf32 => Math::of(Precision::F32),
+                Precision::Tf32 | Precision::Tf32F32 | Precision::F16 | Precision::Bf16 => math,
             };
             problem.convolution.set_math(math)?;
             let Ok(workspace_bytes) = self.handles.dnn.workspace_bytes(direction, &problem) else { continue };
