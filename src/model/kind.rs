@@ -109,6 +109,24 @@ impl Kind {
         matches!(self, Kind::SoftmaxLoss)
     }
 
+    /// The key that says if the layer adds a bias, where there is one.
+    pub(super) fn bias_mut(&mut self) -> Option<&mut bool> {
+        match self {
+            Kind::Conv(conv) => Some(&mut conv.bias),
+            Kind::Fc(fc) => Some(&mut fc.bias),
+            Kind::Relu
+            | Kind::MaxPool(_)
+            | Kind::AvgPool(_)
+            | Kind::Lrn(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::BatchNorm(_)
+            | Kind::Add
+            | Kind::Concat
+            | Kind::SoftmaxLoss => None,
+        }
+    }
+
     /// Tells if the layer draws a mask in each step.
     pub fn has_mask(&self) -> bool {
         matches!(self, Kind::Dropout(_))
