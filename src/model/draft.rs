@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{IMAGE, Kind, LONGEST_NAME, Layer, Source, check, is_name_letter};
+use super::{IMAGE, Kind, LONGEST_NAME, Layer, Source, is_name_letter, spelling};
 use crate::plan::Shape;
 use crate::plan::kinds::rules;
 
@@ -63,7 +63,7 @@ impl Draft {
         if self.layers.len() == MOST_LAYERS {
             return Err(format!("more than {MOST_LAYERS} layers"));
         }
-        if let Some(message) = check::out_of_range(&kind) {
+        if let Some(message) = spelling::out_of_range(&kind) {
             return Err(message);
         }
         let shapes: Vec<Shape> = inputs.iter().map(|&source| self.shape(source)).collect();

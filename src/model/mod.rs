@@ -4,13 +4,13 @@
 //! Nothing here knows a batch size: shapes and costs are [`crate::plan`]'s.
 
 mod builtin;
-mod check;
 mod draft;
 pub mod kind;
 mod networks;
 mod onnx;
 pub(crate) mod parse;
 mod prototxt;
+mod spelling;
 mod write;
 
 use std::io::{Read, Seek};

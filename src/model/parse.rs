@@ -7,12 +7,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::check::{self, LARGEST};
 use super::kind::{Kind, NoParameters};
+use super::spelling::{self, LARGEST};
 use super::{IMAGE, LONGEST_NAME, Layer, Model, Source, is_name_letter};
 
 const DOUBLE_BRACKETS: &str = "write each layer as a table with two brackets: [[layer]]";
-const KINDS: &str = "conv, fc, relu, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 pub struct ParseError {
     pub line: usize,
@@ -20,12 +19,12 @@ pub struct ParseError {
 }
 
 /// A fault, and its place in the text in bytes.
-struct DescriptionFault {
+pub struct DescriptionFault {
     at: Range<usize>,
     message: String,
 }
 
-type Parsed<T> = Result<T, DescriptionFault>;
+pub type Parsed<T> = Result<T, DescriptionFault>;
 
 pub fn model(text: &str, file: &str) -> Result<Model, ParseError> {
     read(text, file).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
@@ -35,7 +34,7 @@ pub(crate) fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
 }
 
-fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
+pub fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
     Err(DescriptionFault { at, message: message.into() })
 }
 
@@ -89,7 +88,7 @@ fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
         let kind_name: Spanned<String> = table.required("kind")?;
         let inputs: Option<Spanned<Vec<Spanned<String>>>> = table.optional("inputs")?;
         let at = table.at.clone();
-        let kind = kind(&kind_name, table)?;
+        let kind = spelling::read(&kind_name, table)?;
         let inputs = match inputs {
             Some(list) => sources(&name, list, &kind, &known, &all_names)?,
             None if kind.joins() => return fault(at, format!("{} needs `inputs`: two or more layers", name.get_ref())),
@@ -223,32 +222,9 @@ impl Lines {
     }
 }
 
-fn kind(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
-    let at = table.at.clone();
-    let kind = match name.get_ref().as_str() {
-        "conv" => Kind::Conv(table.parameters()?),
-        "fc" => Kind::Fc(table.parameters()?),
-        "relu" => table.none(Kind::Relu)?,
-        "maxpool" => Kind::MaxPool(table.parameters()?),
-        "avgpool" => Kind::AvgPool(table.parameters()?),
-        "lrn" => Kind::Lrn(table.parameters()?),
-        "dropout" => Kind::Dropout(table.parameters()?),
-        "flatten" => table.none(Kind::Flatten)?,
-        "batchnorm" => Kind::BatchNorm(table.parameters()?),
-        "add" => table.none(Kind::Add)?,
-        "concat" => table.none(Kind::Concat)?,
-        "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
-        other => return fault(name.span(), format!("unknown kind `{other}`: one of {KINDS}")),
-    };
-    match check::out_of_range(&kind) {
-        Some(message) => fault(at, message),
-        None => Ok(kind),
-    }
-}
-
 /// One TOML table whose keys are taken one by one, so that what is left over is unknown.
-struct Table<'t> {
-    at: Range<usize>,
+pub struct Table<'t> {
+    pub at: Range<usize>,
     keys: DeTable<'t>,
 }
 
@@ -281,13 +257,13 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn parameters<T: DeserializeOwned>(self) -> Parsed<T> {
+    pub fn parameters<T: DeserializeOwned>(self) -> Parsed<T> {
         let at = self.at.clone();
         let value = Spanned::new(at.clone(), DeValue::Table(self.keys));
         T::deserialize(ValueDeserializer::from(value)).map_err(|error| from_toml(error, &at))
     }
 
-    fn none(self, kind: Kind) -> Parsed<Kind> {
+    pub fn none(self, kind: Kind) -> Parsed<Kind> {
         self.parameters::<NoParameters>().map(|_| kind)
     }
 }

@@ -59,7 +59,8 @@ fn graph(nodes: Vec<NodeProto>) -> GraphProto {
 fn imported(graph: GraphProto) -> Result<Vec<Kind>, String> {
     let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
     let model = ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() };
-    read(Cursor::new(model.encode_to_vec())).map(|imported| imported.layers.into_iter().map(|layer| layer.kind).collect())
+    read(Cursor::new(model.encode_to_vec()))
+        .map(|imported| imported.layers.into_iter().map(|layer| layer.kind).collect())
 }
 
 /// The kinds before the flatten.
@@ -118,9 +119,8 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
 
 #[test]
 fn inputs_that_are_no_image_are_refused() {
-    let with = |inputs: Vec<ValueInfoProto>| {
-        refused(GraphProto { input: inputs, ..graph(vec![node("Relu", &["x"], "y")]) })
-    };
+    let with =
+        |inputs: Vec<ValueInfoProto>| refused(GraphProto { input: inputs, ..graph(vec![node("Relu", &["x"], "y")]) });
     let image = || input("x", &[-1, 8, 4, 4]);
     assert!(with(vec![image(), input("z", &[-1, 8, 4, 4])]).starts_with("has 2 inputs (x, z)"));
     assert!(with(vec![]).starts_with("has 0 inputs"));
