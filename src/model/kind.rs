@@ -11,6 +11,8 @@ pub enum Kind {
     Fc(Fc),
     /// max(0, x).
     Relu,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
     /// Maximum over windows.
     MaxPool(MaxPool),
     /// Mean over windows.
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Conv(_) => "conv",
             Kind::Fc(_) => "fc",
             Kind::Relu => "relu",
+            Kind::Sigmoid => "sigmoid",
             Kind::MaxPool(_) => "maxpool",
             Kind::AvgPool(_) => "avgpool",
             Kind::Lrn(_) => "lrn",
@@ -82,6 +85,7 @@ impl Kind {
             Kind::Conv(_) => Group::Conv,
             Kind::Fc(_) => Group::Fc,
             Kind::Relu
+            | Kind::Sigmoid
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
             | Kind::Lrn(_)
@@ -115,6 +119,7 @@ impl Kind {
             Kind::Conv(conv) => Some(&mut conv.bias),
             Kind::Fc(fc) => Some(&mut fc.bias),
             Kind::Relu
+            | Kind::Sigmoid
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
             | Kind::Lrn(_)

@@ -9,7 +9,8 @@ use super::parse::{Parsed, Table, fault};
 /// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
 pub const LARGEST: usize = 1 << 20;
 
-const KINDS: &str = "conv, fc, relu, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
+const KINDS: &str =
+    "conv, fc, relu, sigmoid, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
@@ -18,6 +19,7 @@ pub fn read(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
         "conv" => Kind::Conv(table.parameters()?),
         "fc" => Kind::Fc(table.parameters()?),
         "relu" => table.none(Kind::Relu)?,
+        "sigmoid" => table.none(Kind::Sigmoid)?,
         "maxpool" => Kind::MaxPool(table.parameters()?),
         "avgpool" => Kind::AvgPool(table.parameters()?),
         "lrn" => Kind::Lrn(table.parameters()?),
@@ -70,7 +72,7 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::Dropout(dropout) => (!(0.0..1.0).contains(&dropout.p)).then(|| "p must be at least 0 and below 1".into()),
         Kind::BatchNorm(norm) => (!(norm.eps > 0.0 && norm.eps.is_finite() && (0.0..=1.0).contains(&norm.momentum)))
             .then(|| "batchnorm needs eps > 0 and a momentum from 0 to 1".into()),
-        Kind::Relu | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
     }
 }
 
@@ -109,7 +111,7 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         .into_iter()
         .flatten()
         .collect(),
-        Kind::Relu | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
+        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
     }
 }
 

@@ -42,6 +42,9 @@ impl Samples {
         if self.is(|x| x.max(0.0)) {
             return Some(Kind::Relu);
         }
+        if self.is(sigmoid) {
+            return Some(Kind::Sigmoid);
+        }
         None
     }
 }
