@@ -120,7 +120,8 @@ pub fn text(step: &Step, room: Room) -> String {
     );
     let layers = Table::new(caption, header, rows.iter().chain([&total]).map(cells));
     let shares = group_shares(plan, &rows, &total);
-    let notes: String = plan.model.notes.iter().map(|note| wrapped(&format!("\nnote: {note}\n"), room)).collect();
+    let notes: String =
+        plan.model.notes.iter().map(|note| format!("\n{}\n", wrapped(&format!("note: {note}"), room))).collect();
     format!("{}\n{}\n{}\n{notes}", layers.text(room), shares.text(room), wrapped(&memory(step), room))
 }
 
