@@ -11,6 +11,8 @@ pub enum Kind {
     Fc(Fc),
     /// max(0, x).
     Relu,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
     /// Maximum over windows.
     MaxPool(MaxPool),
     /// Mean over windows.
@@ -64,6 +66,7 @@ impl Kind {
             Kind::Conv(_) => "conv",
             Kind::Fc(_) => "fc",
             Kind::Relu => "relu",
+            Kind::Sigmoid => "sigmoid",
             Kind::MaxPool(_) => "maxpool",
             Kind::AvgPool(_) => "avgpool",
             Kind::Lrn(_) => "lrn",
@@ -82,6 +85,7 @@ impl Kind {
             Kind::Conv(_) => Group::Conv,
             Kind::Fc(_) => Group::Fc,
             Kind::Relu
+            | Kind::Sigmoid
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
             | Kind::Lrn(_)
@@ -107,6 +111,25 @@ impl Kind {
     /// Tells if the layer compares its input with labels.
     pub fn is_loss(&self) -> bool {
         matches!(self, Kind::SoftmaxLoss)
+    }
+
+    /// The key that says if the layer adds a bias, where there is one.
+    pub(super) fn bias_mut(&mut self) -> Option<&mut bool> {
+        match self {
+            Kind::Conv(conv) => Some(&mut conv.bias),
+            Kind::Fc(fc) => Some(&mut fc.bias),
+            Kind::Relu
+            | Kind::Sigmoid
+            | Kind::MaxPool(_)
+            | Kind::AvgPool(_)
+            | Kind::Lrn(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::BatchNorm(_)
+            | Kind::Add
+            | Kind::Concat
+            | Kind::SoftmaxLoss => None,
+        }
     }
 
     /// Tells if the layer draws a mask in each step.

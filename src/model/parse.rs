@@ -7,15 +7,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::kind::{Kind, NoParameters, Pair};
-use super::{IMAGE, Layer, Model, Source};
+use super::kind::{Kind, NoParameters};
+use super::spelling::{self, LARGEST};
+use super::{IMAGE, LONGEST_NAME, Layer, Model, Source, is_name_letter};
 
-/// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
-const LARGEST: usize = 1 << 20;
-
-const LONGEST_NAME: usize = 64;
 const DOUBLE_BRACKETS: &str = "write each layer as a table with two brackets: [[layer]]";
-const KINDS: &str = "conv, fc, relu, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 pub struct ParseError {
     pub line: usize,
@@ -23,12 +19,12 @@ pub struct ParseError {
 }
 
 /// A fault, and its place in the text in bytes.
-struct DescriptionFault {
+pub struct DescriptionFault {
     at: Range<usize>,
     message: String,
 }
 
-type Parsed<T> = Result<T, DescriptionFault>;
+pub type Parsed<T> = Result<T, DescriptionFault>;
 
 pub fn model(text: &str, file: &str) -> Result<Model, ParseError> {
     read(text, file).map_err(|fault| ParseError { line: line_of(text, fault.at.start), message: fault.message })
@@ -38,7 +34,7 @@ pub(crate) fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
 }
 
-fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
+pub fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
     Err(DescriptionFault { at, message: message.into() })
 }
 
@@ -55,7 +51,7 @@ fn read(text: &str, file: &str) -> Parsed<Model> {
     top.refuse_rest("name, input, layer")?;
     let layers = layers(text, tables)?;
     let (name, input) = (name.into_inner(), input.into_inner());
-    Ok(Model { name, input, layers, file: file.into(), source: text.into() })
+    Ok(Model { name, input, layers, file: file.into(), source: text.into(), notes: Vec::new() })
 }
 
 fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
@@ -83,6 +79,8 @@ fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let all_names = names(&tables);
     let count = tables.len();
+    let lines = Lines::of(text);
+    let spans: Vec<Range<usize>> = tables.iter().map(|table| table.at.clone()).collect();
     let mut layers: Vec<Layer> = Vec::with_capacity(count);
     for (index, mut table) in tables.into_iter().enumerate() {
         let name: Spanned<String> = table.required("name")?;
@@ -90,14 +88,14 @@ fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
         let kind_name: Spanned<String> = table.required("kind")?;
         let inputs: Option<Spanned<Vec<Spanned<String>>>> = table.optional("inputs")?;
         let at = table.at.clone();
-        let kind = kind(&kind_name, table)?;
+        let kind = spelling::read(&kind_name, table)?;
         let inputs = match inputs {
             Some(list) => sources(&name, list, &kind, &known, &all_names)?,
             None if kind.joins() => return fault(at, format!("{} needs `inputs`: two or more layers", name.get_ref())),
             None if index == 0 => vec![Source::Image],
             None => vec![Source::Layer(index - 1)],
         };
-        if let Some(loss) = layers.iter().find(|layer| layer.kind == Kind::SoftmaxLoss) {
+        if let Some(loss) = layers.last().filter(|layer| layer.kind == Kind::SoftmaxLoss) {
             return fault(
                 at,
                 format!("{} comes after the loss `{}`: softmax_loss must be last", name.get_ref(), loss.name),
@@ -107,9 +105,9 @@ fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
             return fault(kind_name.span(), "the last layer must be a softmax_loss over the classes");
         }
         known.insert(name.get_ref().clone(), index);
-        layers.push(Layer { name: name.into_inner(), kind, inputs, line: line_of(text, at.start) });
+        layers.push(Layer { name: name.into_inner(), kind, inputs, line: Some(lines.at(at.start)) });
     }
-    unread(text, &layers)?;
+    unread(&layers, &spans)?;
     Ok(layers)
 }
 
@@ -132,16 +130,16 @@ fn check_name(name: &Spanned<String>, known: &HashMap<String, usize>) -> Parsed<
 /// Refuses names that cannot stand in CSV fields, charts and names of folders.
 fn check_letters(name: &Spanned<String>) -> Parsed<()> {
     let text = name.get_ref();
-    let printable = |c: char| c.is_ascii_alphanumeric() || "_-/+".contains(c);
     if text.is_empty() {
         return fault(name.span(), "a name must not be empty");
     }
-    if !text.chars().all(printable) {
+    if !text.chars().all(is_name_letter) {
         let text = text.escape_debug();
-        return fault(name.span(), format!("the name `{text}` may hold letters, digits, _ - / and + only"));
+        return fault(name.span(), format!("the name `{text}` may hold letters, digits, _ - . / and + only"));
     }
-    if text.len() > LONGEST_NAME {
-        let (start, length) = (&text[..20], text.len());
+    let length = text.chars().count();
+    if length > LONGEST_NAME {
+        let start: String = text.chars().take(20).collect();
         return fault(name.span(), format!("the name `{start}…` has {length} letters: {LONGEST_NAME} are the most"));
     }
     Ok(())
@@ -191,84 +189,42 @@ fn sources(
 }
 
 /// A layer whose output nobody takes would be computed for nothing, which is almost surely a slip.
-fn unread(text: &str, layers: &[Layer]) -> Parsed<()> {
-    for (index, layer) in layers.iter().enumerate().take(layers.len().saturating_sub(1)) {
-        if !layers.iter().any(|reader| reader.inputs.contains(&Source::Layer(index))) {
-            let start: usize = text.lines().take(layer.line - 1).map(|line| line.len() + 1).sum();
-            return fault(
-                start..start,
-                format!("nothing takes the output of `{}`: name it in some layer's inputs or remove it", layer.name),
-            );
+fn unread(layers: &[Layer], spans: &[Range<usize>]) -> Parsed<()> {
+    let mut read = vec![false; layers.len()];
+    for source in layers.iter().flat_map(|layer| &layer.inputs) {
+        if let Source::Layer(index) = *source {
+            read[index] = true;
         }
     }
-    Ok(())
-}
-
-fn kind(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
-    let at = table.at.clone();
-    let kind = match name.get_ref().as_str() {
-        "conv" => Kind::Conv(table.parameters()?),
-        "fc" => Kind::Fc(table.parameters()?),
-        "relu" => table.none(Kind::Relu)?,
-        "maxpool" => Kind::MaxPool(table.parameters()?),
-        "avgpool" => Kind::AvgPool(table.parameters()?),
-        "lrn" => Kind::Lrn(table.parameters()?),
-        "dropout" => Kind::Dropout(table.parameters()?),
-        "flatten" => table.none(Kind::Flatten)?,
-        "batchnorm" => Kind::BatchNorm(table.parameters()?),
-        "add" => table.none(Kind::Add)?,
-        "concat" => table.none(Kind::Concat)?,
-        "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
-        other => return fault(name.span(), format!("unknown kind `{other}`: one of {KINDS}")),
-    };
-    match out_of_range(&kind) {
-        Some(message) => fault(at, message),
-        None => Ok(kind),
+    // Nobody takes the output of the last, the loss.
+    read.pop();
+    match read.iter().position(|&read| !read) {
+        Some(index) => {
+            let name = &layers[index].name;
+            let message = format!("nothing takes the output of `{name}`: name it in some layer's inputs or remove it");
+            fault(spans[index].clone(), message)
+        }
+        None => Ok(()),
     }
 }
 
-/// Finds a fault in a kind's parameters taken by themselves.
-fn out_of_range(kind: &Kind) -> Option<String> {
-    let size = |what: &str, value: usize| {
-        (value == 0 || value > LARGEST).then(|| format!("{what} must be from 1 to {LARGEST}"))
-    };
-    let sizes = |what: &str, pair: Pair| size(what, pair.h).or_else(|| size(what, pair.w));
-    let window = |kernel: Pair, stride: Pair, pad: Pair| {
-        sizes("kernel", kernel)
-            .or_else(|| sizes("stride", stride))
-            .or_else(|| (pad.h.max(pad.w) > LARGEST).then(|| format!("pad must be at most {LARGEST}")))
-    };
-    let pooling = |kernel: Pair, stride: Pair, pad: Pair| {
-        let half = 2 * pad.h > kernel.h || 2 * pad.w > kernel.w;
-        window(kernel, stride, pad).or_else(|| half.then(|| "pad must be at most half the kernel".into()))
-    };
-    match kind {
-        Kind::Conv(conv) => size("channels", conv.channels)
-            .or_else(|| window(conv.kernel, conv.stride, conv.pad))
-            .or_else(|| size("groups", conv.groups))
-            .or_else(|| {
-                (conv.channels % conv.groups != 0)
-                    .then(|| format!("{} channels do not divide into {} groups", conv.channels, conv.groups))
-            }),
-        Kind::Fc(fc) => size("outputs", fc.outputs),
-        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad),
-        Kind::AvgPool(super::kind::AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
-        Kind::AvgPool(super::kind::AvgPool::Adaptive { output }) => sizes("output", *output),
-        Kind::Lrn(lrn) => size("size", lrn.size).or_else(|| {
-            let sound = lrn.k > 0.0 && lrn.alpha >= 0.0 && lrn.beta > 0.0;
-            (!(sound && [lrn.alpha, lrn.beta, lrn.k].iter().all(|v| v.is_finite())))
-                .then(|| "lrn needs k > 0, alpha ≥ 0 and beta > 0".into())
-        }),
-        Kind::Dropout(dropout) => (!(0.0..1.0).contains(&dropout.p)).then(|| "p must be at least 0 and below 1".into()),
-        Kind::BatchNorm(norm) => (!(norm.eps > 0.0 && norm.eps.is_finite() && (0.0..=1.0).contains(&norm.momentum)))
-            .then(|| "batchnorm needs eps > 0 and a momentum from 0 to 1".into()),
-        Kind::Relu | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+/// Places of a text's line ends, to find many lines' numbers.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        Lines(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The number of the line that a byte is on, from 1.
+    fn at(&self, byte: usize) -> usize {
+        1 + self.0.partition_point(|&end| end < byte)
     }
 }
 
 /// One TOML table whose keys are taken one by one, so that what is left over is unknown.
-struct Table<'t> {
-    at: Range<usize>,
+pub struct Table<'t> {
+    pub at: Range<usize>,
     keys: DeTable<'t>,
 }
 
@@ -301,13 +257,13 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn parameters<T: DeserializeOwned>(self) -> Parsed<T> {
+    pub fn parameters<T: DeserializeOwned>(self) -> Parsed<T> {
         let at = self.at.clone();
         let value = Spanned::new(at.clone(), DeValue::Table(self.keys));
         T::deserialize(ValueDeserializer::from(value)).map_err(|error| from_toml(error, &at))
     }
 
-    fn none(self, kind: Kind) -> Parsed<Kind> {
+    pub fn none(self, kind: Kind) -> Parsed<Kind> {
         self.parameters::<NoParameters>().map(|_| kind)
     }
 }

@@ -24,7 +24,8 @@ impl Unplannable {
             }
             message += &format!("; the least image that fits is {least}x{least}");
         }
-        PlanError::Layer { file: model.file.clone(), layer: name.clone(), line: *line, message }
+        let place = line.map_or(model.file.clone(), |line| format!("{}:{line}", model.file));
+        PlanError::Layer { place, layer: name.clone(), message }
     }
 }
 

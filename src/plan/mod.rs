@@ -101,14 +101,12 @@ pub struct LayerPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A layer does not fit its inputs.
-    #[error("{file}:{line}: layer `{layer}`: {message}")]
+    #[error("{place}: layer `{layer}`: {message}")]
     Layer {
-        /// The model's description.
-        file: String,
+        /// The model's description, with the line on which the layer begins if it has one.
+        place: String,
         /// Name of the layer.
         layer: String,
-        /// Line of the description on which it begins.
-        line: usize,
         /// Why, in words.
         message: String,
     },

@@ -120,7 +120,9 @@ pub fn text(step: &Step, room: Room) -> String {
     );
     let layers = Table::new(caption, header, rows.iter().chain([&total]).map(cells));
     let shares = group_shares(plan, &rows, &total);
-    format!("{}\n{}\n{}\n", layers.text(room), shares.text(room), wrapped(&memory(step), room))
+    let notes: String =
+        plan.model.notes.iter().map(|note| format!("\n{}\n", wrapped(&format!("note: {note}"), room))).collect();
+    format!("{}\n{}\n{}\n{notes}", layers.text(room), shares.text(room), wrapped(&memory(step), room))
 }
 
 fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> Table {

@@ -6,6 +6,7 @@
 //! Lee 2020, "Efficient Memory Management for Deep Neural Net Inference").
 
 use super::Op;
+use super::gaps::{Gaps, Placed};
 use crate::model::Source;
 use crate::plan::{F32_BYTES, Phase, Plan};
 
@@ -66,16 +67,16 @@ impl ArenaLayout {
         let count = plan.layers.len();
         let mut layout =
             ArenaLayout { elements: 0, values: vec![None; count], gradients: vec![None; count], image_gradient: None };
-        let mut placed: Vec<(usize, &Lifetime)> = Vec::new();
-        for tensor in &tensors {
-            let offset = lowest_gap(&placed, tensor);
-            layout.elements = layout.elements.max(offset + tensor.size);
-            match tensor.slot {
+        let mut gaps = Gaps::default();
+        for &Lifetime { ref slot, size, first, last } in &tensors {
+            let offset = gaps.lowest(size, [first, last]);
+            layout.elements = layout.elements.max(offset + size);
+            match *slot {
                 Slot::Value(layer) => layout.values[layer] = Some(offset),
                 Slot::Gradient(Source::Layer(layer)) => layout.gradients[layer] = Some(offset),
                 Slot::Gradient(Source::Image) => layout.image_gradient = Some(offset),
             }
-            placed.push((offset, tensor));
+            gaps.insert(Placed { start: offset, end: offset + size, first, last });
         }
         layout
     }
@@ -138,22 +139,4 @@ fn lifetimes(plan: &Plan, ops: &[Op]) -> Vec<Lifetime> {
         }
     }
     tensors.into_values().collect()
-}
-
-/// The lowest offset at which `tensor` overlaps nothing that lives when it does.
-fn lowest_gap(placed: &[(usize, &Lifetime)], tensor: &Lifetime) -> usize {
-    let mut neighbours: Vec<(usize, usize)> = placed
-        .iter()
-        .filter(|(_, other)| other.first <= tensor.last && tensor.first <= other.last)
-        .map(|&(offset, other)| (offset, offset + other.size))
-        .collect();
-    neighbours.sort_unstable();
-    let mut offset = 0;
-    for (start, end) in neighbours {
-        if offset + tensor.size <= start {
-            break;
-        }
-        offset = offset.max(end);
-    }
-    offset
 }

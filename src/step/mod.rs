@@ -4,6 +4,7 @@
 //! check of the loss's scale, then the weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
 //! accumulate gradients differently. [`memory`] places its tensors.
 
+mod gaps;
 pub mod memory;
 
 use crate::plan::{Phase, Plan};

@@ -60,23 +60,27 @@ impl TensorName {
         let layer = |name: &str| plan.layers.iter().position(|layer| layer.name == name);
         let part = |name: &str| Parameter::ALL.into_iter().find(|part| part.name() == name);
         let loss = |key: TensorName| (key != TensorName::OutputGradient(plan.loss())).then_some(key);
-        match name.split('.').collect::<Vec<_>>()[..] {
-            ["input"] => Some(TensorName::Input),
-            ["labels"] => Some(TensorName::Labels),
-            ["loss"] => Some(TensorName::Loss),
-            ["grad", "input"] => Some(TensorName::ImageGradient),
-            ["output", name] => Some(TensorName::Output(layer(name)?)),
-            ["grad_output", name] => loss(TensorName::OutputGradient(layer(name)?)),
-            [what, name, of] => {
-                let (layer, part) = (layer(name)?, part(of)?);
-                Parameter::of(&plan.layers[layer]).find(|&existing| existing == part)?;
-                match what {
-                    "param" => Some(TensorName::Parameter(layer, part)),
-                    "grad" => Some(TensorName::Gradient(layer, part)),
-                    "updated" => Some(TensorName::Updated(layer, part)),
-                    _ => None,
-                }
-            }
+        match name {
+            "input" => return Some(TensorName::Input),
+            "labels" => return Some(TensorName::Labels),
+            "loss" => return Some(TensorName::Loss),
+            "grad.input" => return Some(TensorName::ImageGradient),
+            _ => {}
+        }
+        // Names of layers may hold dots themselves.
+        let (what, rest) = name.split_once('.')?;
+        match what {
+            "output" => return Some(TensorName::Output(layer(rest)?)),
+            "grad_output" => return loss(TensorName::OutputGradient(layer(rest)?)),
+            _ => {}
+        }
+        let (name, of) = rest.rsplit_once('.')?;
+        let (layer, part) = (layer(name)?, part(of)?);
+        Parameter::of(&plan.layers[layer]).find(|&existing| existing == part)?;
+        match what {
+            "param" => Some(TensorName::Parameter(layer, part)),
+            "grad" => Some(TensorName::Gradient(layer, part)),
+            "updated" => Some(TensorName::Updated(layer, part)),
             _ => None,
         }
     }
@@ -165,5 +169,30 @@ fn parameter_sizes(layer: &LayerPlan, part: Parameter) -> Vec<usize> {
     match part {
         Parameter::Weight => layer.weight_shape.clone(),
         Parameter::Bias => vec![layer.biases as usize],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Model;
+    use crate::plan::Options;
+
+    #[test]
+    fn names_of_layers_may_hold_dots() {
+        let plan = Plan::new(&Model::named("resnet18").unwrap(), Options::of_batch(1)).unwrap();
+        let layer = plan.layers.iter().position(|layer| layer.name == "layer1.0.conv1").unwrap();
+        for name in [
+            TensorName::Output(layer),
+            TensorName::OutputGradient(layer),
+            TensorName::Parameter(layer, Parameter::Weight),
+            TensorName::Gradient(layer, Parameter::Weight),
+            TensorName::Updated(layer, Parameter::Weight),
+        ] {
+            assert_eq!(TensorName::parse(&name.name(&plan), &plan), Some(name));
+        }
+        // A convolution without biases.
+        assert_eq!(TensorName::parse("param.layer1.0.conv1.bias", &plan), None);
+        assert_eq!(TensorName::parse("grad.input", &plan), Some(TensorName::ImageGradient));
     }
 }

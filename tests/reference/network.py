@@ -24,7 +24,7 @@ OPTIONS = {
     "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
     "dropout": {"p": None},
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
-} | {kind: {} for kind in ("relu", "flatten", "add", "concat", "softmax_loss")}
+} | {kind: {} for kind in ("relu", "sigmoid", "flatten", "add", "concat", "softmax_loss")}
 
 
 @dataclass
@@ -79,6 +79,8 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return F.linear(x.flatten(1), weight, bias)
         case "relu":
             return F.relu(x)
+        case "sigmoid":
+            return F.sigmoid(x)
         case "maxpool":
             return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], ceil_mode=o["ceil"])
         case "avgpool" if "output" in o:

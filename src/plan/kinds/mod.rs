@@ -11,6 +11,7 @@ mod join;
 mod lrn;
 mod pool;
 mod relu;
+mod sigmoid;
 mod softmax_loss;
 
 pub use conv::ConvGeometry;
@@ -53,6 +54,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::Conv(conv) => conv,
         Kind::Fc(fc) => fc,
         Kind::Relu => &relu::Relu,
+        Kind::Sigmoid => &sigmoid::Sigmoid,
         Kind::MaxPool(pool) => pool,
         Kind::AvgPool(pool) => pool,
         Kind::Lrn(lrn) => lrn,

@@ -12,6 +12,7 @@ mod lrn;
 mod pool;
 mod relu;
 mod sgd;
+mod sigmoid;
 mod softmax_loss;
 mod sums;
 #[cfg(test)]
@@ -65,7 +66,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
             inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_)),
-            output: loss || layer.kind == Kind::Relu,
+            output: loss || matches!(layer.kind, Kind::Relu | Kind::Sigmoid),
             output_gradient: !loss,
             weights,
             biases: false,
@@ -83,6 +84,7 @@ pub fn forward(layer: &LayerPlan, operands: &Operands) -> Vec<f64> {
         Kind::Conv(params) => conv::forward(params, shape, layer.output, x, weights, biases),
         Kind::Fc(_) => fc::forward(images, x, weights, biases),
         Kind::Relu => relu::forward(x),
+        Kind::Sigmoid => sigmoid::forward(x),
         Kind::MaxPool(params) => pool::max_forward(&max_windows(params, shape), x),
         Kind::AvgPool(params) => pool::average_forward(&average_windows(params, shape), x),
         Kind::Lrn(params) => lrn::forward(params, shape, x),
@@ -108,6 +110,7 @@ pub fn backward_data(layer: &LayerPlan, slot: usize, operands: &Operands) -> Vec
         Kind::Conv(params) => conv::backward_data(params, shape, layer.output, weights, dy),
         Kind::Fc(_) => fc::backward_data(shape.n, weights, dy),
         Kind::Relu => relu::backward_data(output, dy),
+        Kind::Sigmoid => sigmoid::backward_data(output, dy),
         Kind::MaxPool(params) => pool::max_backward_data(&max_windows(params, shape), x(), dy),
         Kind::AvgPool(params) => pool::average_backward_data(&average_windows(params, shape), dy),
         Kind::Lrn(params) => lrn::backward_data(params, shape, x(), dy),
@@ -131,6 +134,7 @@ pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2]
         Kind::Fc(_) => [fc::backward_weights(layer.output.n, x, dy), biases()],
         Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
         Kind::Relu
+        | Kind::Sigmoid
         | Kind::MaxPool(_)
         | Kind::AvgPool(_)
         | Kind::Lrn(_)

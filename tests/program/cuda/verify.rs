@@ -26,6 +26,18 @@ fn tiny_in_every_precision_layout_and_batch() {
     assert_right("--model tiny --workspace-limit 0");
 }
 
+/// Of maps and vectors, and with a gradient that others add to.
+#[test]
+fn activations_in_every_precision_and_layout() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/models/activations.toml");
+    for precision in ["f32", "tf32", "f16", "bf16"] {
+        for layout in ["nchw", "nhwc"] {
+            let options = format!("--precision {precision} --layout {layout} --batch 3 --input-gradient");
+            assert_right(&format!("--model {} {options}", model.display()));
+        }
+    }
+}
+
 /// Enough places per channel that sums over them are made in slices, in either layout.
 #[test]
 fn sums_in_slices() {

@@ -45,10 +45,15 @@ pub enum Command {
     Compare(CompareArgs),
 }
 
+/// The help of a model's argument.
+fn models() -> String {
+    let names: Vec<&str> = layertime::model::Model::names().collect();
+    format!("A built-in model ({}), or a .toml, .onnx or .prototxt file", names.join(", "))
+}
+
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct RunArgs {
-    /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
-    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
+    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE", help = models())]
     pub model: String,
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -148,8 +153,7 @@ pub struct TrainingArgs {
 
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct InspectArgs {
-    /// A built-in model or a .toml description.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "NAME|FILE", help = models())]
     pub model: String,
     #[arg(long, default_value = "1", value_name = "N", value_parser = values::batch)]
     pub batch: usize,
@@ -159,14 +163,17 @@ pub struct InspectArgs {
     /// Write CSV to standard output, or with --csv=FILE to a file.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub csv: Option<Option<PathBuf>>,
+    /// Print the network as a description in TOML, to keep and edit.
+    #[arg(long, conflicts_with_all = ["csv", "batch", "image"])]
+    pub toml: bool,
     #[command(flatten)]
     pub room: RoomArgs,
 }
 
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct VerifyArgs {
-    /// A built-in model or a .toml description [default: alexnet, or the one that the reference names].
-    #[arg(long, value_name = "NAME|FILE.toml")]
+    /// A built-in model, or a .toml, .onnx or .prototxt file [default: alexnet, or the one that the reference names].
+    #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// Images in the step; a reference has its own.
     #[arg(long, default_value = "2", value_name = "N", value_parser = values::batch, conflicts_with = "reference")]
@@ -196,8 +203,7 @@ pub struct PredictArgs {
     /// Your own GPUs, in the format of src/predict/gpus.toml.
     #[arg(long, value_name = "FILE.toml")]
     pub gpu_file: Option<PathBuf>,
-    /// A built-in model (alexnet, alexnet-2012, vgg11, vgg16, vgg19, tiny) or a .toml description.
-    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE.toml")]
+    #[arg(long, default_value = "alexnet", value_name = "NAME|FILE", help = models())]
     pub model: String,
     #[arg(long, default_value = "1,2,4,8,16,32,64,128,256,512", value_delimiter = ',', value_name = "LIST", value_parser = values::batches)]
     pub batch: Vec<usize>,

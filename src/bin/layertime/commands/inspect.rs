@@ -13,7 +13,12 @@ use layertime::step::Step;
 
 pub fn run(args: InspectArgs) -> Result<ExitCode> {
     let image = args.image.map(|size| size.0);
-    let plan = Plan::new(&Model::open(&args.model)?, Options { image, ..Options::of_batch(args.batch) })?;
+    let model = Model::open(&args.model)?;
+    if args.toml {
+        std::io::stdout().lock().write_all(model.to_toml().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = Plan::new(&model, Options { image, ..Options::of_batch(args.batch) })?;
     let mut out = std::io::stdout().lock();
     match args.csv {
         None => out.write_all(inspect::text(&Step::new(plan), args.room.room()).as_bytes())?,

@@ -15,6 +15,7 @@ mod maxpool;
 mod pool;
 mod relu;
 pub(super) mod sgd;
+mod sigmoid;
 mod softmax_loss;
 
 use super::compute::simd::Isa;
@@ -140,6 +141,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, choice)),
         Kind::Fc(_) => Box::new(fc::FcOp::new(*layer.fc(), threads, isa)),
         Kind::Relu => Box::new(relu::ReluOp),
+        Kind::Sigmoid => Box::new(sigmoid::SigmoidOp),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),
         Kind::AvgPool(_) => Box::new(avgpool::AvgPoolOp::new(layer.pool().clone())),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, input.c, threads)),

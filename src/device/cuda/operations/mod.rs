@@ -17,6 +17,7 @@ mod maxpool;
 mod pool;
 mod relu;
 mod sgd;
+mod sigmoid;
 mod softmax_loss;
 mod view;
 
@@ -154,6 +155,7 @@ pub fn operation(
         Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu)?),
         Kind::Fc(fc) => Box::new(fc::FcOp::new(planned.fc(), output, fc.bias, gpu)?),
         Kind::Relu => Box::new(relu::ReluOp::new(output, &gpu.arithmetic)?),
+        Kind::Sigmoid => Box::new(sigmoid::SigmoidOp::new(output, &gpu.arithmetic)?),
         Kind::MaxPool(pool) => Box::new(maxpool::MaxPoolOp::new(pool, planned, gpu)?),
         Kind::AvgPool(pool) => Box::new(avgpool::AvgPoolOp::new(pool, planned, gpu)?),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, output, gpu)?),

@@ -161,10 +161,19 @@ impl LrnDescriptor {
 }
 
 impl ActivationDescriptor {
-    /// NaN stays visible.
+    /// max(0, x).
     pub fn relu() -> Result<ActivationDescriptor, CallError> {
+        ActivationDescriptor::of(sys::cudnnActivationMode_t::CUDNN_ACTIVATION_RELU)
+    }
+
+    /// 1 / (1 + e⁻ˣ).
+    pub fn sigmoid() -> Result<ActivationDescriptor, CallError> {
+        ActivationDescriptor::of(sys::cudnnActivationMode_t::CUDNN_ACTIVATION_SIGMOID)
+    }
+
+    /// NaN stays visible.
+    fn of(mode: sys::cudnnActivationMode_t) -> Result<ActivationDescriptor, CallError> {
         let activation = ActivationDescriptor::blank()?;
-        let mode = sys::cudnnActivationMode_t::CUDNN_ACTIVATION_RELU;
         let nan = cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN;
         // SAFETY: a live descriptor and numbers.
         unsafe { call!(cudnn::cudnnSetActivationDescriptor(activation.0, mode, nan, 0.0)) }?;

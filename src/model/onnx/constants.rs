@@ -1,0 +1,181 @@
+//! Operators on constants, with which exporters compute sizes.
+
+use super::import::{Import, Imports};
+use super::node::Node;
+use super::noise;
+use super::tensor::{MOST_NUMBERS, Number, Tensor};
+use super::value::Value;
+
+/// The result of an operator whose inputs do not depend on the image, or of Shape.
+pub fn fold<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    if let Some(blank) = blank(import, node)? {
+        return Ok(blank);
+    }
+    let tensor = match node.operator() {
+        "Constant" => constant(node)?,
+        "Shape" => shape(import, node)?,
+        "Gather" => gather(import, node)?,
+        "Slice" => slice(import, node)?,
+        "Concat" => concat(import, node)?,
+        "Expand" | "ConstantOfShape" => filled(import, node)?,
+        "Floor" | "Ceil" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => same_numbers(import, node)?,
+        "Transpose" => transposed(import, node)?,
+        other => return Err(format!("{other} of constants is not known").into()),
+    };
+    Ok(Value::Tensor(tensor))
+}
+
+/// A constant of the batch's size is of use for random numbers alone.
+fn blank<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Value>> {
+    let sizes = match node.operator() {
+        "Expand" => import.tensor(node, 1)?,
+        "ConstantOfShape" => import.tensor(node, 0)?,
+        _ => None,
+    };
+    Ok(sizes.and_then(|sizes| sizes.numbers).and_then(|sizes| noise::blank(&sizes)))
+}
+
+fn constant(node: Node) -> Imports<Tensor> {
+    if let Some(proto) = node.tensor("value") {
+        return Ok(Tensor::read(proto)?);
+    }
+    let single = node.int("value_int").map(|value| value as f64).or(node.float("value_float"));
+    if let Some(value) = single {
+        return Ok(Tensor { dims: Vec::new(), ..Tensor::list(vec![Number::Known(value)]) });
+    }
+    match node.ints("value_ints") {
+        Some(values) if values.len() <= MOST_NUMBERS => {
+            Ok(Tensor::list(values.iter().map(|&value| Number::Known(value as f64)).collect()))
+        }
+        _ => Err("only numbers are known".into()),
+    }
+}
+
+fn shape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    let known = |size: &usize| Number::Known(*size as f64);
+    let all: Vec<Number> = match import.value(node, 0)? {
+        Value::Tensor(tensor) => tensor.dims.iter().map(known).collect(),
+        _ => {
+            let activation = import.activation(node, 0)?;
+            let sizes = activation.view.sizes(import.draft.shape(activation.source));
+            [Number::Batch].into_iter().chain(sizes.iter().map(known)).collect()
+        }
+    };
+    let place = |at: i64| (if at < 0 { at + all.len() as i64 } else { at }).clamp(0, all.len() as i64) as usize;
+    let (start, end) = (place(node.int("start").unwrap_or(0)), place(node.int("end").unwrap_or(i64::MAX)));
+    Ok(Tensor::list(all.get(start..end).unwrap_or_default().to_vec()))
+}
+
+/// A list of numbers at input `input`.
+fn list<'a>(import: &Import<'a>, node: Node<'a>, input: usize) -> Imports<Vec<Number>> {
+    match import.tensor(node, input)?.and_then(|tensor| tensor.numbers) {
+        Some(numbers) => Ok(numbers),
+        None => Err("takes constants that are not known".into()),
+    }
+}
+
+/// Known whole numbers at input `input`; `None` where it is left out.
+fn wholes<'a>(import: &Import<'a>, node: Node<'a>, input: usize) -> Imports<Option<Vec<i64>>> {
+    match import.tensor(node, input)? {
+        None => Ok(None),
+        Some(tensor) => {
+            let numbers = tensor.known().ok_or("takes constants that are not known")?;
+            Ok(Some(numbers.into_iter().map(|number| number as i64).collect()))
+        }
+    }
+}
+
+fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
+        return Err("picks from an activation: Slice of channels is known".into());
+    }
+    let all = list(import, node, 0)?;
+    let indices = wholes(import, node, 1)?.unwrap_or_default();
+    let dims = import.tensor(node, 1)?.map_or(Vec::new(), |tensor| tensor.dims);
+    let at = |&index: &i64| {
+        let index = if index < 0 { index + all.len() as i64 } else { index };
+        usize::try_from(index).ok().and_then(|index| all.get(index).copied())
+    };
+    let picked: Option<Vec<Number>> = indices.iter().map(at).collect();
+    picked.map(|numbers| Tensor { dims, ..Tensor::list(numbers) }).ok_or("picks what is not there".into())
+}
+
+fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
+        return Err("takes a part of an activation, which is not known".into());
+    }
+    let all = list(import, node, 0)?;
+    let length = all.len() as i64;
+    let bound = |input: usize, name: &str| -> Imports<i64> {
+        let given = match node.ints(name) {
+            Some(given) => Some(given.to_vec()),
+            None => wholes(import, node, input)?,
+        };
+        match given.as_deref() {
+            Some(&[at]) => Ok(if at < 0 { at.saturating_add(length) } else { at }.clamp(0, length)),
+            _ => Err("takes a part along several sizes".into()),
+        }
+    };
+    let (start, end) = (bound(1, "starts")?, bound(2, "ends")?);
+    if wholes(import, node, 4)?.is_some_and(|steps| steps != [1]) {
+        return Err("steps other than 1 are not known".into());
+    }
+    Ok(Tensor::list(all.get(start as usize..end as usize).unwrap_or_default().to_vec()))
+}
+
+fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    let mut numbers = Vec::new();
+    for input in 0..node.proto.input.len() {
+        numbers.extend(list(import, node, input)?);
+        if numbers.len() > MOST_NUMBERS {
+            return Err("joins too many constants".into());
+        }
+    }
+    Ok(Tensor::list(numbers))
+}
+
+/// Numbers that stay as they are: sizes are whole, and lists stay lists.
+fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    match import.tensor(node, 0)? {
+        Some(tensor) if tensor.numbers.is_some() => {
+            let dims = match (node.operator(), tensor.numbers.as_ref().map(Vec::len)) {
+                ("Squeeze", Some(1)) => Vec::new(),
+                ("Unsqueeze" | "Reshape" | "Flatten", Some(length)) => vec![length],
+                _ => tensor.dims.clone(),
+            };
+            Ok(Tensor { dims, ..tensor })
+        }
+        _ => Err("takes constants that are not known".into()),
+    }
+}
+
+/// One number in every element of a tensor of given sizes.
+fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    let (fill, sizes) = match node.operator() {
+        "Expand" => (import.tensor(node, 0)?, wholes(import, node, 1)?),
+        _ => (node.tensor("value").map(Tensor::read).transpose()?, wholes(import, node, 0)?),
+    };
+    let fill = match fill {
+        Some(fill) => fill.uniform().ok_or("takes constants that are not known")?,
+        None => 0.0,
+    };
+    let dims: Option<Vec<usize>> =
+        sizes.unwrap_or_default().into_iter().map(|size| usize::try_from(size).ok()).collect();
+    let dims = dims.filter(|dims| dims.len() <= 16).ok_or("asks for sizes that make no tensor")?;
+    let elements = dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let few = elements.filter(|&elements| elements <= MOST_NUMBERS);
+    let numbers = few.map(|elements| vec![Number::Known(fill); elements]);
+    Ok(Tensor { name: String::new(), dims, numbers, fill: Some(fill) })
+}
+
+/// Weights with their two sizes exchanged.
+fn transposed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+    let Some(tensor) = import.tensor(node, 0)? else { return Err("has no input".into()) };
+    let order = node.ints("perm").map_or_else(|| (0..tensor.dims.len() as i64).rev().collect(), <[i64]>::to_vec);
+    let size = |&place: &i64| usize::try_from(place).ok().and_then(|place| tensor.dims.get(place).copied());
+    let dims = order.iter().map(size).collect::<Option<Vec<usize>>>().ok_or("has no such order")?;
+    if dims.len() != tensor.dims.len() {
+        return Err("has no such order".into());
+    }
+    Ok(Tensor { name: tensor.name, dims, numbers: None, fill: tensor.fill })
+}

@@ -1,0 +1,276 @@
+//! The walk over the graph, and what all operators share: operands, layers, errors.
+
+use std::collections::HashMap;
+
+use super::node::Node;
+use super::proto::GraphProto;
+use super::tensor::Tensor;
+use super::value::{Activation, Curve, Value, View};
+use super::{constants, curve, elementwise, linear, noise, views, windows};
+use crate::model::draft::Draft;
+use crate::model::{Kind, Layer, Source};
+
+/// Elementwise operators that may stand between an activation and a recognised function.
+const DEEPEST_CURVE: usize = 64;
+
+/// Why an operator gives no value.
+#[derive(Debug)]
+pub enum Fault {
+    /// The operator itself is to blame.
+    Here(String),
+    /// An operator before it was.
+    Before(String),
+}
+
+impl From<String> for Fault {
+    fn from(message: String) -> Fault {
+        Fault::Here(message)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(message: &str) -> Fault {
+        Fault::Here(message.into())
+    }
+}
+
+pub type Imports<T> = Result<T, Fault>;
+
+/// A graph on its way to layers.
+pub struct Import<'a> {
+    graph: &'a GraphProto,
+    pub opset: i64,
+    pub draft: Draft,
+    /// By name.
+    pub values: HashMap<&'a str, Value>,
+    /// How often each value is read.
+    readers: HashMap<&'a str, usize>,
+    /// Layers whose batch norm the exporter has folded into their weights.
+    pub folded: usize,
+}
+
+impl<'a> Import<'a> {
+    pub fn new(graph: &'a GraphProto, opset: i64, draft: Draft) -> Import<'a> {
+        let mut readers = HashMap::new();
+        let outputs = graph.output.iter().map(|output| &output.name);
+        for name in graph.node.iter().flat_map(|node| &node.input).chain(outputs) {
+            *readers.entry(name.as_str()).or_insert(0) += 1;
+        }
+        Import { graph, opset, draft, values: HashMap::new(), readers, folded: 0 }
+    }
+
+    /// Gives every output of every node a value. A graph's nodes are sorted, so an unknown input is a fault or a cycle.
+    pub fn run(&mut self) {
+        for (index, proto) in self.graph.node.iter().enumerate() {
+            let node = Node { index, proto };
+            let values = self.operator(node).unwrap_or_else(|fault| {
+                let message = self.explain(node, fault);
+                vec![Value::Missing(message); proto.output.len()]
+            });
+            for (name, value) in proto.output.iter().zip(values).filter(|(name, _)| !name.is_empty()) {
+                self.values.insert(name, value);
+            }
+        }
+    }
+
+    fn operator(&mut self, node: Node<'a>) -> Imports<Vec<Value>> {
+        if !matches!(node.proto.domain.as_str(), "" | "ai.onnx") {
+            return Err(format!("operators of the domain {} are not known", node.proto.domain).into());
+        }
+        let value = match node.operator() {
+            "Conv" => windows::conv(self, node),
+            "MaxPool" => windows::max_pool(self, node),
+            "AveragePool" => windows::average_pool(self, node),
+            "GlobalAveragePool" => windows::global_average_pool(self, node),
+            "Pad" => windows::pad(self, node),
+            "BatchNormalization" => windows::batch_norm(self, node),
+            "LRN" => windows::lrn(self, node),
+            "Dropout" => windows::dropout(self, node),
+            "Gemm" => linear::gemm(self, node),
+            "MatMul" => linear::matmul(self, node),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Sum" => elementwise::binary(self, node),
+            "Clip" => elementwise::clip(self, node),
+            "Concat" => views::concat(self, node),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => views::reshape(self, node),
+            "ReduceMean" => views::reduce_mean(self, node),
+            "Identity" | "Cast" | "CastLike" => self.value(node, 0),
+            "RandomUniformLike" => noise::random_like(self, node),
+            "Less" => noise::less(self, node),
+            "Softmax" | "LogSoftmax" => self.activation(node, 0).map(Value::Softmax),
+            "Constant" | "ConstantOfShape" | "Expand" | "Shape" | "Gather" | "Slice" | "Floor" | "Ceil" => {
+                constants::fold(self, node)
+            }
+            operator if curve::unary(operator, None, None).is_some() => elementwise::unary(self, node),
+            operator => Err(Fault::Here(nearest(operator))),
+        }?;
+        Ok(vec![value])
+    }
+
+    /// One line: the node, its operator, the opset, and what is wrong.
+    fn explain(&self, node: Node, fault: Fault) -> String {
+        match fault {
+            Fault::Before(message) => message,
+            Fault::Here(message) => {
+                let name = if node.proto.name.is_empty() { &node.proto.output.join(", ") } else { &node.proto.name };
+                let name = name.escape_debug().to_string();
+                format!("node `{name}` ({}, opset {}): {message}", node.operator().escape_debug(), self.opset)
+            }
+        }
+    }
+
+    /// The value of an input.
+    pub fn value(&self, node: Node<'a>, input: usize) -> Imports<Value> {
+        let Some(name) = node.input(input) else {
+            return Err(format!("has no input number {input}").into());
+        };
+        match self.values.get(name) {
+            Some(Value::Missing(message)) => Err(Fault::Before(message.clone())),
+            Some(value) => Ok(value.clone()),
+            None => Err(format!("takes `{name}`, which nothing before it gives: a cycle, or a damaged file").into()),
+        }
+    }
+
+    /// An input that is a constant, if it is there.
+    pub fn tensor(&self, node: Node<'a>, input: usize) -> Imports<Option<Tensor>> {
+        match node.input(input) {
+            None => Ok(None),
+            Some(name) => match self.value(node, input)? {
+                Value::Tensor(tensor) => Ok(Some(tensor)),
+                _ => Err(format!("`{name}` must be a constant").into()),
+            },
+        }
+    }
+
+    /// An input that depends on the image, as a layer's output.
+    pub fn activation(&mut self, node: Node<'a>, input: usize) -> Imports<Activation> {
+        match self.value(node, input)? {
+            Value::Activation(activation) => Ok(activation),
+            Value::Curve(curve) => {
+                let activation = self.computed(&curve)?;
+                if let Some(name) = node.input(input) {
+                    self.values.insert(name, Value::Activation(activation));
+                }
+                Ok(activation)
+            }
+            Value::Softmax(_) => Err("takes a softmax within the network: a transformer cannot be described".into()),
+            Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", tensor.name).into()),
+            Value::Noise(_) => Err("takes random numbers where a batch is wanted".into()),
+            Value::Missing(message) => Err(Fault::Before(message)),
+        }
+    }
+
+    /// An input whose view is of an image; others have no layer that takes them.
+    pub fn image(&mut self, node: Node<'a>, input: usize) -> Imports<Activation> {
+        let activation = self.activation(node, input)?;
+        match activation.view {
+            View::ChannelsFirst | View::ChannelsLast => Ok(activation),
+            view => Err(format!("takes {}: [N, channels, height, width] is wanted", view.words()).into()),
+        }
+    }
+
+    /// The layer that computes a curve; where there is none for the whole, layers for its parts.
+    fn computed(&mut self, curve: &Curve) -> Imports<Activation> {
+        let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
+        if curve.samples.is_identity() {
+            return Ok(curve.base);
+        }
+        if curve.depth > DEEPEST_CURVE {
+            return Err("ends a chain of more than 64 elementwise operators that no layer computes".into());
+        }
+        if let Some(kind) = curve.samples.kind() {
+            return self.layer(node, None, kind, &[curve.base]);
+        }
+        elementwise::in_parts(self, node).map_err(|fault| Fault::Before(self.explain(node, fault)))
+    }
+
+    /// Adds a layer that keeps its first input's view.
+    pub fn layer(
+        &mut self,
+        node: Node,
+        weight: Option<&Tensor>,
+        kind: Kind,
+        inputs: &[Activation],
+    ) -> Imports<Activation> {
+        if inputs.iter().any(|input| input.pad != [0; 4]) {
+            return Err("takes zeros around an image, which only a convolution or a pooling can do itself".into());
+        }
+        let name = node.layer_name(weight.map(|weight| weight.name.as_str()));
+        let source = self.draft.push(&name, kind, inputs.iter().map(|input| input.source).collect())?;
+        Ok(Activation::viewed(source, inputs[0].view))
+    }
+
+    /// Tells if nobody else reads the node's input.
+    pub fn is_only_reader(&self, node: Node, input: usize) -> bool {
+        node.input(input).is_some_and(|name| self.readers.get(name) == Some(&1))
+    }
+
+    /// The layers up to the first of the graph's outputs that has one value per class, and a loss.
+    pub fn finish(self) -> Result<(Vec<Layer>, Vec<String>), String> {
+        let mut import = self;
+        let graph = import.graph;
+        let mut faults = Vec::new();
+        for (place, output) in graph.output.iter().enumerate() {
+            match import.logits(&output.name) {
+                Ok(logits) => {
+                    let notes = import.notes(place);
+                    let loss = "the network does not end in one value per class";
+                    let layers =
+                        import.draft.finish(logits).map_err(|message| format!("{loss}: its loss {message}"))?;
+                    return Ok((layers, notes));
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Err(faults.into_iter().next().unwrap_or_else(|| "its graph has no output".into()))
+    }
+
+    fn logits(&mut self, output: &'a str) -> Result<Source, String> {
+        match self.values.get(output).cloned() {
+            Some(Value::Activation(logits) | Value::Softmax(logits)) => Ok(logits.source),
+            Some(Value::Curve(curve)) => {
+                let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
+                let logits = self.computed(&curve).map_err(|fault| self.explain(node, fault))?;
+                Ok(logits.source)
+            }
+            Some(Value::Missing(message)) => Err(message),
+            Some(Value::Tensor(_) | Value::Noise(_)) => {
+                Err(format!("its output `{output}` does not depend on the image"))
+            }
+            None => Err(format!("no node gives its output `{output}`")),
+        }
+    }
+
+    fn notes(&self, place: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.folded > 0 {
+            notes.push(format!(
+                "exported for inference: {} batch norms are missing; export with training=… to measure them",
+                self.folded
+            ));
+        }
+        let others: Vec<&str> = self.graph.output[place + 1..].iter().map(|output| output.name.as_str()).collect();
+        if !others.is_empty() {
+            notes.push(format!("further outputs are left out: {}", others.join(", ")));
+        }
+        notes
+    }
+}
+
+/// An operator that is not known, and the nearest that is.
+fn nearest(operator: &str) -> String {
+    let help = match operator {
+        "GlobalMaxPool" | "LpPool" | "GlobalLpPool" | "MaxRoiPool" => {
+            "MaxPool, AveragePool and GlobalAveragePool are known"
+        }
+        "ConvTranspose" | "ConvInteger" | "QLinearConv" | "DeformConv" => "Conv is known",
+        "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" => {
+            "export the network before quantisation"
+        }
+        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => "BatchNormalization and LRN are known",
+        "Resize" | "Upsample" => "only classification networks are known, which keep or reduce the image",
+        "If" | "Loop" | "Scan" => "export the network with its branches taken",
+        "LSTM" | "GRU" | "RNN" | "Attention" | "Einsum" => "only networks of convolutions can be described",
+        _ => "see docs/networks.md for the operators that are known",
+    };
+    format!("the operator is not known: {help}")
+}

@@ -1,0 +1,111 @@
+//! Networks from ONNX files: what PyTorch's exporters, tf2onnx and the ONNX model zoo write for image classification.
+//!
+//! A file is a description here. Sizes come from the graph and its initializers, whose numbers are skipped while reading, but
+//! for those of small constants; external data is never opened. The graph is walked once, in its order; every operator gives a
+//! [`value::Value`], and those that are layers are added to a [`Draft`].
+//!
+//! A damaged or hostile file costs bounded time and memory: `file` limits what is read, `tensor` what is kept of a constant,
+//! `Draft` the number of layers, and each operator does work in proportion to its inputs.
+
+mod constants;
+mod curve;
+mod elementwise;
+mod file;
+mod import;
+mod linear;
+mod node;
+mod noise;
+mod proto;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod value;
+mod views;
+mod windows;
+
+use std::io::{Read, Seek};
+
+use prost::Message;
+
+use super::Source;
+use super::draft::{Draft, Imported};
+use file::FileBuf;
+use import::Import;
+use proto::{GraphProto, ModelProto, ValueInfoProto};
+use tensor::Tensor;
+use value::{Activation, Value, View};
+
+/// Reads a network. An error is one sentence.
+pub fn read(source: impl Read + Seek) -> Result<Imported, String> {
+    let mut file = FileBuf::new(source).map_err(|fault| fault.to_string())?;
+    let decoded = ModelProto::decode(&mut file);
+    if let Some(fault) = file.fault() {
+        return Err(fault.to_string());
+    }
+    let model = decoded.map_err(|error| format!("is no ONNX file, or is damaged: {error}"))?;
+    let Some(graph) = model.graph.as_ref().filter(|graph| !graph.node.is_empty()) else {
+        return Err("is no ONNX file: it has no graph".into());
+    };
+    import(&model, graph)
+}
+
+fn import(model: &ModelProto, graph: &GraphProto) -> Result<Imported, String> {
+    let opset = model.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    let image = image(graph)?;
+    let mut import = Import::new(graph, opset.map_or(1, |set| set.version), Draft::new(image.input));
+    for tensor in &graph.initializer {
+        import.values.insert(&tensor.name, Value::Tensor(Tensor::read(tensor)?));
+    }
+    import.values.insert(&image.name, Value::Activation(Activation::viewed(Source::Image, image.view)));
+    import.run();
+    let (layers, notes) = import.finish()?;
+    Ok(Imported { input: image.input, layers, notes })
+}
+
+/// The graph's only input that is not an initializer.
+struct Image {
+    name: String,
+    /// Channels, height, width.
+    input: [usize; 3],
+    view: View,
+}
+
+fn image(graph: &GraphProto) -> Result<Image, String> {
+    let initializers: std::collections::HashSet<&str> =
+        graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs: Vec<&ValueInfoProto> =
+        graph.input.iter().filter(|input| !initializers.contains(input.name.as_str())).collect();
+    let [input] = inputs.as_slice() else {
+        let names: Vec<&str> = inputs.iter().take(4).map(|input| input.name.as_str()).collect();
+        return Err(format!(
+            "has {} inputs ({}): a network of one batch of images is wanted",
+            inputs.len(),
+            names.join(", ")
+        ));
+    };
+    let name = input.name.clone();
+    let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|tensor| tensor.shape.as_ref());
+    let Some(shape) = shape else {
+        return Err(format!(
+            "does not tell the shape of its input `{name}`: export it with [N, channels, height, width]"
+        ));
+    };
+    let [_, rest @ ..] = shape.dim.as_slice() else {
+        return Err(format!("has an input `{name}` of one number: images of [N, channels, height, width] are wanted"));
+    };
+    let sizes: Option<Vec<usize>> = rest
+        .iter()
+        .map(|dim| {
+            dim.dim_value.and_then(|size| usize::try_from(size).ok()).filter(|size| (1..=1 << 16).contains(size))
+        })
+        .collect();
+    match (sizes.as_deref(), rest.len()) {
+        // Channels that come last are few, and fewer than the pixels of a side.
+        (Some(&[h, w, c]), _) if c <= 4 && h > 4 => Ok(Image { name, input: [c, h, w], view: View::ChannelsLast }),
+        (Some(&[c, h, w]), _) => Ok(Image { name, input: [c, h, w], view: View::ChannelsFirst }),
+        (None, 3) => Err(format!("leaves a size of its input `{name}` free: export it for images of one size")),
+        (_, rank) => {
+            Err(format!("has an input `{name}` of {} sizes: images have 4, [N, channels, height, width]", rank + 1))
+        }
+    }
+}

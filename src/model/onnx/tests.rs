@@ -1,0 +1,145 @@
+//! Graphs made by hand: operators one by one, and what is refused.
+
+use std::io::Cursor;
+
+use prost::Message;
+
+use super::proto::*;
+use super::read;
+use crate::model::Kind;
+
+fn dims(sizes: &[i64]) -> Option<TypeProto> {
+    let dim = sizes.iter().map(|&size| DimensionProto { dim_value: (size > 0).then_some(size) }).collect();
+    Some(TypeProto { tensor_type: Some(TensorTypeProto { shape: Some(TensorShapeProto { dim }) }) })
+}
+
+fn input(name: &str, sizes: &[i64]) -> ValueInfoProto {
+    ValueInfoProto { name: name.into(), r#type: dims(sizes) }
+}
+
+fn weight(name: &str, sizes: &[i64]) -> TensorProto {
+    TensorProto { name: name.into(), dims: sizes.to_vec(), data_type: 1, ..TensorProto::default() }
+}
+
+fn scalar(name: &str, value: f32) -> TensorProto {
+    let raw_data = value.to_le_bytes().to_vec().into();
+    TensorProto { name: name.into(), data_type: 1, raw_data, ..TensorProto::default() }
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
+        input: inputs.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        name: output.into(),
+        op_type: operator.into(),
+        ..NodeProto::default()
+    }
+}
+
+/// A network of `nodes` from `x` to `y`, then a fully connected layer of 8 · 4 · 4 inputs.
+fn graph(nodes: Vec<NodeProto>) -> GraphProto {
+    let mut nodes = nodes;
+    nodes.push(node("Flatten", &["y"], "flat"));
+    nodes.push(node("MatMul", &["flat", "fc"], "logits"));
+    GraphProto {
+        node: nodes,
+        name: "g".into(),
+        initializer: vec![
+            weight("fc", &[128, 10]),
+            weight("w", &[8, 8, 3, 3]),
+            scalar("zero", 0.0),
+            scalar("one", 1.0),
+            scalar("half", 0.5),
+        ],
+        input: vec![input("x", &[-1, 8, 4, 4])],
+        output: vec![input("logits", &[-1, 10])],
+    }
+}
+
+fn imported(graph: GraphProto) -> Result<Vec<Kind>, String> {
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+    let model = ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() };
+    read(Cursor::new(model.encode_to_vec()))
+        .map(|imported| imported.layers.into_iter().map(|layer| layer.kind).collect())
+}
+
+/// The kinds before the flatten.
+fn kinds(nodes: Vec<NodeProto>) -> Vec<Kind> {
+    let mut kinds = imported(graph(nodes)).unwrap();
+    kinds.truncate(kinds.len() - 3);
+    kinds
+}
+
+fn refused(graph: GraphProto) -> String {
+    imported(graph).unwrap_err()
+}
+
+#[test]
+fn functions_are_recognised_in_parts_and_whole() {
+    assert_eq!(kinds(vec![node("Relu", &["x"], "y")]), [Kind::Relu]);
+    assert_eq!(kinds(vec![node("Max", &["x", "zero"], "y")]), [Kind::Relu]);
+    assert_eq!(kinds(vec![node("Clip", &["x", "zero"], "y")]), [Kind::Relu]);
+    let by_hand = vec![
+        node("Neg", &["x"], "a"),
+        node("Exp", &["a"], "b"),
+        node("Add", &["one", "b"], "c"),
+        node("Div", &["one", "c"], "y"),
+    ];
+    assert_eq!(kinds(by_hand), [Kind::Sigmoid]);
+    // No single layer, but a layer each.
+    assert_eq!(kinds(vec![node("Relu", &["x"], "a"), node("Sigmoid", &["a"], "y")]), [Kind::Relu, Kind::Sigmoid]);
+    let shortcut = vec![node("Relu", &["x"], "a"), node("Add", &["x", "a"], "y")];
+    assert_eq!(kinds(shortcut), [Kind::Relu, Kind::Add]);
+    // Times one is nothing.
+    assert_eq!(kinds(vec![node("Mul", &["x", "one"], "a"), node("Identity", &["a"], "y")]), []);
+}
+
+#[test]
+fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
+    let unknown = refused(graph(vec![node("Einsum", &["x"], "y")]));
+    assert_eq!(
+        unknown,
+        "node `y` (Einsum, opset 17): the operator is not known: only networks of convolutions can be described"
+    );
+    let attention = refused(graph(vec![node("MatMul", &["x", "x"], "y")]));
+    assert!(attention.ends_with("as attention does: a transformer cannot be described"), "{attention}");
+    let scaled = refused(graph(vec![node("Mul", &["x", "half"], "y")]));
+    assert_eq!(scaled, "node `y` (Mul, opset 17): no layer computes this function of its input");
+    let cycle = refused(graph(vec![node("Relu", &["b"], "a"), node("Relu", &["a"], "b"), node("Relu", &["b"], "y")]));
+    assert_eq!(
+        cycle,
+        "node `a` (Relu, opset 17): takes `b`, which nothing before it gives: a cycle, or a damaged file"
+    );
+    let mut dilated = node("Conv", &["x", "w"], "y");
+    dilated.attribute.push(AttributeProto { name: "dilations".into(), ints: vec![2, 2], ..AttributeProto::default() });
+    assert!(refused(graph(vec![dilated])).contains("dilations [2, 2] are not known: 1 is"));
+    // What the network's output does not need may be unknown.
+    assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [Kind::Relu]);
+}
+
+#[test]
+fn inputs_that_are_no_image_are_refused() {
+    let with =
+        |inputs: Vec<ValueInfoProto>| refused(GraphProto { input: inputs, ..graph(vec![node("Relu", &["x"], "y")]) });
+    let image = || input("x", &[-1, 8, 4, 4]);
+    assert!(with(vec![image(), input("z", &[-1, 8, 4, 4])]).starts_with("has 2 inputs (x, z)"));
+    assert!(with(vec![]).starts_with("has 0 inputs"));
+    assert!(with(vec![input("x", &[-1, 128])]).contains("of 2 sizes: images have 4"));
+    assert!(with(vec![input("x", &[-1, 8, -1, -1])]).contains("leaves a size of its input `x` free"));
+    assert!(with(vec![ValueInfoProto { name: "x".into(), r#type: None }]).contains("does not tell the shape"));
+    // Sizes that no memory holds.
+    let mut huge = graph(vec![node("Conv", &["x", "w"], "y")]);
+    huge.initializer[1] = weight("w", &[i64::MAX, 8, 3, 3]);
+    assert!(refused(huge).starts_with("the sizes of `w` make no tensor"));
+}
+
+/// Doubling a value 10,000 times would double a tree of operators as often.
+#[test]
+fn long_chains_end_in_bounded_time() {
+    let name = |index: usize| if index == 0 { "x".to_owned() } else { format!("v{index}") };
+    let mut nodes: Vec<NodeProto> =
+        (0..10_000).map(|index| node("Mul", &[&name(index), &name(index)], &name(index + 1))).collect();
+    nodes.push(node("Identity", &[&name(10_000)], "y"));
+    let error = refused(graph(nodes));
+    assert!(error.lines().count() == 1 && error.contains("Mul"), "{error}");
+}

@@ -1,0 +1,214 @@
+//! Operators that change sizes or their order, and joins.
+
+use super::constants;
+use super::import::{Fault, Import, Imports};
+use super::node::Node;
+use super::tensor::Number;
+use super::value::{Activation, Value, View};
+use crate::model::Kind;
+use crate::model::kind::{AvgPool, Pair};
+use crate::plan::Shape;
+
+impl View {
+    /// Sizes behind the batch.
+    pub fn sizes(self, shape: Shape) -> Vec<usize> {
+        let Shape { c, h, w, .. } = shape;
+        match self {
+            View::ChannelsFirst => vec![c, h, w],
+            View::ChannelsLast => vec![h, w, c],
+            View::Vector => vec![c * h * w],
+            View::Grouped(groups) => vec![groups, c / groups, h, w],
+            View::Shuffled(groups) => vec![c / groups, groups, h, w],
+        }
+    }
+
+    /// The sizes, for messages.
+    pub fn words(self) -> &'static str {
+        match self {
+            View::ChannelsFirst => "[N, channels, height, width]",
+            View::ChannelsLast => "[N, height, width, channels]",
+            View::Vector => "[N, elements]",
+            View::Grouped(_) | View::Shuffled(_) => "[N, groups, channels, height, width]",
+        }
+    }
+}
+
+/// Other sizes for the same values.
+pub fn reshape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    if let Value::Tensor(_) = import.value(node, 0)? {
+        return constants::fold(import, node);
+    }
+    let activation = import.activation(node, 0)?;
+    if activation.pad != [0; 4] {
+        return Err("takes zeros around an image, which only a convolution or a pooling can do itself".into());
+    }
+    if node.operator() == "Transpose" {
+        return transpose(node, activation);
+    }
+    let before = activation.view.sizes(import.draft.shape(activation.source));
+    let sizes = match node.operator() {
+        "Reshape" => reshaped(import, node, &before)?,
+        "Flatten" => flattened(node, &before)?,
+        _ => squeezed(import, node, &before)?,
+    };
+    viewed(import, node, activation, &sizes)
+}
+
+/// Sizes behind the batch that Reshape asks for.
+fn reshaped<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
+    let target = match node.ints("shape") {
+        Some(shape) => shape.iter().map(|&size| Number::Known(size as f64)).collect(),
+        None => import.tensor(node, 1)?.and_then(|shape| shape.numbers).ok_or("its new sizes are not known")?,
+    };
+    let Some((_, rest)) = target.split_first() else { return Err("asks for no sizes".into()) };
+    let elements: usize = before.iter().product();
+    let mut sizes = Vec::with_capacity(rest.len());
+    for (place, size) in rest.iter().enumerate() {
+        sizes.push(match *size {
+            Number::Known(0.0) => before.get(place).copied(),
+            Number::Known(-1.0) => None,
+            Number::Known(size) if size >= 1.0 && size.fract() == 0.0 => Some(size as usize),
+            Number::Known(_) | Number::Batch => return Err("its new sizes mix images".into()),
+        });
+    }
+    let known = sizes.iter().flatten().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let known = known.filter(|&known| known > 0).ok_or("its new sizes make no tensor")?;
+    Ok(sizes.into_iter().map(|size| size.unwrap_or(elements / known)).collect())
+}
+
+fn flattened(node: Node, before: &[usize]) -> Imports<Vec<usize>> {
+    match node.int("axis") {
+        None | Some(1) => Ok(vec![before.iter().product()]),
+        Some(axis) => match axis.checked_add(1 + before.len() as i64) {
+            Some(1) => Ok(vec![before.iter().product()]),
+            _ => Err(format!("axis {axis} joins images: 1 is known").into()),
+        },
+    }
+}
+
+/// Sizes without those of one, or with more of them.
+fn squeezed<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
+    let axes = axes(import, node)?;
+    let insert = node.operator() == "Unsqueeze";
+    let rank = 1 + before.len() + if insert { axes.as_ref().map_or(0, Vec::len) } else { 0 };
+    let axes = axes.map(|axes| places(&axes, rank)).transpose()?;
+    if axes.as_ref().is_some_and(|axes| axes.contains(&0)) {
+        return Err("changes the place of the batch".into());
+    }
+    Ok(match (axes, insert) {
+        (None, _) => before.iter().copied().filter(|&size| size != 1).collect(),
+        (Some(axes), false) => {
+            let kept = before.iter().enumerate().filter(|(place, _)| !axes.contains(&(place + 1)));
+            kept.map(|(_, &size)| size).collect()
+        }
+        (Some(axes), true) => {
+            let mut rest = before.iter();
+            (1..rank).map(|place| if axes.contains(&place) { 1 } else { rest.next().copied().unwrap_or(1) }).collect()
+        }
+    })
+}
+
+/// Axes are an attribute or, in later opsets, an input.
+fn axes<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<Option<Vec<i64>>> {
+    if let Some(axes) = node.ints("axes") {
+        return Ok(Some(axes.to_vec()));
+    }
+    match import.tensor(node, 1)? {
+        None => Ok(None),
+        Some(axes) if axes.dims.iter().product::<usize>() <= 8 => {
+            let axes = axes.known().ok_or("its axes are not known")?;
+            Ok(Some(axes.into_iter().map(|axis| axis as i64).collect()))
+        }
+        Some(_) => Err("has too many axes".into()),
+    }
+}
+
+/// Axes from 0; negative ones count from the end.
+fn places(axes: &[i64], rank: usize) -> Imports<Vec<usize>> {
+    let place = |&axis: &i64| {
+        let place = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
+        usize::try_from(place).ok().filter(|&place| place < rank)
+    };
+    axes.iter().map(place).collect::<Option<_>>().ok_or(Fault::Here(format!("axes {axes:?} are none of {rank} sizes")))
+}
+
+/// The view that has these sizes.
+fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: Activation, sizes: &[usize]) -> Imports<Value> {
+    let shape = import.draft.shape(from.source);
+    if from.view.sizes(shape) == sizes {
+        return Ok(Value::Activation(from));
+    }
+    if sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) != Some(shape.image_elements()) {
+        let before = from.view.sizes(shape);
+        return Err(format!("makes {sizes:?} per image of {before:?}: as many elements are wanted").into());
+    }
+    let single = (shape.h, shape.w) == (1, 1);
+    let to = |view: View| Ok(Value::Activation(Activation { view, ..from }));
+    match (from.view, sizes) {
+        (View::ChannelsFirst | View::ChannelsLast | View::Vector, [_]) if single => to(View::Vector),
+        (View::ChannelsFirst | View::ChannelsLast, [_]) => {
+            let flat = import.layer(node, None, Kind::Flatten, &[from])?;
+            Ok(Value::Activation(Activation { view: View::Vector, ..flat }))
+        }
+        (View::Vector | View::ChannelsLast, [_, 1, 1]) if single => to(View::ChannelsFirst),
+        (View::Vector | View::ChannelsFirst, [1, 1, _]) if single => to(View::ChannelsLast),
+        (View::ChannelsFirst, [groups, _, h, w]) if [*h, *w] == [shape.h, shape.w] => to(View::Grouped(*groups)),
+        _ => Err(format!("makes {sizes:?} of {}: flattening an image is known", from.view.words()).into()),
+    }
+}
+
+fn transpose(node: Node, from: Activation) -> Imports<Value> {
+    let order = node.ints("perm").unwrap_or_default();
+    let view = match (from.view, order) {
+        (view, [0, 1]) | (view, [0, 1, 2, 3]) => view,
+        (View::ChannelsFirst, [0, 2, 3, 1]) => View::ChannelsLast,
+        (View::ChannelsLast, [0, 3, 1, 2]) => View::ChannelsFirst,
+        (View::Grouped(groups), [0, 2, 1, 3, 4]) => View::Shuffled(groups),
+        (view, order) => return Err(format!("order {order:?} of {} is not known", view.words()).into()),
+    };
+    Ok(Value::Activation(Activation { view, ..from }))
+}
+
+/// The mean over all pixels.
+pub fn reduce_mean<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let pixels = if image.view == View::ChannelsLast { [1, 2] } else { [2, 3] };
+    let mut axes = match axes(import, node)? {
+        Some(axes) => places(&axes, 4)?,
+        None => Vec::new(),
+    };
+    axes.sort_unstable();
+    if axes != pixels {
+        return Err(
+            format!("takes means over sizes {axes:?} of {}: over pixels they are known", image.view.words()).into()
+        );
+    }
+    let kind = Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) });
+    let mean = import.layer(node, None, kind, &[image])?;
+    let view = if node.int("keepdims").unwrap_or(1) == 0 { View::Vector } else { mean.view };
+    Ok(Value::Activation(Activation { view, ..mean }))
+}
+
+/// Joins along the channels; of constants, one list behind the other.
+pub fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    if let Value::Tensor(_) = import.value(node, 0)? {
+        return constants::fold(import, node);
+    }
+    let inputs = (0..node.proto.input.len()).map(|input| import.activation(node, input));
+    let inputs: Vec<Activation> = inputs.collect::<Imports<_>>()?;
+    let [first, ..] = inputs.as_slice() else { return Err("joins nothing".into()) };
+    let (rank, channels) = match first.view {
+        View::ChannelsFirst => (4, 1),
+        View::ChannelsLast => (4, 3),
+        View::Vector => (2, 1),
+        View::Grouped(_) | View::Shuffled(_) => return Err("joins groups of channels".into()),
+    };
+    let axis = node.int("axis").unwrap_or(1);
+    if places(&[axis], rank)? != [channels] || inputs.iter().any(|input| input.view != first.view) {
+        return Err(format!("joins along axis {axis} of {}: channels are known", first.view.words()).into());
+    }
+    if inputs.len() == 1 {
+        return Ok(Value::Activation(*first));
+    }
+    Ok(Value::Activation(import.layer(node, None, Kind::Concat, &inputs)?))
+}

@@ -1,0 +1,197 @@
+//! Convolution, pooling, padding, and layers that work channel by channel.
+
+use super::import::{Import, Imports};
+use super::node::Node;
+use super::value::{Activation, Value, View};
+use crate::model::Kind;
+use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Lrn, MaxPool, Pair};
+use crate::plan::Shape;
+
+pub fn pair([h, w]: [usize; 2]) -> Pair {
+    Pair { h, w }
+}
+
+/// Kernel, stride and padding of a window, with what `auto_pad` and an earlier Pad ask for.
+struct WindowKeys {
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    /// Top, left, bottom, right.
+    pad: [usize; 4],
+}
+
+impl WindowKeys {
+    fn read(node: Node, kernel: [usize; 2], input: Shape, before: [usize; 4]) -> Result<WindowKeys, String> {
+        let stride = node.pair("strides", 1)?;
+        if stride.contains(&0) || kernel.contains(&0) {
+            return Err("kernel and stride must be at least 1".into());
+        }
+        let own = match node.text("auto_pad") {
+            None | Some("NOTSET" | "") => node.pads()?,
+            Some("VALID") => [0; 4],
+            Some(same @ ("SAME_UPPER" | "SAME_LOWER")) => {
+                let [top, bottom] = same_padding(input.h, kernel[0], stride[0], same == "SAME_LOWER");
+                let [left, right] = same_padding(input.w, kernel[1], stride[1], same == "SAME_LOWER");
+                [top, left, bottom, right]
+            }
+            Some(other) => return Err(format!("auto_pad `{other}` is not known")),
+        };
+        let pad: [usize; 4] = std::array::from_fn(|side| own[side].saturating_add(before[side]));
+        Ok(WindowKeys { kernel, stride, pad })
+    }
+
+    /// Padding that is equal on opposite sides.
+    fn symmetric(&self) -> Result<Pair, String> {
+        match self.pad {
+            [top, left, bottom, right] if top == bottom && left == right => Ok(Pair { h: top, w: left }),
+            other => Err(format!("pads {other:?} differ on opposite sides: equal ones are known")),
+        }
+    }
+}
+
+/// The padding with which ⌈size / stride⌉ windows cover the input; an odd one goes to the end, or to the start.
+fn same_padding(size: usize, kernel: usize, stride: usize, lower: bool) -> [usize; 2] {
+    let total = (size.div_ceil(stride).saturating_sub(1) * stride).saturating_add(kernel).saturating_sub(size);
+    if lower { [total.div_ceil(2), total / 2] } else { [total / 2, total.div_ceil(2)] }
+}
+
+/// The image as a layer takes it, without the zeros around it.
+fn bare(image: Activation) -> Activation {
+    Activation { pad: [0; 4], ..image }
+}
+
+pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let Some(weight) = import.tensor(node, 1)? else { return Err("has no weights".into()) };
+    let &[channels, group_channels, h, w] = weight.dims.as_slice() else {
+        return Err(format!("has weights of {} sizes: 4 are known, as of images", weight.dims.len()).into());
+    };
+    let bias = import.tensor(node, 2)?;
+    if node.pair("dilations", 1)? != [1, 1] {
+        return Err(format!("dilations {:?} are not known: 1 is", node.ints("dilations").unwrap_or_default()).into());
+    }
+    let groups = node.int("group").map_or(Ok(1), usize::try_from).map_err(|_| "`group` is no size")?;
+    let shape = import.draft.shape(image.source);
+    if group_channels.checked_mul(groups) != Some(shape.c) {
+        return Err(
+            format!("has weights for {groups} groups of {group_channels} channels, but {} come in", shape.c).into()
+        );
+    }
+    let keys = WindowKeys::read(node, [h, w], shape, image.pad)?;
+    let (kernel, stride, pad) = (pair(keys.kernel), pair(keys.stride), keys.symmetric()?);
+    // Zeros that an operator has made stand for no bias.
+    let folded = bias.as_ref().is_some_and(|bias| is_folded(&weight.name, &bias.name));
+    let restored = node.folded_batch_norm();
+    let bias = bias.is_some_and(|bias| bias.fill != Some(0.0)) && restored.is_none();
+    let kind = Kind::Conv(Conv { channels, kernel, stride, pad, groups, bias });
+    let output = import.layer(node, Some(&weight), kind, &[bare(image)])?;
+    let Some(name) = restored else {
+        import.folded += usize::from(folded);
+        return Ok(Value::Activation(output));
+    };
+    let norm = Kind::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1 });
+    let source = import.draft.push(&name, norm, vec![output.source])?;
+    Ok(Value::Activation(Activation { source, ..output }))
+}
+
+/// Tells if an exporter has computed the weights and biases from those of a batch norm behind the convolution: PyTorch's
+/// TorchScript exporter gives such tensors numbers for names, onnxscript's optimizer names biases after weights.
+fn is_folded(weight: &str, bias: &str) -> bool {
+    weight.starts_with("onnx::Conv") || bias.strip_suffix("_bias") == Some(weight)
+}
+
+pub fn max_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    if image.pad != [0; 4] {
+        return Err("takes zeros around the image, which may be maxima: use the pool's own padding".into());
+    }
+    if node.pair("dilations", 1)? != [1, 1] {
+        return Err("dilations are not known: 1 is".into());
+    }
+    let keys = pool_keys(import, node, image)?;
+    let (kernel, stride, pad) = (pair(keys.kernel), Some(pair(keys.stride)), keys.symmetric()?);
+    let kind = Kind::MaxPool(MaxPool { kernel, stride, pad, ceil: node.int("ceil_mode") == Some(1) });
+    Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
+}
+
+pub fn average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let keys = pool_keys(import, node, image)?;
+    let pad = keys.symmetric()?;
+    if pad != Pair::square(0) && image.pad == [0; 4] && node.int("count_include_pad") != Some(1) {
+        return Err("leaves its padding out of the mean: count_include_pad = 1 is known".into());
+    }
+    let (kernel, stride, ceil) = (pair(keys.kernel), pair(keys.stride), node.int("ceil_mode") == Some(1));
+    let kind = Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil });
+    Ok(Value::Activation(import.layer(node, None, kind, &[bare(image)])?))
+}
+
+fn pool_keys(import: &Import, node: Node, image: Activation) -> Imports<WindowKeys> {
+    if node.ints("kernel_shape").is_none() {
+        return Err("has no `kernel_shape`".into());
+    }
+    let kernel = node.pair("kernel_shape", 1)?;
+    Ok(WindowKeys::read(node, kernel, import.draft.shape(image.source), image.pad)?)
+}
+
+/// One mean per channel, as PyTorch's adaptive pooling to 1 × 1.
+pub fn global_average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let kind = Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) });
+    Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
+}
+
+/// Zeros around an image become the padding of the window that takes them.
+pub fn pad<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let pads = match node.ints("pads") {
+        Some(pads) => pads.iter().map(|&pad| pad as f64).collect(),
+        None => import.tensor(node, 1)?.and_then(|pads| pads.known()).ok_or("its pads must be constants")?,
+    };
+    let value = import.tensor(node, 2)?.and_then(|value| value.scalar()).or(node.float("value")).unwrap_or(0.0);
+    if !matches!(node.text("mode"), None | Some("constant")) || value != 0.0 {
+        return Err("only padding with zeros is known".into());
+    }
+    let whole = pads.iter().all(|pad| pad.fract() == 0.0 && (0.0..=1048576.0).contains(pad));
+    // All starts, then all ends; batch and channels must stay.
+    let last = image.view == View::ChannelsLast;
+    let (h, w) = if last { (1, 2) } else { (2, 3) };
+    let others_stay =
+        pads.len() == 8 && (0..4).filter(|&at| at != h && at != w).all(|at| pads[at] + pads[4 + at] == 0.0);
+    if !whole || !others_stay {
+        return Err(format!("pads {pads:?} are not those around an image").into());
+    }
+    let added = [pads[h], pads[w], pads[4 + h], pads[4 + w]].map(|pad| pad as usize);
+    let pad = std::array::from_fn(|side| image.pad[side].saturating_add(added[side]));
+    Ok(Value::Activation(Activation { pad, ..image }))
+}
+
+pub fn batch_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.activation(node, 0)?;
+    let Some(weight) = import.tensor(node, 1)? else { return Err("has no weights".into()) };
+    let channels = import.draft.shape(image.source).c;
+    if weight.dims != [channels] {
+        return Err(format!("has weights {:?} for {channels} channels", weight.dims).into());
+    }
+    let eps = node.float("epsilon").unwrap_or(1e-5) as f32;
+    // ONNX's momentum is the share of what was before.
+    let momentum = (1.0 - node.float("momentum").unwrap_or(0.9)).clamp(0.0, 1.0);
+    let momentum = (momentum * 1e6).round() as f32 / 1e6;
+    let kind = Kind::BatchNorm(BatchNorm { eps, momentum });
+    Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[image])?))
+}
+
+pub fn lrn<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let size = node.int("size").and_then(|size| usize::try_from(size).ok()).ok_or("has no `size`")?;
+    let of = |name: &str, default: f64| node.float(name).unwrap_or(default) as f32;
+    let kind = Kind::Lrn(Lrn { size, alpha: of("alpha", 1e-4), beta: of("beta", 0.75), k: of("bias", 1.0) });
+    Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
+}
+
+/// Training draws a mask, whatever mode the file was exported in. Its second output, the mask, is of no use to a network.
+pub fn dropout<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let input = import.activation(node, 0)?;
+    let ratio = import.tensor(node, 1)?.and_then(|ratio| ratio.scalar()).or(node.float("ratio")).unwrap_or(0.5);
+    let kind = Kind::Dropout(Dropout { p: ratio as f32 });
+    Ok(Value::Activation(import.layer(node, None, kind, &[input])?))
+}

@@ -1,0 +1,212 @@
+//! Caffe's layers as ours.
+
+use super::Import;
+use super::text::Message;
+use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Fc, Lrn, MaxPool, Pair};
+use crate::model::{Kind, Source};
+
+/// The kind of a layer, as today's form names it. The older form has words in capitals.
+fn kind_name(layer: &Message) -> &str {
+    match layer.scalar("type").unwrap_or_default() {
+        "CONVOLUTION" => "Convolution",
+        "INNER_PRODUCT" => "InnerProduct",
+        "RELU" => "ReLU",
+        "POOLING" => "Pooling",
+        "DROPOUT" => "Dropout",
+        "CONCAT" => "Concat",
+        "ELTWISE" => "Eltwise",
+        "FLATTEN" => "Flatten",
+        "SPLIT" => "Split",
+        "SOFTMAX" => "Softmax",
+        "SOFTMAX_LOSS" => "SoftmaxWithLoss",
+        "ACCURACY" => "Accuracy",
+        "SILENCE" => "Silence",
+        "DATA" => "Data",
+        "IMAGE_DATA" => "ImageData",
+        "MEMORY_DATA" => "MemoryData",
+        "HDF5_DATA" => "HDF5Data",
+        "DUMMY_DATA" => "DummyData",
+        other => other,
+    }
+}
+
+/// Tells if the layer gives images and labels.
+pub fn is_source(layer: &Message) -> bool {
+    matches!(kind_name(layer), "Input" | "Data" | "ImageData" | "MemoryData" | "HDF5Data" | "DummyData")
+}
+
+/// Adds what a layer computes to the network.
+pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
+    let name = kind_name(layer);
+    let kind = match name {
+        _ if is_source(layer) => return Ok(()),
+        // They measure, and take no part in training.
+        "Accuracy" | "Silence" => return Ok(()),
+        "Convolution" => Kind::Conv(convolution(layer)?),
+        "InnerProduct" => Kind::Fc(inner_product(layer)?),
+        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope")? {
+            None | Some(0.0) => Kind::Relu,
+            Some(slope) => return Err(format!("a negative_slope of {slope} is not known: 0 is")),
+        },
+        "Pooling" => pooling(layer)?,
+        "LRN" => Kind::Lrn(lrn(layer)?),
+        "Dropout" => {
+            let ratio = of(layer, "dropout_param").number("dropout_ratio")?;
+            Kind::Dropout(Dropout { p: ratio.unwrap_or(0.5) })
+        }
+        "BatchNorm" => batch_norm(layer)?,
+        "Scale" => return scale(import, layer),
+        "Concat" => match of(layer, "concat_param").scalar("axis").or(of(layer, "concat_param").scalar("concat_dim")) {
+            None | Some("1") => Kind::Concat,
+            Some(axis) => return Err(format!("joins along axis {axis}: channels, axis 1, are known")),
+        },
+        "Eltwise" => match of(layer, "eltwise_param").scalar("operation") {
+            None | Some("SUM" | "1") => Kind::Add,
+            Some(other) => return Err(format!("the operation {other} is not known: SUM is")),
+        },
+        "Flatten" => Kind::Flatten,
+        "Split" => return written(import, layer, inputs(import, layer)?[0]),
+        "Softmax" | "SoftmaxWithLoss" => {
+            let source = inputs(import, layer)?[0];
+            import.logits.push(source);
+            return Ok(());
+        }
+        other => return Err(format!("the kind `{}` is not known: see docs/networks.md", other.escape_debug())),
+    };
+    let mut sources = inputs(import, layer)?;
+    if kind.joins() && sources.len() == 1 {
+        return written(import, layer, sources[0]);
+    }
+    if !kind.joins() {
+        sources.truncate(1);
+    }
+    let source = import.draft.push(layer.scalar("name").unwrap_or_default(), kind, sources)?;
+    written(import, layer, source)
+}
+
+/// A layer's parameters; without any, all have their defaults.
+fn of<'a>(layer: &'a Message, param: &'a str) -> &'a Message {
+    const NONE: &Message = &Message::NONE;
+    layer.message(param).unwrap_or(NONE)
+}
+
+/// The layers that a layer reads; at least one.
+fn inputs(import: &Import, layer: &Message) -> Result<Vec<Source>, String> {
+    let bottoms: Vec<&str> = layer.scalars("bottom").collect();
+    // A loss and an accuracy read labels too, which nothing computes.
+    let counted = if kind_name(layer).starts_with("Softmax") { 1 } else { bottoms.len() };
+    let of = |blob: &&str| {
+        import
+            .blobs
+            .get(*blob)
+            .copied()
+            .ok_or(format!("reads `{}`, which no layer before it gives", blob.escape_debug()))
+    };
+    let sources: Vec<Source> = bottoms.iter().take(counted).map(of).collect::<Result<_, _>>()?;
+    if sources.is_empty() { Err("has no `bottom`".into()) } else { Ok(sources) }
+}
+
+/// All blobs that the layer writes hold the same values.
+fn written(import: &mut Import, layer: &Message, source: Source) -> Result<(), String> {
+    for top in layer.scalars("top") {
+        import.blobs.insert(top.to_owned(), source);
+    }
+    Ok(())
+}
+
+/// `size` for both sides, or one for each, or `size_h` and `size_w`.
+fn pair(param: &Message, size: &str, sides: [&str; 2], default: Option<usize>) -> Result<Pair, String> {
+    let both: Vec<&str> = param.scalars(size).collect();
+    let parsed =
+        |text: &str| text.parse().map_err(|_| format!("`{size}` is `{}`, which is no size", text.escape_debug()));
+    match both.as_slice() {
+        [side] => Ok(Pair::square(parsed(side)?)),
+        [h, w] => Ok(Pair { h: parsed(h)?, w: parsed(w)? }),
+        [] => {
+            let [h, w] = [param.number(sides[0])?.or(default), param.number(sides[1])?.or(default)];
+            let missing = || format!("has no `{size}`");
+            Ok(Pair { h: h.ok_or_else(missing)?, w: w.ok_or_else(missing)? })
+        }
+        more => Err(format!("`{size}` has {} values: images have two sides", more.len())),
+    }
+}
+
+fn is_on(param: &Message, key: &str, default: bool) -> bool {
+    param.scalar(key).map_or(default, |value| value == "true" || value == "1")
+}
+
+fn convolution(layer: &Message) -> Result<Conv, String> {
+    let param = of(layer, "convolution_param");
+    if param.scalars("dilation").any(|dilation| dilation != "1") {
+        return Err("dilation is not known: 1 is".into());
+    }
+    Ok(Conv {
+        channels: param.number("num_output")?.ok_or("has no `num_output`")?,
+        kernel: pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?,
+        stride: pair(param, "stride", ["stride_h", "stride_w"], Some(1))?,
+        pad: pair(param, "pad", ["pad_h", "pad_w"], Some(0))?,
+        groups: param.number("group")?.unwrap_or(1),
+        bias: is_on(param, "bias_term", true),
+    })
+}
+
+fn inner_product(layer: &Message) -> Result<Fc, String> {
+    let param = of(layer, "inner_product_param");
+    let outputs = param.number("num_output")?.ok_or("has no `num_output`")?;
+    Ok(Fc { outputs, bias: is_on(param, "bias_term", true) })
+}
+
+/// Caffe rounds the number of windows up, and means count the padding that their window covers.
+fn pooling(layer: &Message) -> Result<Kind, String> {
+    let param = of(layer, "pooling_param");
+    let average = match param.scalar("pool") {
+        None | Some("MAX" | "0") => false,
+        Some("AVE" | "1") => true,
+        Some(other) => return Err(format!("the pool {} is not known: MAX and AVE are", other.escape_debug())),
+    };
+    if is_on(param, "global_pooling", false) {
+        return match average {
+            true => Ok(Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) })),
+            false => Err("global_pooling of MAX is not known: of AVE it is".into()),
+        };
+    }
+    let kernel = pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?;
+    let stride = pair(param, "stride", ["stride_h", "stride_w"], Some(1))?;
+    let pad = pair(param, "pad", ["pad_h", "pad_w"], Some(0))?;
+    let ceil = !matches!(param.scalar("round_mode"), Some("FLOOR" | "1"));
+    Ok(match average {
+        true => Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil }),
+        false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil }),
+    })
+}
+
+fn lrn(layer: &Message) -> Result<Lrn, String> {
+    let param = of(layer, "lrn_param");
+    if matches!(param.scalar("norm_region"), Some("WITHIN_CHANNEL" | "1")) {
+        return Err("LRN within a channel is not known: across channels it is".into());
+    }
+    Ok(Lrn {
+        size: param.number("local_size")?.unwrap_or(5),
+        alpha: param.number("alpha")?.unwrap_or(1.0),
+        beta: param.number("beta")?.unwrap_or(0.75),
+        k: param.number("k")?.unwrap_or(1.0),
+    })
+}
+
+fn batch_norm(layer: &Message) -> Result<Kind, String> {
+    let param = of(layer, "batch_norm_param");
+    let eps = param.number("eps")?.unwrap_or(1e-5);
+    // Caffe's fraction is the share of what was before.
+    let kept: f32 = param.number("moving_average_fraction")?.unwrap_or(0.999);
+    Ok(Kind::BatchNorm(BatchNorm { eps, momentum: (1.0 - kept).clamp(0.0, 1.0) }))
+}
+
+/// Scale and bias behind a BatchNorm are ours' own weights and biases.
+fn scale(import: &mut Import, layer: &Message) -> Result<(), String> {
+    let source = inputs(import, layer)?[0];
+    let follows = import.draft.layer(source).is_some_and(|before| matches!(before.kind, Kind::BatchNorm(_)));
+    match follows {
+        true => written(import, layer, source),
+        false => Err("a Scale that follows no BatchNorm is not known".into()),
+    }
+}

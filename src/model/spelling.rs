@@ -1,0 +1,139 @@
+//! A kind as descriptions spell it: its word, the range of its parameters, and the keys to write.
+
+use toml::Spanned;
+
+use super::Kind;
+use super::kind::{AvgPool, Pair};
+use super::parse::{Parsed, Table, fault};
+
+/// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
+pub const LARGEST: usize = 1 << 20;
+
+const KINDS: &str =
+    "conv, fc, relu, sigmoid, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
+
+/// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
+pub fn read(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
+    let at = table.at.clone();
+    let kind = match name.get_ref().as_str() {
+        "conv" => Kind::Conv(table.parameters()?),
+        "fc" => Kind::Fc(table.parameters()?),
+        "relu" => table.none(Kind::Relu)?,
+        "sigmoid" => table.none(Kind::Sigmoid)?,
+        "maxpool" => Kind::MaxPool(table.parameters()?),
+        "avgpool" => Kind::AvgPool(table.parameters()?),
+        "lrn" => Kind::Lrn(table.parameters()?),
+        "dropout" => Kind::Dropout(table.parameters()?),
+        "flatten" => table.none(Kind::Flatten)?,
+        "batchnorm" => Kind::BatchNorm(table.parameters()?),
+        "add" => table.none(Kind::Add)?,
+        "concat" => table.none(Kind::Concat)?,
+        "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
+        other => return fault(name.span(), format!("unknown kind `{other}`: one of {KINDS}")),
+    };
+    match out_of_range(&kind) {
+        Some(message) => fault(at, message),
+        None => Ok(kind),
+    }
+}
+
+/// Finds a fault in a kind's parameters taken by themselves.
+pub fn out_of_range(kind: &Kind) -> Option<String> {
+    let size = |what: &str, value: usize| {
+        (value == 0 || value > LARGEST).then(|| format!("{what} must be from 1 to {LARGEST}"))
+    };
+    let sizes = |what: &str, pair: Pair| size(what, pair.h).or_else(|| size(what, pair.w));
+    let window = |kernel: Pair, stride: Pair, pad: Pair| {
+        sizes("kernel", kernel)
+            .or_else(|| sizes("stride", stride))
+            .or_else(|| (pad.h.max(pad.w) > LARGEST).then(|| format!("pad must be at most {LARGEST}")))
+    };
+    let pooling = |kernel: Pair, stride: Pair, pad: Pair| {
+        let half = 2 * pad.h > kernel.h || 2 * pad.w > kernel.w;
+        window(kernel, stride, pad).or_else(|| half.then(|| "pad must be at most half the kernel".into()))
+    };
+    match kind {
+        Kind::Conv(conv) => size("channels", conv.channels)
+            .or_else(|| window(conv.kernel, conv.stride, conv.pad))
+            .or_else(|| size("groups", conv.groups))
+            .or_else(|| {
+                (conv.channels % conv.groups != 0)
+                    .then(|| format!("{} channels do not divide into {} groups", conv.channels, conv.groups))
+            }),
+        Kind::Fc(fc) => size("outputs", fc.outputs),
+        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad),
+        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
+        Kind::AvgPool(AvgPool::Adaptive { output }) => sizes("output", *output),
+        Kind::Lrn(lrn) => size("size", lrn.size).or_else(|| {
+            let sound = lrn.k > 0.0 && lrn.alpha >= 0.0 && lrn.beta > 0.0;
+            (!(sound && [lrn.alpha, lrn.beta, lrn.k].iter().all(|v| v.is_finite())))
+                .then(|| "lrn needs k > 0, alpha ≥ 0 and beta > 0".into())
+        }),
+        Kind::Dropout(dropout) => (!(0.0..1.0).contains(&dropout.p)).then(|| "p must be at least 0 and below 1".into()),
+        Kind::BatchNorm(norm) => (!(norm.eps > 0.0 && norm.eps.is_finite() && (0.0..=1.0).contains(&norm.momentum)))
+            .then(|| "batchnorm needs eps > 0 and a momentum from 0 to 1".into()),
+        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+    }
+}
+
+/// A kind's parameters, as a description spells them.
+pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
+    match kind {
+        Kind::Conv(conv) => [
+            Some(("channels", conv.channels.to_string())),
+            Some(("kernel", pair(conv.kernel))),
+            unless(conv.stride == Pair::square(1), "stride", pair(conv.stride)),
+            unless(conv.pad == Pair::square(0), "pad", pair(conv.pad)),
+            unless(conv.groups == 1, "groups", conv.groups.to_string()),
+            unless(conv.bias, "bias", conv.bias.to_string()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        Kind::Fc(fc) => [Some(("outputs", fc.outputs.to_string())), unless(fc.bias, "bias", fc.bias.to_string())]
+            .into_iter()
+            .flatten()
+            .collect(),
+        Kind::MaxPool(pool) => window(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil),
+        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil }) => window(*kernel, *stride, *pad, *ceil),
+        Kind::AvgPool(AvgPool::Adaptive { output }) => vec![("output", pair(*output))],
+        Kind::Lrn(lrn) => vec![
+            ("size", lrn.size.to_string()),
+            ("alpha", float(lrn.alpha)),
+            ("beta", float(lrn.beta)),
+            ("k", float(lrn.k)),
+        ],
+        Kind::Dropout(dropout) => vec![("p", float(dropout.p))],
+        Kind::BatchNorm(norm) => [
+            unless(norm.eps == 1e-5, "eps", float(norm.eps)),
+            unless(norm.momentum == 0.1, "momentum", float(norm.momentum)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
+    }
+}
+
+fn window(kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Vec<(&'static str, String)> {
+    let keys = [
+        Some(("kernel", pair(kernel))),
+        unless(stride == kernel, "stride", pair(stride)),
+        unless(pad == Pair::square(0), "pad", pair(pad)),
+        unless(!ceil, "ceil", ceil.to_string()),
+    ];
+    keys.into_iter().flatten().collect()
+}
+
+fn unless(default: bool, key: &'static str, value: String) -> Option<(&'static str, String)> {
+    (!default).then_some((key, value))
+}
+
+fn pair(pair: Pair) -> String {
+    if pair.h == pair.w { pair.h.to_string() } else { format!("[{}, {}]", pair.h, pair.w) }
+}
+
+/// The shortest form that reads back as the same number, with a point or an exponent, as TOML's floats have.
+fn float(value: f32) -> String {
+    format!("{value:?}")
+}

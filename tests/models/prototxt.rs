@@ -1,0 +1,73 @@
+//! Caffe's networks, written anew from their published form.
+
+use std::path::Path;
+
+use layertime::model::Model;
+use proptest::prelude::*;
+
+use crate::onnx::counts;
+
+fn committed(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/prototxt").join(name)).unwrap()
+}
+
+/// Sums of K·C/g·R·S + K, and of those weights times the output's pixels, by hand. bvlc_alexnet's are the published ones, and
+/// caffenet differs in the order of pooling and normalisation alone.
+#[test]
+fn networks_of_caffe_have_their_counts() {
+    for (file, parameters, macs) in [
+        ("lenet.prototxt", 431_080, 2_293_000),
+        ("cifar10_quick.prototxt", 145_578, 12_354_176),
+        ("bvlc_alexnet.prototxt", 60_965_224, 724_406_816),
+        ("caffenet.prototxt", 60_965_224, 724_406_816),
+    ] {
+        let model = Model::from_prototxt(&committed(file), file).unwrap();
+        assert_eq!(counts(&model), (parameters, macs), "{file}");
+        assert_eq!(Model::parse(&model.to_toml(), "t.toml").unwrap().layers.len(), model.layers.len(), "{file}");
+    }
+    // The older form. 34,944 + 614,656 + 885,120 + 3,539,968 of the wide filters, the rest of 1 x 1.
+    let nin = Model::from_prototxt(&committed("nin.prototxt"), "nin.prototxt").unwrap();
+    assert_eq!(counts(&nin).0, 7_595_176);
+    assert_eq!(counts(&nin), counts(&Model::named("nin").unwrap()));
+}
+
+#[test]
+fn what_is_not_known_is_one_line_with_its_place() {
+    let layer = |layer: &str| {
+        let text = format!("input: \"data\"\ninput_shape {{ dim: 1 dim: 3 dim: 8 dim: 8 }}\n{layer}");
+        Model::from_prototxt(&text, "t.prototxt").unwrap_err().to_string()
+    };
+    for (text, expected) in [
+        (
+            "layer { name: \"a\" type: \"SPP\" bottom: \"data\" top: \"a\" }",
+            "t.prototxt:3: layer `a`: the kind `SPP` is not known",
+        ),
+        (
+            "layer { name: \"a\" type: \"ReLU\" bottom: \"b\" top: \"a\" }",
+            "t.prototxt:3: layer `a`: reads `b`, which no layer",
+        ),
+        ("layer { name: \"a\"", "t.prototxt:3: ends within a message"),
+        ("layer { name: \"a\" type: \"ReLU\" bottom: \"data\" top: \"a\" }", "t.prototxt:1: has no Softmax"),
+        (&"a {".repeat(100), "t.prototxt:3: nests more than 32 messages"),
+    ] {
+        assert!(layer(text).starts_with(expected), "{}", layer(text));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_files_are_refused_or_read(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), "[ -~\n]", any::<bool>()), 1..8),
+    ) {
+        let mut text = committed("cifar10_quick.prototxt");
+        for (at, letter, insert) in changes {
+            let at = at.index(text.len());
+            text.replace_range(at..at + usize::from(!insert), &letter);
+        }
+        if let Err(error) = Model::from_prototxt(&text, "t.prototxt") {
+            prop_assert_eq!(error.to_string().lines().count(), 1);
+        }
+    }
+}
