@@ -32,10 +32,9 @@ fn main() {
 /// The compiler: the one that NVCC names, else that of CUDA_HOME, CUDA_PATH (pip's are such a folder too:
 /// site-packages/nvidia/cu13), PATH or /usr/local/cuda. None where LAYERTIME_KERNELS=committed.
 fn nvcc() -> Option<PathBuf> {
-    match variable("LAYERTIME_KERNELS").as_deref() {
-        Some("committed") => return None,
-        // A folder is for the program when it runs.
-        None | Some(_) => {}
+    // A folder is for the program when it runs.
+    if variable("LAYERTIME_KERNELS").as_deref() == Some("committed") {
+        return None;
     }
     if let Some(named) = variable("NVCC") {
         return Some(named.into());

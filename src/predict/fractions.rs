@@ -1,4 +1,4 @@
-//! The fitted constants: what part of its peaks a GPU reaches.
+//! The fitted constants: the parts of its peaks that a GPU reaches.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,55 +8,77 @@ use crate::plan::{Geometry, LayerPlan, Phase};
 
 const TEXT: &str = include_str!("fractions.toml");
 
-/// How far below (or, with FFT, above) a GPU's peaks its phases run. `fractions.toml` says what each means.
+/// The parts of a GPU's peaks that its phases reach; above 1 where an FFT needs fewer multiplications. `fractions.toml` explains each.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fractions {
+    /// Of the peak FLOP/s, convolutions.
     pub conv: Convolutions,
+    /// Of the peak FLOP/s, fully connected layers.
     pub gemm: Gemm,
+    /// Of the memory bandwidth.
     pub memory: Memory,
-    pub launch: Launch,
+    /// The cost of a launch.
+    pub launch: LaunchCost,
+    /// The tiles that results are cut into.
     pub tile: Tile,
 }
 
+/// Convolutions, by the choice of their algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Convolutions {
-    pub heuristic: Conv,
-    pub search: Conv,
+    /// The library's own pick.
+    pub heuristic: ConvFractions,
+    /// The fastest of all.
+    pub search: ConvFractions,
 }
 
+/// Parts of the peak FLOP/s, by phase.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Conv {
+pub struct ConvFractions {
+    /// Of forward.
     pub forward: f64,
+    /// Of backward_data.
     pub backward_data: f64,
+    /// Of backward_weights.
     pub backward_weights: f64,
 }
 
+/// Parts of the peak FLOP/s that fully connected layers reach.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gemm {
+    /// Forward.
     pub forward: f64,
+    /// Both gradients.
     pub backward: f64,
 }
 
+/// Parts of the memory bandwidth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
+    /// Of phases that read and write in order.
     pub streaming: f64,
+    /// Of max pooling's gradient, which scatters.
     pub pooling_backward: f64,
 }
 
+/// The cost of a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Launch {
+pub struct LaunchCost {
+    /// Per phase, in µs.
     pub us: f64,
 }
 
+/// A tile of a convolution's result.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tile {
+    /// Rows and columns.
     pub side: u64,
 }
 
@@ -90,7 +112,7 @@ impl Fractions {
     }
 }
 
-impl Conv {
+impl ConvFractions {
     fn of(&self, phase: Phase) -> f64 {
         match phase {
             Phase::Forward => self.forward,

@@ -21,10 +21,13 @@ pub struct Gpu {
     pub title: String,
     /// Dense TFLOP/s; empty where the GPU does not have the precision.
     pub f32: f64,
+    /// As `f32`.
     pub tf32: Option<f64>,
+    /// As `f32`.
     pub f16: Option<f64>,
+    /// As `f32`.
     pub bf16: Option<f64>,
-    /// Whether the precisions other than f32 run on tensor cores.
+    /// Tells if the precisions other than f32 run on tensor cores.
     #[serde(default = "yes")]
     pub tensor_cores: bool,
     /// 10⁹ bytes per second.
@@ -33,8 +36,9 @@ pub struct Gpu {
     pub memory: f64,
     /// Streaming multiprocessors.
     pub sms: u32,
+    /// Level-2 cache, 10⁶ bytes.
     pub l2_mb: Option<f64>,
-    /// Where the figures are from, and how sure they are.
+    /// The source of the figures, and how sure they are.
     pub source: Option<String>,
 }
 
@@ -44,16 +48,47 @@ struct File {
     gpu: Vec<Spanned<Gpu>>,
 }
 
+/// Why a GPU cannot be predicted for.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
+    /// A fault in a GPU file.
     #[error("{file}:{line}: {message}")]
-    Description { file: String, line: usize, message: String },
+    Description {
+        /// Path of the file.
+        file: String,
+        /// Line of the fault, from 1.
+        line: usize,
+        /// The fault in words.
+        message: String,
+    },
+    /// The file cannot be read.
     #[error("cannot read the GPU file {file}")]
-    Unreadable { file: String, source: std::io::Error },
+    Unreadable {
+        /// Path of the file.
+        file: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// No GPU has that name.
     #[error("no GPU is named `{name}`{near}: give one of {known}, all, or your own with --gpu-file")]
-    Unknown { name: String, near: String, known: String },
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// A name that is near to it, in words.
+        near: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The GPU does not have the precision.
     #[error("{title} has no {precision}: it has {has}")]
-    NoPrecision { title: String, precision: Precision, has: String },
+    NoPrecision {
+        /// Title of the GPU.
+        title: String,
+        /// The precision that was asked for.
+        precision: Precision,
+        /// The precisions that it has.
+        has: String,
+    },
 }
 
 impl Gpu {
@@ -118,6 +153,7 @@ impl Gpu {
         Ok(Ceilings { gemm_flops_per_s: peak * 1e12, copy_bytes_per_s: self.bandwidth * 1e9 })
     }
 
+    /// Dense peak of a precision, in TFLOP/s; `None` where the GPU does not have it.
     pub fn peak(&self, precision: Precision) -> Option<f64> {
         match precision {
             Precision::F32 => Some(self.f32),
@@ -129,14 +165,17 @@ impl Gpu {
         }
     }
 
+    /// Peak of f32, in FLOP/s.
     pub fn f32_flops_per_s(&self) -> f64 {
         self.f32 * 1e12
     }
 
+    /// Tells if multiply-adds of a precision run on tensor cores.
     pub fn uses_tensor_cores(&self, precision: Precision) -> bool {
         self.tensor_cores && precision != Precision::F32
     }
 
+    /// Memory in bytes.
     pub fn bytes(&self) -> u64 {
         (self.memory * 1e9) as u64
     }

@@ -18,11 +18,14 @@ use crate::plan::Precision;
 use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan, Roofline};
 use crate::step::{Op, Step};
 
-/// What a prediction is for, beside the plan.
+/// The conditions of a prediction, beside the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
+    /// The GPU.
     pub gpu: &'a Gpu,
+    /// Arithmetic.
     pub precision: Precision,
+    /// The choice of convolution algorithms.
     pub search: Search,
     /// The phases that count.
     pub phases: &'a [Phase],
@@ -31,23 +34,28 @@ pub struct Question<'a> {
 /// A predicted phase of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictedPhase {
+    /// Layer and phase.
     pub op: Op,
+    /// Time in µs.
     pub us: f64,
+    /// Operations and bytes.
     pub cost: Cost,
-    /// Which of the three made it as long as it is.
+    /// The one of the three that made it as long as it is.
     pub bound: Bound,
 }
 
 /// A predicted training step at one batch and image size.
 #[derive(Clone, Debug)]
 pub struct Predicted {
+    /// Shapes and costs.
     pub plan: Plan,
     /// Layer by layer, and in each by phase; those that count.
     pub phases: Vec<PredictedPhase>,
+    /// The datasheet's peaks.
     pub ceilings: Ceilings,
-    /// What a whole training step holds, scratch of algorithms and the driver's own share apart.
+    /// Bytes that a whole training step holds, scratch of algorithms and the driver's own share apart.
     pub planned_bytes: u64,
-    /// Whether the GPU's memory holds that.
+    /// Tells if the GPU's memory holds that.
     pub fits: bool,
 }
 

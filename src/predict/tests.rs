@@ -3,7 +3,7 @@ use crate::device::options::Search;
 use crate::model::Model;
 use crate::plan::Options;
 use crate::plan::Precision;
-use crate::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory, Tile};
+use crate::predict::fractions::{ConvFractions, Convolutions, Gemm, LaunchCost, Memory, Tile};
 
 /// One TFLOP/s and 100 GB/s in f32; twice, four and eight times the rate in the others.
 const PAPER: &str = "
@@ -20,13 +20,13 @@ sms = 4
 
 /// Half the peak forward, a quarter for the input's gradient, a fifth for the weights'; half the bandwidth; 1 µs.
 fn fractions() -> Fractions {
-    let heuristic = Conv { forward: 0.5, backward_data: 0.25, backward_weights: 0.2 };
-    let search = Conv { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
+    let heuristic = ConvFractions { forward: 0.5, backward_data: 0.25, backward_weights: 0.2 };
+    let search = ConvFractions { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
     Fractions {
         conv: Convolutions { heuristic, search },
         gemm: Gemm { forward: 0.5, backward: 0.8 },
         memory: Memory { streaming: 0.5, pooling_backward: 0.25 },
-        launch: Launch { us: 1.0 },
+        launch: LaunchCost { us: 1.0 },
         tile: Tile { side: 64 },
     }
 }

@@ -3,7 +3,7 @@
 
 use layertime::plan::Phase;
 use layertime::predict::Fractions;
-use layertime::predict::fractions::{Conv, Convolutions, Gemm, Launch, Memory, Tile};
+use layertime::predict::fractions::{ConvFractions, Convolutions, Gemm, LaunchCost, Memory, Tile};
 
 use super::published::{Network, ms};
 
@@ -71,12 +71,12 @@ fn streaming(network: &Network, trial: &Fractions) -> f64 {
 
 /// From these networks alone. The launch and the tile are assumed, not fitted.
 pub fn fit(networks: &[&Network]) -> Fractions {
-    let one = Conv { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
+    let one = ConvFractions { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
     let mut fitted = Fractions {
         conv: Convolutions { heuristic: one, search: one },
         gemm: Gemm { forward: 1.0, backward: 1.0 },
         memory: Memory { streaming: 1.0, pooling_backward: 1.0 },
-        launch: Launch { us: 5.0 },
+        launch: LaunchCost { us: 5.0 },
         tile: Tile { side: 64 },
     };
     for Constant { set, excess } in CONSTANTS {

@@ -56,8 +56,8 @@ impl CpuSession {
         let operations = plan.layers.iter().enumerate();
         let operations = operations.map(|(at, layer)| operation(at, layer, orders.of(layer.inputs[0]), &setting));
         let operations: Vec<_> = operations.collect();
-        let scratch = |operation: &Box<dyn Operation>| Phase::ALL.map(|phase| operation.workspace_floats(phase));
-        let scratch = operations.iter().flat_map(scratch).max().unwrap_or(0);
+        let scratch = operations.iter().flat_map(|operation| Phase::ALL.map(|phase| operation.workspace_floats(phase)));
+        let scratch = scratch.max().unwrap_or(0);
         fits(footprint + F32_BYTES * scratch as u64)?;
         let parameters = plan.parameters() as usize;
         Ok(CpuSession {

@@ -90,7 +90,7 @@ fn verdicts(run: &Run, several: bool, index: usize) -> String {
 fn prose(text: &str) -> String {
     let parts: Vec<String> = text.split('`').map(escaped).collect();
     // A single backtick quotes nothing.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return parts.join("`");
     }
     let part =

@@ -146,8 +146,8 @@ unsafe fn columns<V: Vector, const N: usize>(run: &ChannelRun, column: usize, ch
         let bias = if run.biases.is_null() { V::zero() } else { load(run.biases.add(channel), lanes) };
         let mut sums = [bias; N];
         if run.accumulate {
-            for n in 0..N {
-                sums[n] = load(output.add(n * run.steps[1]), lanes);
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = load(output.add(n * run.steps[1]), lanes);
             }
         }
         for member in 0..run.group {
@@ -155,17 +155,17 @@ unsafe fn columns<V: Vector, const N: usize>(run: &ChannelRun, column: usize, ch
             let weights = run.weights.add(member * run.channels + channel);
             for tap in run.taps {
                 let w = load::<V>(weights.add(tap.weights), lanes);
-                for n in 0..N {
+                for (n, sum) in sums.iter_mut().enumerate() {
                     let mut x = load::<V>(input.add(n * run.steps[0] + tap.input), lanes);
                     if run.group > 1 {
                         x = x.permuted(order.as_ptr());
                     }
-                    sums[n] = w.mul_add(x, sums[n]);
+                    *sum = w.mul_add(x, *sum);
                 }
             }
         }
-        for n in 0..N {
-            store(sums[n], output.add(n * run.steps[1]), lanes);
+        for (n, sum) in sums.into_iter().enumerate() {
+            store(sum, output.add(n * run.steps[1]), lanes);
         }
     }
 }

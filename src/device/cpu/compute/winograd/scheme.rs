@@ -195,9 +195,9 @@ pub unsafe fn evaluated<V: Vector, S: Scheme>(x: &Line<V>, count: usize) -> Line
         y[S::PRODUCTS - 1] = x[count - 1];
         for i in 0..S::POINTS.len() {
             let (mut even, mut odd) = (None, None);
-            for k in 0..count {
+            for (k, &x) in x[..count].iter().enumerate() {
                 let sum = if k % 2 == 0 { &mut even } else { &mut odd };
-                *sum = plus(*sum, c.scaled_powers[i][k], x[k]);
+                *sum = plus(*sum, c.scaled_powers[i][k], x);
             }
             let (even, odd) = (even.unwrap_or(V::zero()), odd.unwrap_or(V::zero()));
             y[1 + 2 * i] = even.add(odd);
@@ -223,7 +223,7 @@ pub unsafe fn results<V: Vector, S: Scheme>(x: &Line<V>, count: usize) -> Line<V
             differences[i] = x[1 + 2 * i].sub(x[2 + 2 * i]);
         }
         let mut y = [V::zero(); MOST];
-        for k in 0..count {
+        for (k, y) in y[..count].iter_mut().enumerate() {
             let mut sum = if k == 0 { Some(x[0]) } else { None };
             for i in 0..pairs {
                 sum = plus(sum, c.powers[i][k], if k % 2 == 0 { sums[i] } else { differences[i] });
@@ -231,7 +231,7 @@ pub unsafe fn results<V: Vector, S: Scheme>(x: &Line<V>, count: usize) -> Line<V
             if k == count - 1 {
                 sum = plus(sum, 1.0, x[S::PRODUCTS - 1]);
             }
-            y[k] = sum.unwrap_or(V::zero());
+            *y = sum.unwrap_or(V::zero());
         }
         y
     }
