@@ -95,6 +95,7 @@ fn gradients_of_the_other_kinds() {
         "kind = \"fc\"\noutputs = 3",
         "kind = \"fc\"\noutputs = 1\nbias = false",
         "kind = \"relu\"",
+        "kind = \"sigmoid\"",
         "kind = \"maxpool\"\nkernel = 3\nstride = 2",
         "kind = \"maxpool\"\nkernel = [3, 2]\nstride = [1, 2]\npad = [1, 0]\nceil = true",
         "kind = \"avgpool\"\nkernel = 3\nstride = 2\npad = 1\nceil = true",
@@ -147,6 +148,8 @@ fn forward_by_hand() {
         &[9., 10.],
     );
     check_forward([1, 1, 3], "kind = \"relu\"", &[-1., 0., 2.], &[], &[], &[0., 0., 2.]);
+    let ln_3 = 3f64.ln();
+    check_forward([1, 1, 3], "kind = \"sigmoid\"", &[-ln_3, 0., ln_3], &[], &[], &[0.25, 0.5, 0.75]);
     check_forward([1, 3, 3], "kind = \"maxpool\"\nkernel = 2\nstride = 1", &nine, &[], &[], &[5., 6., 8., 9.]);
     // Ceil: the last windows cover one column or row; floor would drop them.
     check_forward([1, 3, 3], "kind = \"maxpool\"\nkernel = 2\nceil = true", &nine, &[], &[], &[5., 6., 8., 9.]);

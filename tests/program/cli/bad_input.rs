@@ -24,11 +24,11 @@ fn refuse_model(layers: &str, words: &[&str]) {
 
 #[test]
 fn unknown_names() {
-    refuse("run --model resnet50", 2, &["resnet50", "alexnet-2012", ".toml"]);
+    refuse("run --model no-such-net", 2, &["no-such-net", "alexnet-2012", ".toml"]);
     refuse("run --model nowhere.toml", 2, &["nowhere.toml: No such file"]);
     let twice = Program::new().output("run --model nowhere.toml");
     assert_eq!(String::from_utf8_lossy(&twice.stderr).matches("No such file").count(), 1, "{twice:?}");
-    refuse("inspect resnet50", 2, &["resnet50", "vgg16"]);
+    refuse("inspect no-such-net", 2, &["no-such-net", "vgg16"]);
     refuse("run --device tpu", 2, &["tpu", "cuda:N"]);
     refuse("run --device cpu --precision bf16", 2, &["bf16", "f32 alone"]);
     refuse("run --device cpu --layout nchw", 2, &["nchw", "nhwc"]);

@@ -183,7 +183,7 @@ fn bad_input() {
     refuse("predict --gpu t4 --precision bf16", &["T4 has no bf16", "f32, f16"]);
     refuse("predict --gpu t4 --precision f8", &["f8", "tf32"]);
     refuse("predict --batch 0", &["--batch", "from 1 to"]);
-    refuse("predict --model resnet50", &["resnet50", "alexnet"]);
+    refuse("predict --model no-such-net", &["no-such-net", "alexnet"]);
     refuse("predict --image 32", &["too small", "the least that fits is 63"]);
     refuse("predict --phases update", &["--phases", "weight_update"]);
     refuse(
