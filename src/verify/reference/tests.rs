@@ -53,9 +53,13 @@ fn check_gradients(image: [usize; 3], layer: &str) {
         assert_eq!(y.len(), r.len(), "{what}");
         y.iter().zip(&r).map(|(y, r)| y * r).sum()
     };
+    let lent = inputs.iter().map(Vec::as_slice).collect();
+    let output =
+        Operands { inputs: lent, weights: &weights, biases: &biases, mask: Some(&mask), ..Operands::default() };
+    let output = forward(&plan, &output);
     let operands = Operands {
         inputs: inputs.iter().map(Vec::as_slice).collect(),
-        output: &inputs[0], // ReLU alone looks at its output, which is positive where its input is.
+        output: &output,
         output_gradient: &r,
         weights: &weights,
         biases: &biases,
