@@ -1,6 +1,6 @@
 //! The things that a run leaves behind and says: rows, the folder they are kept in, tables, charts and the verdict.
 //!
-//! A batch becomes [rows](rows), the rows become the lines of a [CSV file](csv) and a point of the [run in memory](run). All
+//! A batch becomes [rows], the rows become the lines of a [CSV file](csv) and a point of the [run in memory](run). All
 //! reports start from that run, whether it was measured just now, [read from files](read) or predicted, so that what is printed is
 //! what was saved. One file per report.
 

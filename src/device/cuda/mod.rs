@@ -1,7 +1,7 @@
 //! NVIDIA GPUs: cuDNN for convolution and the kinds that it has a fitting form of, cuBLAS for fully connected layers, own kernels for
 //! the rest.
 //!
-//! [`driver`] wraps NVIDIA's driver and libraries, and is the only place that names their bindings; `operations` has a file per layer kind;
+//! `driver` wraps NVIDIA's driver and libraries, and is the only place that names their bindings; `operations` has a file per layer kind;
 //! `session`, `steps` and `tensors` make a planned step real. NVIDIA's libraries are opened when a device is, never before.
 
 mod ceiling;

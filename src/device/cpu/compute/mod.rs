@@ -1,6 +1,6 @@
 //! The means of the operations: memory, threads, vectors, and the kernels of convolution and fully connected layers.
 //!
-//! The memory-bound kinds go over their data once: a piece per thread and more ([`parallel`]), vectors inside ([`vector`]).
+//! The memory-bound kinds go over their data once: a piece per thread and more (`parallel`), vectors inside (`vector`).
 
 pub(super) mod arena;
 pub(super) mod buffer;

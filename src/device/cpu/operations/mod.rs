@@ -1,4 +1,4 @@
-//! The operations of the layer kinds, behind one interface. One file or folder per kind; [`operation`] alone matches on the kind.
+//! The operations of the layer kinds, behind one interface. One file or folder per kind; `operation` alone matches on the kind.
 //!
 //! Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
 
