@@ -37,4 +37,4 @@ LAYERTIME_DEVICELESS=1 LD_LIBRARY_PATH="$PWD/$stand_in:$PWD/$nvidia/cudnn/lib:$P
   timeout 360 cargo test --package layertime --test device deviceless -- --nocapture
 
 echo "symbols: what the program can call is in the real libraries"
-target/nvidia/bin/python tests/symbols.py target/release/layertime "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"
+target/nvidia/bin/python tests/symbols.py src/device/cuda/driver "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"
