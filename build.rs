@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
-/// What stands for nvcc's kernels where there are none.
+/// Stands for nvcc's kernels where there are none.
 const NOTHING: &str = "const COMPILED: Option<Compiled> = None;\n";
 
 fn main() {

@@ -1,6 +1,6 @@
 //! Canonical order against memory order.
 //!
-//! What goes into a device and comes out is canonical (see [`crate::device::Tensor`]); in memory, activations are NCHW or NHWC,
+//! Tensors go into a device and come out in canonical order (see [`crate::device::Tensor`]); in memory, activations are NCHW or NHWC,
 //! and fully connected weights \[out, in\] with `in` in the memory order of the layer's input. So every tensor has an [`Order`].
 //! A flatten renames memory, which in NHWC leaves the elements of an image in an order that its shape no longer tells: the
 //! order is carried along and undone where it matters.

@@ -14,7 +14,7 @@ pub struct Imported {
     /// Channels, height and width of one image.
     pub input: [usize; 3],
     pub layers: Vec<Layer>,
-    /// What could not be taken over, one sentence each.
+    /// Notes on what could not be taken over, one sentence each.
     pub notes: Vec<String>,
 }
 

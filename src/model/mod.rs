@@ -42,7 +42,7 @@ pub struct Model {
     pub file: String,
     /// The description's text, kept for `run.json`; of an imported network in our own form.
     pub source: String,
-    /// What an import could not take over, one sentence each.
+    /// Notes on what an import could not take over, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -180,12 +180,12 @@ impl Gpu {
         (self.memory * 1e9) as u64
     }
 
-    /// Whether `--gpu` could not tell the two apart.
+    /// Tells if `--gpu` could not tell the two apart.
     pub fn is_namesake(&self, other: &Gpu) -> bool {
         plain(&self.name) == plain(&other.name)
     }
 
-    /// What is wrong with an entry taken by itself.
+    /// Finds a fault in an entry taken by itself.
     fn fault(&self) -> Option<String> {
         let printable = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         if self.name.is_empty() || self.name == "all" || !self.name.chars().all(printable) {

@@ -1,4 +1,4 @@
-//! What a training step would take on a GPU that is not here: `Plan → Predicted → rows`.
+//! The time of a training step on a GPU that is not here: `Plan → Predicted → rows`.
 //!
 //! A phase takes the longer of its multiply-adds at the part of the peak that such phases reach and its bytes at the part of
 //! the bandwidth that they reach, and the cost of a launch on top. The parts are [`Fractions`], fitted from published

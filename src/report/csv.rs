@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// What a spreadsheet makes of a file: a mark at its start, other line ends, empty rows at its end.
+    /// A file as a spreadsheet saves it: a mark at its start, other line ends, empty rows at its end.
     #[test]
     fn files_that_a_spreadsheet_saved_are_read() {
         let rows = fixture::rows(&fixture::run(false).labels(), &fixture::measured(1)).0;

@@ -19,7 +19,7 @@ pub fn counts(model: &Model) -> (u64, u64) {
     (plan.parameters(), plan.layers.iter().map(|layer| layer.cost(Phase::Forward).macs).sum())
 }
 
-/// What inference leaves out of the file: a folded batch norm has no weights, and its biases are the convolution's.
+/// Inference leaves parts out of the file: a folded batch norm has no weights, and its biases are the convolution's.
 fn is_for_inference(model: &Model) -> bool {
     model.notes.iter().any(|note| note.starts_with("exported for inference"))
 }

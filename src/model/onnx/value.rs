@@ -5,14 +5,14 @@ use super::noise::Noise;
 use super::tensor::Tensor;
 use crate::model::Source;
 
-/// What an operator gives.
+/// The result of an operator.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// The image, or a layer's output.
     Activation(Activation),
     /// A function of one activation, element by element, which may be a part of a known one.
     Curve(Curve),
-    /// What does not depend on the image.
+    /// A value that does not depend on the image.
     Tensor(Tensor),
     /// Random numbers, of which a mask is made.
     Noise(Noise),

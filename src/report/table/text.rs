@@ -38,7 +38,7 @@ impl Room {
 impl Table {
     /// The table as plain text, below its caption and an empty line. Ends with a line break.
     ///
-    /// Where it is too wide for the room, long words are cut first; then the columns go on in a table of their own, below, with
+    /// A table too wide for the room: long words are cut first; then the columns go on in a table of their own, below, with
     /// the first one repeated. Nothing wraps.
     pub fn text(&self, room: Room) -> String {
         self.visible().fitted(room)

@@ -43,7 +43,7 @@ impl Page {
             .collect()
     }
 
-    /// Where the links lead.
+    /// The targets of the links.
     fn links(&self) -> Vec<String> {
         let text = self.prose.join("\n");
         text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.into()).collect()

@@ -8,7 +8,7 @@ fn kept(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs").join(name).display().to_string()
 }
 
-/// What `run` printed can be had later.
+/// The tables of `run` can be had later.
 #[test]
 fn a_run_is_printed_again() {
     let program = Program::new();

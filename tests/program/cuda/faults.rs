@@ -89,7 +89,7 @@ fn status(library: &str, late: bool) -> &'static str {
     }
 }
 
-/// Whether nothing can be said or done about a failure: giving back, and asking what is only reported.
+/// Tells if nothing can be said or done about a failure: giving back, and asking what is only reported.
 fn may_pass(call: &str) -> bool {
     ["Free", "Destroy", "Unload", "Release"].iter().any(|word| call.contains(word)) || call.starts_with("nvml")
 }

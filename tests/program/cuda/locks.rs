@@ -18,7 +18,7 @@ use super::soft;
 const FIRST: [u8; 16] = *b"softcuda-device\0";
 const BOTH: Clocks = Clocks { sm: Some(Clock::Mhz(1400)), memory_mhz: Some(1215) };
 
-/// Whether this process is the one under softcuda.
+/// Tells if this process is the one under softcuda.
 fn is_inner() -> bool {
     std::env::var_os("LAYERTIME_TEST_INNER").is_some()
 }

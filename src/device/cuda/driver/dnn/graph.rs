@@ -144,7 +144,7 @@ pub struct EngineConfig {
     pub workspace_bytes: u64,
 }
 
-/// What cuDNN notes of an engine.
+/// cuDNN's notes on an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineNotes {
     /// Tensor cores, which round f32 operands.
