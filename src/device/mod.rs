@@ -9,7 +9,7 @@ mod order;
 use std::collections::BTreeMap;
 
 use monitor::Monitor;
-use options::{Choice, Launch, Layout, Options, Search};
+use options::{Choice, DeviceOptions, Launch, Layout, Search};
 
 use crate::plan::{Phase, Plan, Precision};
 use crate::step::{Op, Runner, Step};
@@ -24,7 +24,7 @@ pub struct Opened {
 }
 
 /// Opens the chosen device.
-pub fn open(choice: Choice, options: &Options) -> Result<Opened, DeviceError> {
+pub fn open(choice: Choice, options: &DeviceOptions) -> Result<Opened, DeviceError> {
     let device: Box<dyn Device> = match choice {
         // Threads are the CPU's alone.
         Choice::Auto if options.threads.is_none() => return auto(options),
@@ -41,7 +41,7 @@ fn direct_on_a_gpu() -> DeviceError {
 }
 
 /// A GPU where one can be used, else the CPU and why.
-fn auto(options: &Options) -> Result<Opened, DeviceError> {
+fn auto(options: &DeviceOptions) -> Result<Opened, DeviceError> {
     match cuda::Cuda::open(0, options) {
         Ok(_) if options.direct_convolutions => Err(direct_on_a_gpu()),
         Ok(device) => Ok(Opened { device: Box::new(device), no_gpu: None }),
@@ -52,7 +52,7 @@ fn auto(options: &Options) -> Result<Opened, DeviceError> {
                 names => format!(" ({} without effect)", names.join(", ")),
             };
             // The CPU refuses them from those who ask for it.
-            let left = Options {
+            let left = DeviceOptions {
                 algorithms: Search::default(),
                 deterministic: false,
                 cudnn: options::CudnnApi::default(),

@@ -93,7 +93,7 @@ pub enum CudnnApi {
 
 /// Everything that opening a device can be told.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct DeviceOptions {
     /// Arithmetic.
     pub precision: Precision,
     /// `None` leaves it to the device and precision.
@@ -114,7 +114,7 @@ pub struct Options {
     pub threads: Option<usize>,
 }
 
-impl Options {
+impl DeviceOptions {
     /// Those given that choose among a GPU's convolution algorithms.
     pub fn of_algorithms(&self) -> Vec<&'static str> {
         let given = [

@@ -40,7 +40,7 @@ pub fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
 
 fn read(text: &str, file: &str) -> Parsed<Model> {
     let document = DeTable::parse(text).map_err(|error| single_brackets(text, from_toml(error, &(0..0))))?;
-    let mut top = Table { at: document.span(), keys: document.into_inner() };
+    let mut top = TomlTable { at: document.span(), keys: document.into_inner() };
     let name: Spanned<String> = top.required("name")?;
     check_letters(&name)?;
     let input: Spanned<[usize; 3]> = top.required("input")?;
@@ -54,7 +54,7 @@ fn read(text: &str, file: &str) -> Parsed<Model> {
     Ok(Model { name, input, layers, file: file.into(), source: text.into(), notes: Vec::new() })
 }
 
-fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
+fn layer_tables<'t>(top: &mut TomlTable<'t>) -> Parsed<Vec<TomlTable<'t>>> {
     let whole = top.at.clone();
     let Some(list) = top.take("layer") else {
         return fault(whole, "the description has no [[layer]]");
@@ -68,14 +68,14 @@ fn layer_tables<'t>(top: &mut Table<'t>) -> Parsed<Vec<Table<'t>>> {
         .map(|item| {
             let at = item.span();
             match item.into_inner() {
-                DeValue::Table(keys) => Ok(Table { at, keys }),
+                DeValue::Table(keys) => Ok(TomlTable { at, keys }),
                 _ => fault(at, DOUBLE_BRACKETS),
             }
         })
         .collect()
 }
 
-fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
+fn layers(text: &str, tables: Vec<TomlTable>) -> Parsed<Vec<Layer>> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let all_names = names(&tables);
     let count = tables.len();
@@ -112,7 +112,7 @@ fn layers(text: &str, tables: Vec<Table>) -> Parsed<Vec<Layer>> {
 }
 
 /// The names of all layers, for telling a later layer from an unknown one.
-fn names(tables: &[Table]) -> Vec<String> {
+fn names(tables: &[TomlTable]) -> Vec<String> {
     tables.iter().filter_map(|table| table.keys.get("name")?.get_ref().as_str().map(str::to_owned)).collect()
 }
 
@@ -223,12 +223,12 @@ impl Lines {
 }
 
 /// One TOML table whose keys are taken one by one, so that what is left over is unknown.
-pub struct Table<'t> {
+pub struct TomlTable<'t> {
     pub at: Range<usize>,
     keys: DeTable<'t>,
 }
 
-impl<'t> Table<'t> {
+impl<'t> TomlTable<'t> {
     fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'t>>> {
         self.keys.remove(key)
     }

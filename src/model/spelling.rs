@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::Kind;
 use super::kind::{AvgPool, Pair};
-use super::parse::{Parsed, Table, fault};
+use super::parse::{Parsed, TomlTable, fault};
 
 /// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
 pub const LARGEST: usize = 1 << 20;
@@ -13,7 +13,7 @@ const KINDS: &str =
     "conv, fc, relu, sigmoid, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
-pub fn read(name: &Spanned<String>, table: Table) -> Parsed<Kind> {
+pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
     let at = table.at.clone();
     let kind = match name.get_ref().as_str() {
         "conv" => Kind::Conv(table.parameters()?),

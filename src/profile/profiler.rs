@@ -6,7 +6,7 @@ use super::measure::{MeasureError, MeasureSettings, Watch, measure};
 use super::stopping::StoppingRule;
 use super::summary::Summary;
 use super::{Measured, Status};
-use crate::device::options::{Choice, Options};
+use crate::device::options::{Choice, DeviceOptions};
 use crate::device::{self, Device, DeviceError, Training};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
@@ -23,7 +23,7 @@ pub struct Profiler {
     /// The device to open.
     pub device: Choice,
     /// Precision, layout, threads and so on of the device.
-    pub options: Options,
+    pub options: DeviceOptions,
     /// Constants of momentum SGD, and the seed.
     pub training: Training,
     /// Decides when enough steps have been timed.
@@ -62,7 +62,7 @@ impl Profiler {
             model,
             plan: plan::Options::of_batch(1),
             device: Choice::default(),
-            options: Options::default(),
+            options: DeviceOptions::default(),
             training: Training::default(),
             rule: StoppingRule::default(),
         }

@@ -1,6 +1,6 @@
 //! One body of tests for every device: the CPU, and under softcuda, where this runs once more, the GPU too.
 
-use layertime::device::options::{Choice, Launch, Layout, Options};
+use layertime::device::options::{Choice, DeviceOptions, Launch, Layout};
 use layertime::device::{self, Device, DeviceError, Session, Tensor, Training, in_session};
 use layertime::init;
 use layertime::model::Model;
@@ -14,9 +14,11 @@ const TRAINING: Training = Training { learning_rate: 0.01, momentum: 0.9, weight
 const WITH_CUDA: &str = "LAYERTIME_TEST_CUDA";
 
 fn devices() -> Vec<Box<dyn Device>> {
-    let threads = [1, 2].map(|threads| (Choice::Cpu, Options { threads: Some(threads), ..Options::default() }));
+    let threads =
+        [1, 2].map(|threads| (Choice::Cpu, DeviceOptions { threads: Some(threads), ..DeviceOptions::default() }));
     let layouts = [Layout::Nchw, Layout::Nhwc];
-    let gpu = layouts.map(|layout| (Choice::Cuda(0), Options { layout: Some(layout), ..Options::default() }));
+    let gpu =
+        layouts.map(|layout| (Choice::Cuda(0), DeviceOptions { layout: Some(layout), ..DeviceOptions::default() }));
     let here = threads.into_iter().chain(gpu.into_iter().filter(|_| std::env::var_os(WITH_CUDA).is_some()));
     here.map(|(choice, options)| device::open(choice, &options).unwrap().device).collect()
 }

@@ -13,7 +13,7 @@ mod tensors;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
-use super::options::{Launch, Layout, Options};
+use super::options::{DeviceOptions, Launch, Layout};
 use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
 use crate::plan::Precision;
 use crate::step::Step;
@@ -28,7 +28,7 @@ pub struct Cpu {
 
 impl Cpu {
     /// Starts the threads. Refuses options that only GPUs have.
-    pub fn open(options: &Options) -> Result<Cpu, DeviceError> {
+    pub fn open(options: &DeviceOptions) -> Result<Cpu, DeviceError> {
         refuse_what_only_gpus_have(options)?;
         let threads = options.threads.unwrap_or_else(processor_threads);
         let pool = ThreadPoolBuilder::new()
@@ -58,7 +58,7 @@ fn info(threads: usize, choice: AlgorithmChoice) -> DeviceInfo {
     }
 }
 
-fn refuse_what_only_gpus_have(options: &Options) -> Result<(), DeviceError> {
+fn refuse_what_only_gpus_have(options: &DeviceOptions) -> Result<(), DeviceError> {
     let refuse = |what: String, instead: &str| Err(DeviceError::Usage(format!("the CPU has no {what}: {instead}")));
     if options.precision != Precision::F32 {
         return refuse(format!("{} arithmetic", options.precision), "it computes in f32 alone, leave --precision out");

@@ -1,6 +1,6 @@
 //! The roofs: how fast this GPU multiplies matrices in the run's precision, and how fast it copies what no cache holds.
 
-use super::driver::{Buffer, CallError, Cause, Element, Event, Handles, Matrix, Product, memory};
+use super::driver::{Buffer, CallError, Cause, Element, Event, Gemm, Handles, Matrix, memory};
 use super::failure::Failure;
 use super::gpu::SharedGpu;
 use crate::device::Ceilings;
@@ -59,7 +59,7 @@ fn gemm_flops_per_s(gpu: &SharedGpu, handles: &Handles, side: usize) -> Result<f
     let [a, b, c] = [Buffer::new(bytes)?, Buffer::new(bytes)?, Buffer::new(bytes)?];
     fill(handles, element, &[&a, &b], side * side)?;
     let matrix = |buffer: &Buffer| Matrix { address: buffer.address(), leading: side, transposed: false };
-    let product = Product { m: side, n: side, k: side, a: matrix(&a), b: matrix(&b), c: matrix(&c), accumulate: false };
+    let product = Gemm { m: side, n: side, k: side, a: matrix(&a), b: matrix(&b), c: matrix(&c), accumulate: false };
     let multiply = || handles.blas.multiply(&handles.stream, precision, &product);
     warm_up(handles, multiply)?;
     let us = us_each(handles, LEAD, REPETITIONS, multiply)?;

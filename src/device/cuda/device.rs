@@ -13,7 +13,7 @@ use super::gpu::{Arithmetic, SharedGpu};
 use super::kernels::Kernels;
 use super::session::CudaSession;
 use crate::device::monitor::Monitor;
-use crate::device::options::{CudnnApi, Launch, Layout, Options};
+use crate::device::options::{CudnnApi, DeviceOptions, Launch, Layout};
 use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
 use crate::plan::Precision;
 use crate::step::Step;
@@ -41,11 +41,11 @@ const BLOCKING: &str = "CUDA_LAUNCH_BLOCKING";
 
 impl Cuda {
     /// Opens the GPU with this index. Refuses what the GPU or the libraries cannot do as asked.
-    pub fn open(index: usize, options: &Options) -> Result<Cuda, DeviceError> {
+    pub fn open(index: usize, options: &DeviceOptions) -> Result<Cuda, DeviceError> {
         Cuda::open_gpu(index, options).map_err(Failure::unsized_error)
     }
 
-    fn open_gpu(index: usize, options: &Options) -> Result<Cuda, Failure> {
+    fn open_gpu(index: usize, options: &DeviceOptions) -> Result<Cuda, Failure> {
         if options.threads.is_some() {
             return Err(DeviceError::Usage("a GPU has no threads to choose: leave --threads out".into()).into());
         }
@@ -109,7 +109,7 @@ fn environment() -> BTreeMap<String, String> {
     set.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-fn launch(options: &Options, gpu: &SharedGpu) -> Launch {
+fn launch(options: &DeviceOptions, gpu: &SharedGpu) -> Launch {
     let wanted = options.launch.unwrap_or(Launch::Queued);
     let blocks = std::env::var_os(BLOCKING).is_some_and(|value| !value.is_empty() && value != "0");
     if blocks && wanted == Launch::Queued {
@@ -119,7 +119,7 @@ fn launch(options: &Options, gpu: &SharedGpu) -> Launch {
     wanted
 }
 
-fn arithmetic(options: &Options) -> Arithmetic {
+fn arithmetic(options: &DeviceOptions) -> Arithmetic {
     let own_layout = match options.precision {
         Precision::F32 | Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 => Layout::Nchw,
         Precision::F16 | Precision::Bf16 => Layout::Nhwc,

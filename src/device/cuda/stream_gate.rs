@@ -20,13 +20,13 @@ const LOOKS: u32 = 40;
 
 /// Holds a stream, and lets it go.
 pub struct StreamGate {
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Mutex<GateState>>,
     gpu: Arc<SharedGpu>,
     /// For devices that cannot wait by themselves.
     kernel: Kernel,
 }
 
-struct State {
+struct GateState {
     /// `None` when the session is gone.
     flag: Option<Flag>,
     held: bool,
@@ -36,7 +36,7 @@ struct State {
 impl StreamGate {
     /// Starts the watchdog, which ends with the gate.
     pub fn new(gpu: &Arc<SharedGpu>) -> Result<StreamGate, Failure> {
-        let state = State { flag: Some(Flag::new()?), held: false, looks: 0 };
+        let state = GateState { flag: Some(Flag::new()?), held: false, looks: 0 };
         let gate =
             StreamGate { shared: Arc::new(Mutex::new(state)), gpu: gpu.clone(), kernel: gpu.kernel_named("hold")? };
         let (shared, watchdog_releases) = (gate.shared.clone(), gpu.watchdog_releases.clone());
@@ -51,7 +51,7 @@ impl StreamGate {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         lock(&self.shared)
     }
 
@@ -83,7 +83,7 @@ impl StreamGate {
     }
 }
 
-impl State {
+impl GateState {
     fn release(&mut self) {
         if let Some(flag) = &self.flag {
             flag.set(1);
@@ -101,12 +101,12 @@ impl Drop for StreamGate {
     }
 }
 
-fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(shared: &Mutex<GateState>) -> MutexGuard<'_, GateState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One look of the watchdog; `false` when there is nothing left to watch.
-fn look(shared: &Mutex<State>, watchdog_releases: &AtomicUsize) -> bool {
+fn look(shared: &Mutex<GateState>, watchdog_releases: &AtomicUsize) -> bool {
     let mut state = lock(shared);
     if state.held {
         state.looks += 1;

@@ -5,7 +5,7 @@ use crate::model::kind::{Conv, Pair};
 use crate::model::{Kind, Source};
 
 /// One convolution of a branch: its name, channels, height and width of the filter, stride, padding.
-type Step<'n> = (&'n str, usize, [usize; 2], usize, [usize; 2]);
+type BranchConv<'n> = (&'n str, usize, [usize; 2], usize, [usize; 2]);
 
 pub fn v3(net: &mut Builder) -> Built<()> {
     net.eps = 1e-3;
@@ -46,7 +46,7 @@ fn convolution(
 }
 
 /// Convolutions one behind the other, from `input`.
-fn branch(net: &mut Builder, block: &str, input: Source, steps: &[Step]) -> Built<Source> {
+fn branch(net: &mut Builder, block: &str, input: Source, steps: &[BranchConv]) -> Built<Source> {
     net.last = input;
     for &(name, channels, kernel, stride, pad) in steps {
         convolution(net, &format!("{block}.{name}"), channels, kernel, stride, pad)?;

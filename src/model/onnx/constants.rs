@@ -3,7 +3,7 @@
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::noise;
-use super::tensor::{MOST_NUMBERS, Number, Tensor};
+use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
 use super::value::Value;
 
 /// The result of an operator whose inputs do not depend on the image, or of Shape.
@@ -35,23 +35,23 @@ fn blank<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Value>> 
     Ok(sizes.and_then(|sizes| sizes.numbers).and_then(|sizes| noise::blank(&sizes)))
 }
 
-fn constant(node: Node) -> Imports<Tensor> {
+fn constant(node: Node) -> Imports<ConstTensor> {
     if let Some(proto) = node.tensor("value") {
-        return Ok(Tensor::read(proto)?);
+        return Ok(ConstTensor::read(proto)?);
     }
     let single = node.int("value_int").map(|value| value as f64).or(node.float("value_float"));
     if let Some(value) = single {
-        return Ok(Tensor { dims: Vec::new(), ..Tensor::list(vec![Number::Known(value)]) });
+        return Ok(ConstTensor { dims: Vec::new(), ..ConstTensor::list(vec![Number::Known(value)]) });
     }
     match node.ints("value_ints") {
         Some(values) if values.len() <= MOST_NUMBERS => {
-            Ok(Tensor::list(values.iter().map(|&value| Number::Known(value as f64)).collect()))
+            Ok(ConstTensor::list(values.iter().map(|&value| Number::Known(value as f64)).collect()))
         }
         _ => Err("only numbers are known".into()),
     }
 }
 
-fn shape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn shape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let known = |size: &usize| Number::Known(*size as f64);
     let all: Vec<Number> = match import.value(node, 0)? {
         Value::Tensor(tensor) => tensor.dims.iter().map(known).collect(),
@@ -63,7 +63,7 @@ fn shape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
     };
     let place = |at: i64| (if at < 0 { at + all.len() as i64 } else { at }).clamp(0, all.len() as i64) as usize;
     let (start, end) = (place(node.int("start").unwrap_or(0)), place(node.int("end").unwrap_or(i64::MAX)));
-    Ok(Tensor::list(all.get(start..end).unwrap_or_default().to_vec()))
+    Ok(ConstTensor::list(all.get(start..end).unwrap_or_default().to_vec()))
 }
 
 /// A list of numbers at input `input`.
@@ -85,7 +85,7 @@ fn wholes<'a>(import: &Import<'a>, node: Node<'a>, input: usize) -> Imports<Opti
     }
 }
 
-fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
         return Err("picks from an activation: Slice of channels is known".into());
     }
@@ -97,10 +97,10 @@ fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
         usize::try_from(index).ok().and_then(|index| all.get(index).copied())
     };
     let picked: Option<Vec<Number>> = indices.iter().map(at).collect();
-    picked.map(|numbers| Tensor { dims, ..Tensor::list(numbers) }).ok_or("picks what is not there".into())
+    picked.map(|numbers| ConstTensor { dims, ..ConstTensor::list(numbers) }).ok_or("picks what is not there".into())
 }
 
-fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
         return Err("takes a part of an activation, which is not known".into());
     }
@@ -120,10 +120,10 @@ fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
     if wholes(import, node, 4)?.is_some_and(|steps| steps != [1]) {
         return Err("steps other than 1 are not known".into());
     }
-    Ok(Tensor::list(all.get(start as usize..end as usize).unwrap_or_default().to_vec()))
+    Ok(ConstTensor::list(all.get(start as usize..end as usize).unwrap_or_default().to_vec()))
 }
 
-fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let mut numbers = Vec::new();
     for input in 0..node.proto.input.len() {
         numbers.extend(list(import, node, input)?);
@@ -131,11 +131,11 @@ fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
             return Err("joins too many constants".into());
         }
     }
-    Ok(Tensor::list(numbers))
+    Ok(ConstTensor::list(numbers))
 }
 
 /// Numbers that stay as they are: sizes are whole, and lists stay lists.
-fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     match import.tensor(node, 0)? {
         Some(tensor) if tensor.numbers.is_some() => {
             let dims = match (node.operator(), tensor.numbers.as_ref().map(Vec::len)) {
@@ -143,17 +143,17 @@ fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> 
                 ("Unsqueeze" | "Reshape" | "Flatten", Some(length)) => vec![length],
                 _ => tensor.dims.clone(),
             };
-            Ok(Tensor { dims, ..tensor })
+            Ok(ConstTensor { dims, ..tensor })
         }
         _ => Err("takes constants that are not known".into()),
     }
 }
 
 /// One number in every element of a tensor of given sizes.
-fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let (fill, sizes) = match node.operator() {
         "Expand" => (import.tensor(node, 0)?, wholes(import, node, 1)?),
-        _ => (node.tensor("value").map(Tensor::read).transpose()?, wholes(import, node, 0)?),
+        _ => (node.tensor("value").map(ConstTensor::read).transpose()?, wholes(import, node, 0)?),
     };
     let fill = match fill {
         Some(fill) => fill.uniform().ok_or("takes constants that are not known")?,
@@ -165,11 +165,11 @@ fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
     let elements = dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let few = elements.filter(|&elements| elements <= MOST_NUMBERS);
     let numbers = few.map(|elements| vec![Number::Known(fill); elements]);
-    Ok(Tensor { name: String::new(), dims, numbers, fill: Some(fill) })
+    Ok(ConstTensor { name: String::new(), dims, numbers, fill: Some(fill) })
 }
 
 /// Weights with their two sizes exchanged.
-fn transposed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
+fn transposed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let Some(tensor) = import.tensor(node, 0)? else { return Err("has no input".into()) };
     let order = node.ints("perm").map_or_else(|| (0..tensor.dims.len() as i64).rev().collect(), <[i64]>::to_vec);
     let size = |&place: &i64| usize::try_from(place).ok().and_then(|place| tensor.dims.get(place).copied());
@@ -177,5 +177,5 @@ fn transposed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Tensor> {
     if dims.len() != tensor.dims.len() {
         return Err("has no such order".into());
     }
-    Ok(Tensor { name: tensor.name, dims, numbers: None, fill: tensor.fill })
+    Ok(ConstTensor { name: tensor.name, dims, numbers: None, fill: tensor.fill })
 }

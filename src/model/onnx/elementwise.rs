@@ -5,8 +5,8 @@ use super::import::{Fault, Import, Imports};
 use super::linear;
 use super::node::Node;
 use super::noise;
-use super::tensor::{MOST_NUMBERS, Number, Tensor};
-use super::value::{Activation, Curve, Value};
+use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
+use super::value::{Activation, Pointwise, Value};
 use crate::model::Kind;
 
 /// A function of one activation; of constants, their results.
@@ -14,7 +14,7 @@ pub fn unary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let Some(function) = function_of(node) else { return Err("its attributes are not known".into()) };
     match import.value(node, 0)? {
         Value::Tensor(tensor) => Ok(Value::Tensor(mapped(&tensor, &function))),
-        _ => Ok(Value::Curve(applied(import, node, 0, function)?)),
+        _ => Ok(Value::Pointwise(applied(import, node, 0, function)?)),
     }
 }
 
@@ -25,28 +25,33 @@ fn function_of(node: Node) -> Option<Box<dyn Fn(f64) -> f64>> {
     curve::unary(node.operator(), node.float("alpha"), node.float("beta"))
 }
 
-fn mapped(tensor: &Tensor, function: impl Fn(f64) -> f64) -> Tensor {
+fn mapped(tensor: &ConstTensor, function: impl Fn(f64) -> f64) -> ConstTensor {
     let of = |number: &Number| match *number {
         Number::Known(number) => Number::Known(function(number)),
         Number::Batch => Number::Batch,
     };
     let numbers = tensor.numbers.as_ref().map(|numbers| numbers.iter().map(of).collect());
-    Tensor { numbers, fill: tensor.fill.map(&function), ..tensor.clone() }
+    ConstTensor { numbers, fill: tensor.fill.map(&function), ..tensor.clone() }
 }
 
 /// `function` of an input that depends on the image.
-fn applied<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize, function: impl Fn(f64) -> f64) -> Imports<Curve> {
+fn applied<'a>(
+    import: &mut Import<'a>,
+    node: Node<'a>,
+    input: usize,
+    function: impl Fn(f64) -> f64,
+) -> Imports<Pointwise> {
     let curve = operand(import, node, input)?;
-    Ok(Curve { samples: curve.samples.map(function), node: node.index, depth: curve.depth + 1, ..curve })
+    Ok(Pointwise { samples: curve.samples.map(function), node: node.index, depth: curve.depth + 1, ..curve })
 }
 
 /// An input as a function of a layer's output.
-fn operand<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize) -> Imports<Curve> {
+fn operand<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize) -> Imports<Pointwise> {
     match import.value(node, input)? {
-        Value::Curve(curve) => Ok(curve),
+        Value::Pointwise(curve) => Ok(curve),
         _ => {
             let base = import.activation(node, input)?;
-            Ok(Curve { base, samples: Samples::IDENTITY, node: node.index, depth: 0 })
+            Ok(Pointwise { base, samples: Samples::IDENTITY, node: node.index, depth: 0 })
         }
     }
 }
@@ -65,7 +70,7 @@ fn limits<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<[f64; 2]> {
 
 pub fn clip<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let [low, high] = limits(import, node)?;
-    Ok(Value::Curve(applied(import, node, 0, |x| x.clamp(low, high))?))
+    Ok(Value::Pointwise(applied(import, node, 0, |x| x.clamp(low, high))?))
 }
 
 /// Two operands: constants, an activation and a constant, or two activations.
@@ -87,7 +92,7 @@ pub fn binary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
             if a.base == b.base && (a.depth > 0 || b.depth > 0) {
                 let samples = a.samples.with(b.samples, function);
                 let depth = a.depth.max(b.depth) + 1;
-                return Ok(Value::Curve(Curve { base: a.base, samples, node: node.index, depth }));
+                return Ok(Value::Pointwise(Pointwise { base: a.base, samples, node: node.index, depth }));
             }
             two_layers(import, node)
         }
@@ -95,7 +100,7 @@ pub fn binary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 }
 
 /// Constants of sizes, element by element; a single one goes with each of the others.
-fn folded(a: &Tensor, b: &Tensor, function: fn(f64, f64) -> f64) -> Tensor {
+fn folded(a: &ConstTensor, b: &ConstTensor, function: fn(f64, f64) -> f64) -> ConstTensor {
     let longer = if a.dims.iter().product::<usize>() >= b.dims.iter().product() { a } else { b };
     let at = |numbers: &[Number], index: usize| match numbers {
         [single] => Some(*single),
@@ -113,7 +118,7 @@ fn folded(a: &Tensor, b: &Tensor, function: fn(f64, f64) -> f64) -> Tensor {
         numbers.collect::<Option<Vec<_>>>()
     };
     let numbers = a.numbers.as_ref().zip(b.numbers.as_ref()).and_then(|(a, b)| of(a, b));
-    Tensor { name: String::new(), dims: longer.dims.clone(), numbers, fill: None }
+    ConstTensor { name: String::new(), dims: longer.dims.clone(), numbers, fill: None }
 }
 
 /// An activation and a constant: one number for all, or a bias for each channel.
@@ -121,7 +126,7 @@ fn with_constant<'a>(
     import: &mut Import<'a>,
     node: Node<'a>,
     input: usize,
-    constant: &Tensor,
+    constant: &ConstTensor,
     function: impl Fn(f64, f64) -> f64,
 ) -> Imports<Value> {
     if node.operator() == "Add"
@@ -131,7 +136,7 @@ fn with_constant<'a>(
         return Ok(value);
     }
     match constant.scalar().or_else(|| constant.uniform()) {
-        Some(number) => Ok(Value::Curve(applied(import, node, input, |x| function(x, number))?)),
+        Some(number) => Ok(Value::Pointwise(applied(import, node, input, |x| function(x, number))?)),
         None => {
             let sizes = &constant.dims;
             Err(format!("takes constants of sizes {sizes:?} with an activation: the bias of a convolution is known")
@@ -182,7 +187,7 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Activati
     };
     match value {
         Value::Activation(activation) => Ok(activation),
-        Value::Curve(curve) => match curve.samples.kind() {
+        Value::Pointwise(curve) => match curve.samples.kind() {
             Some(kind) => import.layer(node, None, kind, &[curve.base]),
             None => Err("no layer computes this function of its input".into()),
         },

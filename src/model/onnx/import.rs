@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::node::Node;
 use super::proto::GraphProto;
-use super::tensor::Tensor;
-use super::value::{Activation, Curve, Value, View};
+use super::tensor::ConstTensor;
+use super::value::{Activation, Pointwise, Value, View};
 use super::{constants, curve, elementwise, linear, noise, views, windows};
 use crate::model::draft::Draft;
 use crate::model::{Kind, Layer, Source};
@@ -131,7 +131,7 @@ impl<'a> Import<'a> {
     }
 
     /// An input that is a constant, if it is there.
-    pub fn tensor(&self, node: Node<'a>, input: usize) -> Imports<Option<Tensor>> {
+    pub fn tensor(&self, node: Node<'a>, input: usize) -> Imports<Option<ConstTensor>> {
         match node.input(input) {
             None => Ok(None),
             Some(name) => match self.value(node, input)? {
@@ -145,7 +145,7 @@ impl<'a> Import<'a> {
     pub fn activation(&mut self, node: Node<'a>, input: usize) -> Imports<Activation> {
         match self.value(node, input)? {
             Value::Activation(activation) => Ok(activation),
-            Value::Curve(curve) => {
+            Value::Pointwise(curve) => {
                 let activation = self.computed(&curve)?;
                 if let Some(name) = node.input(input) {
                     self.values.insert(name, Value::Activation(activation));
@@ -169,7 +169,7 @@ impl<'a> Import<'a> {
     }
 
     /// The layer that computes a curve; where there is none for the whole, layers for its parts.
-    fn computed(&mut self, curve: &Curve) -> Imports<Activation> {
+    fn computed(&mut self, curve: &Pointwise) -> Imports<Activation> {
         let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
         if curve.samples.is_identity() {
             return Ok(curve.base);
@@ -187,7 +187,7 @@ impl<'a> Import<'a> {
     pub fn layer(
         &mut self,
         node: Node,
-        weight: Option<&Tensor>,
+        weight: Option<&ConstTensor>,
         kind: Kind,
         inputs: &[Activation],
     ) -> Imports<Activation> {
@@ -227,7 +227,7 @@ impl<'a> Import<'a> {
     fn logits(&mut self, output: &'a str) -> Result<Source, String> {
         match self.values.get(output).cloned() {
             Some(Value::Activation(logits) | Value::Softmax(logits)) => Ok(logits.source),
-            Some(Value::Curve(curve)) => {
+            Some(Value::Pointwise(curve)) => {
                 let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
                 let logits = self.computed(&curve).map_err(|fault| self.explain(node, fault))?;
                 Ok(logits.source)

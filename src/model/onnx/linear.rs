@@ -2,7 +2,7 @@
 
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::tensor::Tensor;
+use super::tensor::ConstTensor;
 use super::value::{Activation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{Conv, Fc, Pair};
@@ -49,7 +49,7 @@ fn fully_connected<'a>(
     import: &mut Import<'a>,
     node: Node<'a>,
     input: Activation,
-    weight: &Tensor,
+    weight: &ConstTensor,
     [outputs, inputs]: [usize; 2],
     bias: bool,
 ) -> Imports<Value> {
@@ -65,7 +65,12 @@ fn fully_connected<'a>(
 }
 
 /// Gives the bias to the convolution or fully connected layer before, which must have none and no other reader.
-pub fn add_bias<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize, bias: &Tensor) -> Imports<Option<Value>> {
+pub fn add_bias<'a>(
+    import: &mut Import<'a>,
+    node: Node<'a>,
+    input: usize,
+    bias: &ConstTensor,
+) -> Imports<Option<Value>> {
     let activation = import.activation(node, input)?;
     let channels = import.draft.shape(activation.source).c;
     let along = match activation.view {

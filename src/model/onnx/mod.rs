@@ -32,7 +32,7 @@ use super::draft::{Draft, Imported};
 use file::FileBuf;
 use import::Import;
 use proto::{GraphProto, ModelProto, ValueInfoProto};
-use tensor::Tensor;
+use tensor::ConstTensor;
 use value::{Activation, Value, View};
 
 /// Reads a network. An error is one sentence.
@@ -54,7 +54,7 @@ fn import(model: &ModelProto, graph: &GraphProto) -> Result<Imported, String> {
     let image = image(graph)?;
     let mut import = Import::new(graph, opset.map_or(1, |set| set.version), Draft::new(image.input));
     for tensor in &graph.initializer {
-        import.values.insert(&tensor.name, Value::Tensor(Tensor::read(tensor)?));
+        import.values.insert(&tensor.name, Value::Tensor(ConstTensor::read(tensor)?));
     }
     import.values.insert(&image.name, Value::Activation(Activation::viewed(Source::Image, image.view)));
     import.run();

@@ -4,7 +4,7 @@
 
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::tensor::{Number, Tensor};
+use super::tensor::{ConstTensor, Number};
 use super::value::Value;
 use crate::model::Kind;
 use crate::model::kind::Dropout;
@@ -31,7 +31,7 @@ pub fn blank(sizes: &[Number]) -> Option<Value> {
 pub fn random_like<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     match import.value(node, 0)? {
         Value::Noise(Noise { sizes, .. }) => Ok(Value::Noise(Noise { sizes, keep: None })),
-        Value::Tensor(Tensor { dims, .. }) if !dims.is_empty() => {
+        Value::Tensor(ConstTensor { dims, .. }) if !dims.is_empty() => {
             Ok(Value::Noise(Noise { sizes: dims[1..].to_vec(), keep: None }))
         }
         Value::Activation(activation) => {

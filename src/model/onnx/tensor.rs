@@ -16,7 +16,7 @@ pub enum Number {
 
 /// A tensor that does not depend on the image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
+pub struct ConstTensor {
     /// Name of the initializer.
     pub name: String,
     /// Sizes.
@@ -27,14 +27,14 @@ pub struct Tensor {
     pub fill: Option<f64>,
 }
 
-impl Tensor {
+impl ConstTensor {
     /// A list of numbers.
-    pub fn list(numbers: Vec<Number>) -> Tensor {
-        Tensor { name: String::new(), dims: vec![numbers.len()], numbers: Some(numbers), fill: None }
+    pub fn list(numbers: Vec<Number>) -> ConstTensor {
+        ConstTensor { name: String::new(), dims: vec![numbers.len()], numbers: Some(numbers), fill: None }
     }
 
     /// Reads an initializer. Fails where a size is none.
-    pub fn read(proto: &TensorProto) -> Result<Tensor, String> {
+    pub fn read(proto: &TensorProto) -> Result<ConstTensor, String> {
         let dims: Option<Vec<usize>> =
             proto.dims.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= 1 << 40)).collect();
         let elements = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
@@ -42,7 +42,7 @@ impl Tensor {
             Some(dims) => {
                 let elements = dims.iter().product();
                 let numbers = if elements > MOST_NUMBERS { None } else { numbers(proto, elements) };
-                Ok(Tensor { name: proto.name.clone(), dims, numbers, fill: None })
+                Ok(ConstTensor { name: proto.name.clone(), dims, numbers, fill: None })
             }
             None => Err(format!("the sizes of `{}` make no tensor", proto.name)),
         }

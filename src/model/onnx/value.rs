@@ -2,7 +2,7 @@
 
 use super::curve::Samples;
 use super::noise::Noise;
-use super::tensor::Tensor;
+use super::tensor::ConstTensor;
 use crate::model::Source;
 
 /// The result of an operator.
@@ -11,9 +11,9 @@ pub enum Value {
     /// The image, or a layer's output.
     Activation(Activation),
     /// A function of one activation, element by element, which may be a part of a known one.
-    Curve(Curve),
+    Pointwise(Pointwise),
     /// A value that does not depend on the image.
-    Tensor(Tensor),
+    Tensor(ConstTensor),
     /// Random numbers, of which a mask is made.
     Noise(Noise),
     /// Softmax of an activation. The network may end in one.
@@ -50,7 +50,7 @@ pub enum View {
 
 /// A function of one activation, element by element.
 #[derive(Clone, Debug)]
-pub struct Curve {
+pub struct Pointwise {
     /// The activation.
     pub base: Activation,
     /// The function at a few points.

@@ -6,19 +6,19 @@ const DEEPEST: usize = 32;
 /// A message: keys with their values, in their order, repeated ones each by itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
-    fields: Vec<Field>,
+    fields: Vec<TextField>,
     /// Line on which it begins, from 1.
     pub line: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Field {
+struct TextField {
     key: String,
-    value: Value,
+    value: FieldValue,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+enum FieldValue {
     /// A number, a word, or a text without its quotes.
     Scalar(String),
     Message(Message),
@@ -31,20 +31,20 @@ impl Message {
     /// The messages of a key.
     pub fn messages<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Message> {
         self.values(key).filter_map(|value| match value {
-            Value::Message(message) => Some(message),
-            Value::Scalar(_) => None,
+            FieldValue::Message(message) => Some(message),
+            FieldValue::Scalar(_) => None,
         })
     }
 
     /// The numbers, words and texts of a key.
     pub fn scalars<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.values(key).filter_map(|value| match value {
-            Value::Scalar(scalar) => Some(scalar.as_str()),
-            Value::Message(_) => None,
+            FieldValue::Scalar(scalar) => Some(scalar.as_str()),
+            FieldValue::Message(_) => None,
         })
     }
 
-    fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Value> {
+    fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a FieldValue> {
         self.fields.iter().filter(move |field| field.key == key).map(|field| &field.value)
     }
 
@@ -98,7 +98,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn field(&mut self, depth: usize) -> Result<Field, String> {
+    fn field(&mut self, depth: usize) -> Result<TextField, String> {
         let key = self.word()?.to_owned();
         self.space();
         let colon = self.rest.starts_with(':');
@@ -108,18 +108,18 @@ impl<'t> Parser<'t> {
         }
         if self.rest.starts_with('{') {
             self.take(1);
-            return Ok(Field { key, value: Value::Message(self.fields(depth + 1)?) });
+            return Ok(TextField { key, value: FieldValue::Message(self.fields(depth + 1)?) });
         }
         if !colon {
             return Err(format!("`{key}` has no value: a colon or a brace is wanted"));
         }
-        let value = Value::Scalar(self.scalar()?);
+        let value = FieldValue::Scalar(self.scalar()?);
         self.space();
         // Fields may be set apart by commas and semicolons.
         if self.rest.starts_with([',', ';']) {
             self.take(1);
         }
-        Ok(Field { key, value })
+        Ok(TextField { key, value })
     }
 
     fn scalar(&mut self) -> Result<String, String> {

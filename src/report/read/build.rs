@@ -27,7 +27,7 @@ const MOST_PCT: f64 = 100.01;
 const WHOLE: f64 = 0.5;
 
 /// Takes the rows of phases.csv, then those of summary.csv.
-pub struct Builder {
+pub struct RunBuilder {
     path: PathBuf,
     names: HashSet<Arc<str>>,
     runs: Vec<Run>,
@@ -39,9 +39,9 @@ pub struct Builder {
     torn: Vec<u64>,
 }
 
-impl Builder {
-    pub fn new(path: &Path) -> Builder {
-        Builder {
+impl RunBuilder {
+    pub fn new(path: &Path) -> RunBuilder {
+        RunBuilder {
             path: path.to_owned(),
             names: HashSet::new(),
             runs: Vec::new(),
@@ -220,7 +220,7 @@ fn check_point(point: &PointColumns) -> Result<()> {
     Ok(())
 }
 
-impl Take<PhaseRow> for Builder {
+impl Take<PhaseRow> for RunBuilder {
     fn take(&mut self, row: &PhaseRow) -> Result<()> {
         check_point(&row.point)?;
         let part = LayerPart::of(row, &mut |text| name(&mut self.names, text));
@@ -236,7 +236,7 @@ impl Take<PhaseRow> for Builder {
     }
 }
 
-impl Take<SummaryRow> for Builder {
+impl Take<SummaryRow> for RunBuilder {
     fn take(&mut self, row: &SummaryRow) -> Result<()> {
         check_point(&row.point)?;
         check(row.status, Figures::of(row.samples, row.duration, row.share), row.duration, row.share)?;

@@ -27,7 +27,7 @@ pub struct StoredRuns {
 /// Reads the folder of a run, or a CSV file of phases.
 pub fn open(path: &Path) -> Result<StoredRuns> {
     let folder = path.is_dir();
-    let mut builder = build::Builder::new(path);
+    let mut builder = build::RunBuilder::new(path);
     if folder && !path.join(PhaseRow::FILE).exists() {
         bail!("{} is no run's folder: it has no {}", path.display(), PhaseRow::FILE);
     }

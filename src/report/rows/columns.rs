@@ -16,7 +16,7 @@ pub const fn optional<R>(
     unit: &'static str,
     meaning: &'static str,
     empty: &'static str,
-    field: fn(&mut R) -> &mut dyn Field,
+    field: fn(&mut R) -> &mut dyn CsvField,
 ) -> Column<R> {
     Column { name, unit, meaning, empty, required: false, field }
 }
@@ -27,7 +27,7 @@ pub const fn required<R>(
     unit: &'static str,
     meaning: &'static str,
     empty: &'static str,
-    field: fn(&mut R) -> &mut dyn Field,
+    field: fn(&mut R) -> &mut dyn CsvField,
 ) -> Column<R> {
     Column { name, unit, meaning, empty, required: true, field }
 }

@@ -27,7 +27,7 @@ pub enum Written {
 pub type Refusal = Option<String>;
 
 /// A field of a row, which may be empty.
-pub trait Field {
+pub trait CsvField {
     /// The field as it is written.
     fn written(&self) -> Written;
 
@@ -36,7 +36,7 @@ pub trait Field {
 }
 
 /// A value that is never empty.
-pub trait Value: Sized {
+pub trait CsvValue: Sized {
     /// The value as it is written.
     fn written(&self) -> Written;
 
@@ -50,9 +50,9 @@ pub trait Value: Sized {
     }
 }
 
-impl<T: Value> Field for T {
+impl<T: CsvValue> CsvField for T {
     fn written(&self) -> Written {
-        Value::written(self)
+        CsvValue::written(self)
     }
 
     fn set(&mut self, text: &str) -> Result<(), Refusal> {
@@ -61,9 +61,9 @@ impl<T: Value> Field for T {
 }
 
 /// `None` is an empty field.
-impl<T: Value> Field for Option<T> {
+impl<T: CsvValue> CsvField for Option<T> {
     fn written(&self) -> Written {
-        self.as_ref().map_or(Written::Empty, Value::written)
+        self.as_ref().map_or(Written::Empty, CsvValue::written)
     }
 
     fn set(&mut self, text: &str) -> Result<(), Refusal> {
@@ -78,9 +78,9 @@ pub struct OrAll<T>(pub Option<T>);
 
 const ALL: &str = "all";
 
-impl<T: Value> Value for OrAll<T> {
+impl<T: CsvValue> CsvValue for OrAll<T> {
     fn written(&self) -> Written {
-        self.0.as_ref().map_or(Written::Text(ALL.into()), Value::written)
+        self.0.as_ref().map_or(Written::Text(ALL.into()), CsvValue::written)
     }
 
     fn parse(text: &str) -> Result<Self, Refusal> {
@@ -89,7 +89,7 @@ impl<T: Value> Value for OrAll<T> {
 }
 
 /// Names keep an apostrophe before what a spreadsheet would take for a formula, as in `'=1+1`; reading takes it away.
-impl Value for String {
+impl CsvValue for String {
     fn written(&self) -> Written {
         Written::Text(if is_formula(self) { format!("'{self}") } else { self.clone() })
     }
@@ -115,7 +115,7 @@ fn without_guard(text: &str) -> &str {
     text.strip_prefix('\'').filter(|_| is_formula(text)).unwrap_or(text)
 }
 
-impl Value for f64 {
+impl CsvValue for f64 {
     fn written(&self) -> Written {
         Written::Real(*self)
     }
@@ -125,7 +125,7 @@ impl Value for f64 {
     }
 }
 
-impl Value for u64 {
+impl CsvValue for u64 {
     fn written(&self) -> Written {
         Written::Whole(*self)
     }
@@ -135,7 +135,7 @@ impl Value for u64 {
     }
 }
 
-impl Value for usize {
+impl CsvValue for usize {
     fn written(&self) -> Written {
         Written::Whole(*self as u64)
     }
@@ -151,7 +151,7 @@ fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Refusal> {
     T::deserialize(from).map_err(|error| Some(error.to_string()))
 }
 
-impl Value for Group {
+impl CsvValue for Group {
     fn written(&self) -> Written {
         Written::Text(self.name().into())
     }
@@ -161,7 +161,7 @@ impl Value for Group {
     }
 }
 
-impl Value for Phase {
+impl CsvValue for Phase {
     fn written(&self) -> Written {
         Written::Text(self.name().into())
     }
@@ -171,7 +171,7 @@ impl Value for Phase {
     }
 }
 
-impl Value for StatusWord {
+impl CsvValue for StatusWord {
     fn written(&self) -> Written {
         Written::Text(self.name().into())
     }
@@ -185,7 +185,7 @@ impl Value for StatusWord {
     }
 }
 
-impl Value for Bound {
+impl CsvValue for Bound {
     fn written(&self) -> Written {
         let word = match self {
             Bound::Compute => "compute",
@@ -215,7 +215,7 @@ mod tests {
             ("conv1", "conv1"),
             ("", ""),
         ] {
-            assert_eq!(Field::written(&name.to_owned()), Written::Text(written.into()));
+            assert_eq!(CsvField::written(&name.to_owned()), Written::Text(written.into()));
             let mut read = String::from("before");
             read.set(written).unwrap();
             assert_eq!(read, name);

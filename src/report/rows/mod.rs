@@ -12,7 +12,7 @@ use crate::model::kind::Group;
 use crate::plan::{Bound, Phase};
 use crate::profile::Status;
 use crate::profile::summary::Scope;
-use field::{Field, OrAll};
+use field::{CsvField, OrAll};
 
 /// A kind of row, and the file in which it stands.
 pub trait Row: Sized + 'static {
@@ -39,7 +39,7 @@ pub struct Column<R> {
     /// A file without this column means nothing and is refused. Any other column that is missing reads as empty.
     pub required: bool,
     /// The field in a row.
-    pub field: fn(&mut R) -> &mut dyn Field,
+    pub field: fn(&mut R) -> &mut dyn CsvField,
 }
 
 /// The columns that all rows of a run share, as they are written.

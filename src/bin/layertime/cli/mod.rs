@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
-use layertime::device::options::{Choice, CudnnApi, Launch, Layout, Options, Search};
+use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
 use layertime::report::table::Room;
@@ -339,8 +339,8 @@ impl DeviceArgs {
         Ok(())
     }
 
-    pub fn options(&self) -> Options {
-        Options {
+    pub fn options(&self) -> DeviceOptions {
+        DeviceOptions {
             precision: self.precision,
             layout: self.layout,
             launch: self.launch,

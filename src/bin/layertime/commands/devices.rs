@@ -14,7 +14,7 @@ use layertime::device::cuda::kernels::Kernels;
 use layertime::device::cuda::libraries::{self, Libraries, Survey};
 use layertime::device::cuda::nvml::{self, NvmlGpu};
 use layertime::device::monitor::Monitor;
-use layertime::device::options::Options;
+use layertime::device::options::DeviceOptions;
 use layertime::report::table::hanging;
 
 /// Blanks before the lines that go on with an entry.
@@ -37,7 +37,7 @@ pub fn run(args: DevicesArgs) -> Result<ExitCode> {
 }
 
 fn cpu() -> Result<String> {
-    let cpu = Cpu::open(&Options::default())?;
+    let cpu = Cpu::open(&DeviceOptions::default())?;
     Ok(line("cpu", &cpu.info().name)
         + &cpu.info().facts.iter().map(|(key, value)| entry(key, value)).collect::<String>())
 }

@@ -28,7 +28,7 @@ struct Prediction {
 }
 
 pub fn run(args: PredictArgs) -> Result<ExitCode> {
-    let known = Known::new(args.gpu_file.as_deref())?;
+    let known = KnownGpus::new(args.gpu_file.as_deref())?;
     let (gpus, left_out) = known.choose(&args.gpu, args.precision)?;
     let model = Model::open(&args.model)?;
     let plans = sweep::plans(&model, &args.batch, &args.image, args.input_gradient, args.precision)?;
@@ -49,18 +49,18 @@ pub fn run(args: PredictArgs) -> Result<ExitCode> {
 }
 
 /// The GPUs that can be named: a user's own, which take the place of others of the same name, before the program's.
-struct Known {
+struct KnownGpus {
     gpus: Vec<Gpu>,
     own: usize,
 }
 
-impl Known {
-    fn new(file: Option<&Path>) -> Result<Known, GpuError> {
+impl KnownGpus {
+    fn new(file: Option<&Path>) -> Result<KnownGpus, GpuError> {
         let mut gpus = file.map_or(Ok(Vec::new()), Gpu::read)?;
         let own = gpus.len();
         let others = Gpu::built_in().into_iter().filter(|gpu| !gpus.iter().any(|own| own.is_namesake(gpu)));
         gpus.extend(others.collect::<Vec<_>>());
-        Ok(Known { gpus, own })
+        Ok(KnownGpus { gpus, own })
     }
 
     /// Without names, the user's own GPUs, or all where there are none.

@@ -52,8 +52,13 @@ pub fn each(workers: usize, work: impl Fn(usize) + Sync) {
     if workers <= 1 {
         (0..workers).for_each(work);
     } else {
-        (0..workers).into_par_iter().with_max_len(1).for_each(&work);
+        spread(workers, &work);
     }
+}
+
+/// One copy of rayon's machinery for every kernel: its code would otherwise be compiled for each of them.
+fn spread(workers: usize, work: &(dyn Fn(usize) + Sync)) {
+    (0..workers).into_par_iter().with_max_len(1).for_each(work);
 }
 
 /// The part of `0..total` that falls to `worker` of `workers`: nearly equal parts, in order.

@@ -26,7 +26,7 @@ pub struct Matrix {
 
 /// c = a·b, or c += a·b.
 #[derive(Clone, Copy, Debug)]
-pub struct Product {
+pub struct Gemm {
     /// Rows of c.
     pub m: usize,
     /// Columns of c.
@@ -61,8 +61,8 @@ impl Blas {
     }
 
     /// Enqueues a product in a precision; sums are f32.
-    pub fn multiply(&self, stream: &Stream, precision: Precision, product: &Product) -> Result<(), CallError> {
-        let Product { m, n, k, a, b, c, accumulate } = *product;
+    pub fn multiply(&self, stream: &Stream, precision: Precision, product: &Gemm) -> Result<(), CallError> {
+        let Gemm { m, n, k, a, b, c, accumulate } = *product;
         let (one, beta) = (1f32, if accumulate { 1f32 } else { 0f32 });
         let kind = Element::of(precision).blas();
         stream.count(1);

@@ -32,7 +32,7 @@ pub enum Cause {
 }
 
 /// A library's status codes.
-pub trait Status: Copy + std::fmt::Debug {
+pub trait StatusCode: Copy + std::fmt::Debug {
     /// The call did what it was asked to.
     fn succeeded(self) -> bool;
     /// The kind of failure that a status names.
@@ -44,7 +44,7 @@ pub trait Status: Copy + std::fmt::Debug {
     }
 }
 
-impl Status for CUresult {
+impl StatusCode for CUresult {
     fn succeeded(self) -> bool {
         self == CUresult::CUDA_SUCCESS
     }
@@ -62,7 +62,7 @@ impl Status for CUresult {
     }
 }
 
-impl Status for cublasStatus_t {
+impl StatusCode for cublasStatus_t {
     fn succeeded(self) -> bool {
         self == cublasStatus_t::CUBLAS_STATUS_SUCCESS
     }
@@ -81,7 +81,7 @@ impl Status for cublasStatus_t {
     }
 }
 
-impl Status for cudnnStatus_t {
+impl StatusCode for cudnnStatus_t {
     fn succeeded(self) -> bool {
         self == cudnnStatus_t::CUDNN_STATUS_SUCCESS
     }
@@ -102,7 +102,7 @@ impl Status for cudnnStatus_t {
 }
 
 /// `Err` unless the status is success.
-pub fn check(call: &'static str, status: impl Status) -> Result<(), CallError> {
+pub fn check(call: &'static str, status: impl StatusCode) -> Result<(), CallError> {
     if status.succeeded() {
         return Ok(());
     }

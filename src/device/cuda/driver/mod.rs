@@ -17,7 +17,7 @@ pub mod nvml;
 mod stream;
 mod symbols;
 
-pub use blas::{Matrix, Product};
+pub use blas::{Gemm, Matrix};
 pub use call::{CallError, Cause};
 pub use context::Context;
 pub use element::Element;

@@ -5,7 +5,7 @@
 use super::bias::Bias;
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::Algorithm;
-use crate::device::cuda::driver::{CallError, Handles, Matrix, Product};
+use crate::device::cuda::driver::{CallError, Gemm, Handles, Matrix};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
 use crate::plan::{FcGeometry, Phase, Precision, Shape};
@@ -32,7 +32,7 @@ impl Operation for FcOp {
     /// y = x·Wᵀ + b.
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let FcGeometry { n: images, inputs, outputs } = self.geometry;
-        let product = Product {
+        let product = Gemm {
             m: outputs,
             n: images,
             k: inputs,
@@ -48,7 +48,7 @@ impl Operation for FcOp {
     /// dx = dy·W.
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let FcGeometry { n: images, inputs, outputs } = self.geometry;
-        let product = Product {
+        let product = Gemm {
             m: inputs,
             n: images,
             k: outputs,
@@ -63,7 +63,7 @@ impl Operation for FcOp {
     /// dW = dyᵀ·x, and the bias's gradient, the column sums of dy.
     fn backward_weights(&self, handles: &Handles, at: &BackwardWeights) -> Result<(), CallError> {
         let FcGeometry { n: images, inputs, outputs } = self.geometry;
-        let product = Product {
+        let product = Gemm {
             m: inputs,
             n: outputs,
             k: images,

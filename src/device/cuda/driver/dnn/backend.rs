@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::device::cuda::driver::call::{CallError, Cause, Status, absent, check};
+use crate::device::cuda::driver::call::{CallError, Cause, StatusCode, absent, check};
 use crate::device::cuda::driver::libraries::open::{self, Address, Which};
 
 /// Types of attributes, as cudnnBackendAttributeType_t numbers them.
@@ -31,7 +31,7 @@ pub enum AttributeType {
 /// Kinds of descriptors, as cudnnBackendDescriptorType_t numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Kind {
+pub enum DescriptorKind {
     Convolution = 1,
     Engine = 2,
     EngineConfig = 3,
@@ -82,7 +82,7 @@ impl fmt::Debug for Code {
     }
 }
 
-impl Status for Code {
+impl StatusCode for Code {
     fn succeeded(self) -> bool {
         self.0 == 0
     }
@@ -115,7 +115,7 @@ unsafe impl Sync for Descriptor {}
 
 impl Descriptor {
     /// One without attributes.
-    pub fn new(kind: Kind) -> Result<Descriptor, CallError> {
+    pub fn new(kind: DescriptorKind) -> Result<Descriptor, CallError> {
         let create = lookup!("cudnnBackendCreateDescriptor", Create)?;
         let mut raw = std::ptr::null_mut();
         // SAFETY: an out-pointer to a local.
@@ -222,7 +222,12 @@ impl Descriptor {
     }
 
     /// Up to `most` descriptors that an attribute refers to.
-    pub fn get_descriptors(&self, attribute: c_int, kind: Kind, most: usize) -> Result<Vec<Descriptor>, CallError> {
+    pub fn get_descriptors(
+        &self,
+        attribute: c_int,
+        kind: DescriptorKind,
+        most: usize,
+    ) -> Result<Vec<Descriptor>, CallError> {
         let get = lookup!("cudnnBackendGetAttribute", Get)?;
         let most = most.min(self.count(attribute)?);
         let mut descriptors = (0..most).map(|_| Descriptor::new(kind)).collect::<Result<Vec<_>, _>>()?;

@@ -12,7 +12,7 @@ use cudarc::cudnn::sys::{
 };
 
 use super::{ConvolutionDescriptor, Dnn, FilterDescriptor, TensorDescriptor, alpha, beta};
-use crate::device::cuda::driver::call::{CallError, Status, call};
+use crate::device::cuda::driver::call::{CallError, StatusCode, call};
 use crate::plan::Precision;
 
 /// Arithmetic that cuDNN may use: a math type.

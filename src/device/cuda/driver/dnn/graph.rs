@@ -7,7 +7,7 @@ use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 use super::Dnn;
-use super::backend::{AttributeType, Descriptor, Kind, execute};
+use super::backend::{AttributeType, Descriptor, DescriptorKind, execute};
 use crate::device::cuda::driver::call::CallError;
 use crate::device::cuda::driver::element::Element;
 use crate::device::options::Layout;
@@ -66,11 +66,11 @@ pub enum ConvDirection {
 
 impl ConvDirection {
     /// The operation, and its attributes alpha, beta, convolution, x, w and y.
-    fn operation(self) -> (Kind, [c_int; 6]) {
+    fn operation(self) -> (DescriptorKind, [c_int; 6]) {
         match self {
-            ConvDirection::Forward => (Kind::ForwardOperation, [700, 701, 702, 704, 703, 705]),
-            ConvDirection::BackwardData => (Kind::BackwardDataOperation, [706, 707, 708, 710, 709, 711]),
-            ConvDirection::BackwardFilter => (Kind::BackwardFilterOperation, [712, 713, 714, 716, 715, 717]),
+            ConvDirection::Forward => (DescriptorKind::ForwardOperation, [700, 701, 702, 704, 703, 705]),
+            ConvDirection::BackwardData => (DescriptorKind::BackwardDataOperation, [706, 707, 708, 710, 709, 711]),
+            ConvDirection::BackwardFilter => (DescriptorKind::BackwardFilterOperation, [712, 713, 714, 716, 715, 717]),
         }
     }
 }
@@ -110,7 +110,7 @@ impl Target {
 
     /// A GPU with the properties that cuDNN's JSON representation of a device tells.
     pub fn described(json: &str) -> Result<Target, CallError> {
-        let descriptor = Descriptor::new(Kind::DeviceProperties)?.text(attribute::DEVICE_JSON, json)?;
+        let descriptor = Descriptor::new(DescriptorKind::DeviceProperties)?.text(attribute::DEVICE_JSON, json)?;
         Ok(Target::Described(descriptor.finalize()?))
     }
 }
@@ -193,7 +193,8 @@ impl ConvGraph {
             .refer(w_name, &w)?
             .refer(y_name, &y)?
             .finalize()?;
-        let mut graph = Descriptor::new(Kind::OperationGraph)?.refer(attribute::GRAPH_OPERATIONS, &operation)?;
+        let mut graph =
+            Descriptor::new(DescriptorKind::OperationGraph)?.refer(attribute::GRAPH_OPERATIONS, &operation)?;
         if let Target::Handle(handle) = target {
             graph = graph.handle(attribute::GRAPH_HANDLE, *handle)?;
         }
@@ -207,14 +208,14 @@ impl ConvGraph {
             Heuristics::ModeA => 3,
             Heuristics::Fallback => 2,
         };
-        let mut heuristics = Descriptor::new(Kind::EngineHeuristics)?
+        let mut heuristics = Descriptor::new(DescriptorKind::EngineHeuristics)?
             .refer(attribute::HEURISTICS_GRAPH, &self.descriptor)?
             .choice(attribute::HEURISTICS_MODE, AttributeType::HeuristicMode, mode)?;
         if let Target::Described(device) = &self.target {
             heuristics = heuristics.refer(attribute::HEURISTICS_DEVICE, device)?;
         }
         let heuristics = heuristics.finalize()?;
-        let offers = heuristics.get_descriptors(attribute::HEURISTICS_RESULTS, Kind::EngineConfig, MOST)?;
+        let offers = heuristics.get_descriptors(attribute::HEURISTICS_RESULTS, DescriptorKind::EngineConfig, MOST)?;
         offers.into_iter().map(|offer| EngineConfig::read(offer.belonging_to(&heuristics), &self.target)).collect()
     }
 }
@@ -223,7 +224,7 @@ impl EngineConfig {
     fn read(descriptor: Arc<Descriptor>, target: &Target) -> Result<EngineConfig, CallError> {
         const MOST_NOTES: usize = 32;
         const MOST_KNOBS: usize = 64;
-        let engines = descriptor.get_descriptors(attribute::CONFIG_ENGINE, Kind::Engine, 1)?;
+        let engines = descriptor.get_descriptors(attribute::CONFIG_ENGINE, DescriptorKind::Engine, 1)?;
         let (mut engine, mut notes) = (0, EngineNotes::default());
         if let Some(of) = engines.first() {
             engine = of.get_number(attribute::ENGINE_INDEX)?;
@@ -232,7 +233,7 @@ impl EngineConfig {
             let behavior = of.get_choices(attribute::ENGINE_BEHAVIOR_NOTE, AttributeType::BehaviorNote, MOST_NOTES)?;
             notes = EngineNotes::new(&numerical, &behavior);
         }
-        let choices = descriptor.get_descriptors(attribute::CONFIG_KNOBS, Kind::KnobChoice, MOST_KNOBS)?;
+        let choices = descriptor.get_descriptors(attribute::CONFIG_KNOBS, DescriptorKind::KnobChoice, MOST_KNOBS)?;
         let knob = |choice: &Descriptor| -> Result<(i32, i64), CallError> {
             let kinds = choice.get_choices(attribute::KNOB_TYPE, AttributeType::KnobType, 1)?;
             Ok((kinds.first().copied().unwrap_or(-1), choice.get_number(attribute::KNOB_VALUE)?))
@@ -250,7 +251,7 @@ impl EngineConfig {
 
     /// Makes a plan; an engine that is compiled at run time is compiled here.
     pub fn plan(&self) -> Result<ConvPlan, CallError> {
-        let plan = Descriptor::new(Kind::ExecutionPlan)?.refer(attribute::PLAN_CONFIG, &self.descriptor)?;
+        let plan = Descriptor::new(DescriptorKind::ExecutionPlan)?.refer(attribute::PLAN_CONFIG, &self.descriptor)?;
         let plan = match &self.target {
             Target::Handle(handle) => plan.handle(attribute::PLAN_HANDLE, *handle)?,
             Target::Described(device) => plan.refer(attribute::PLAN_DEVICE, device)?,
@@ -282,7 +283,7 @@ impl ConvPlan {
 
     /// Fixes the addresses of x, w, y and of the scratch.
     pub fn pack(&self, [x, w, y]: [u64; 3], workspace: u64) -> Result<ConvPack, CallError> {
-        let pack = Descriptor::new(Kind::VariantPack)?
+        let pack = Descriptor::new(DescriptorKind::VariantPack)?
             .numbers(attribute::PACK_IDS, &[X, W, Y])?
             .addresses(attribute::PACK_ADDRESSES, &[x, w, y])?
             .addresses(attribute::PACK_WORKSPACE, &[workspace])?;
@@ -297,7 +298,7 @@ impl ConvPlan {
 
 fn tensor(id: i64, shape: Shape, element: Element, layout: Layout) -> Result<Arc<Descriptor>, CallError> {
     let sizes = [shape.n, shape.c, shape.h, shape.w].map(|size| size as i64);
-    Descriptor::new(Kind::Tensor)?
+    Descriptor::new(DescriptorKind::Tensor)?
         .choice(attribute::TENSOR_TYPE, AttributeType::DataType, element.dnn() as c_int)?
         .numbers(attribute::TENSOR_SIZES, &sizes)?
         .numbers(attribute::TENSOR_STRIDES, &strides(sizes, layout))?
@@ -319,7 +320,7 @@ fn windows(conv: &ConvGeometry) -> Result<Arc<Descriptor>, CallError> {
     const CROSS_CORRELATION: c_int = 1;
     let [compute, mode, dilations, steps, after, before, dimensions] = attribute::CONVOLUTION;
     let [pad, stride] = [conv.pad, conv.stride].map(|pair| pair.map(|size| size as i64));
-    Descriptor::new(Kind::Convolution)?
+    Descriptor::new(DescriptorKind::Convolution)?
         .numbers(dimensions, &[2])?
         .choice(compute, AttributeType::DataType, F32)?
         .choice(mode, AttributeType::ConvolutionMode, CROSS_CORRELATION)?

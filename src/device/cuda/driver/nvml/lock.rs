@@ -17,12 +17,12 @@ use crate::interrupt;
 
 /// The locks of one GPU.
 pub struct Lock {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<LockState>>,
     /// NVML's number of the GPU.
     pub index: u32,
 }
 
-struct State {
+struct LockState {
     device: Device<'static>,
     index: u32,
     locked: Clocks,
@@ -30,7 +30,7 @@ struct State {
 
 /// The clock to lock the SMs at, for NVML and for nvidia-smi.
 #[derive(Debug, PartialEq)]
-struct Target {
+struct ClockTarget {
     clock: Clock,
     setting: GpuLockedClocksSetting,
     argument: String,
@@ -39,7 +39,7 @@ struct Target {
 impl Lock {
     /// No lock yet.
     pub fn new(device: Device<'static>, index: u32) -> Lock {
-        Lock { state: Arc::new(Mutex::new(State { device, index, locked: Clocks::default() })), index }
+        Lock { state: Arc::new(Mutex::new(LockState { device, index, locked: Clocks::default() })), index }
     }
 
     /// Locks the wanted clocks, and says what it does and what it cannot do.
@@ -80,11 +80,11 @@ impl Drop for Lock {
 }
 
 /// The state is valid after a panic too, and then must be put back all the more.
-fn hold(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn hold(state: &Mutex<LockState>) -> MutexGuard<'_, LockState> {
     state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl State {
+impl LockState {
     fn memory_clocks(&self) -> Vec<u32> {
         self.device.supported_memory_clocks().unwrap_or_default()
     }
@@ -95,7 +95,7 @@ impl State {
         memory.and_then(|memory| self.device.supported_graphics_clocks(memory).ok()).unwrap_or_default()
     }
 
-    fn lock_sm(&mut self, target: Target, say: &mut dyn FnMut(&str)) {
+    fn lock_sm(&mut self, target: ClockTarget, say: &mut dyn FnMut(&str)) {
         match self.device.set_gpu_locked_clocks(target.setting) {
             Ok(()) => self.locked.sm = Some(target.clock),
             Err(error) => say(&refused("SM", &error, self.index, &format!("--lock-gpu-clocks={}", target.argument))),
@@ -153,8 +153,8 @@ fn refused(which: &str, error: &NvmlError, index: u32, option: &str) -> String {
 }
 
 /// The target for a wanted SM clock, given those that the GPU has (none where it does not tell).
-fn sm_clock(wanted: Clock, supported: &[u32]) -> Result<Target, DeviceError> {
-    let fixed = |mhz: u32| Target {
+fn sm_clock(wanted: Clock, supported: &[u32]) -> Result<ClockTarget, DeviceError> {
+    let fixed = |mhz: u32| ClockTarget {
         clock: Clock::Mhz(mhz),
         setting: GpuLockedClocksSetting::Numeric { min_clock_mhz: mhz, max_clock_mhz: mhz },
         argument: format!("{mhz},{mhz}"),
@@ -162,7 +162,7 @@ fn sm_clock(wanted: Clock, supported: &[u32]) -> Result<Target, DeviceError> {
     let (tdp, limit) = (ClockLimitId::Tdp, ClockLimitId::Tdp);
     let range = supported.iter().min().zip(supported.iter().max());
     match (wanted, range) {
-        (Clock::Base, _) => Ok(Target {
+        (Clock::Base, _) => Ok(ClockTarget {
             clock: Clock::Base,
             setting: GpuLockedClocksSetting::Symbolic { lower_bound: tdp, upper_bound: limit },
             argument: "tdp,tdp".into(),

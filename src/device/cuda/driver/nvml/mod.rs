@@ -23,10 +23,10 @@ use lock::Lock;
 
 /// A GPU as NVML knows it, or why NVML does not.
 pub struct NvmlGpu {
-    known: Result<Known, String>,
+    known: Result<FoundGpu, String>,
 }
 
-struct Known {
+struct FoundGpu {
     device: Device<'static>,
     lock: Lock,
     /// The program sees a slice of the GPU only; `device` is the whole.
@@ -56,7 +56,7 @@ impl NvmlGpu {
 
 impl Monitor for NvmlGpu {
     fn reading(&self) -> Reading {
-        let Ok(Known { device, .. }) = &self.known else { return Reading::default() };
+        let Ok(FoundGpu { device, .. }) = &self.known else { return Reading::default() };
         Reading {
             mem_clock_mhz: device.clock_info(Domain::Memory).ok().map(f64::from),
             temperature_c: device.temperature(TemperatureSensor::Gpu).ok().map(f64::from),
@@ -93,7 +93,7 @@ impl Monitor for NvmlGpu {
     }
 
     fn notes(&self) -> Vec<String> {
-        let Known { device, slice, .. } = match &self.known {
+        let FoundGpu { device, slice, .. } = match &self.known {
             Ok(known) => known,
             Err(why) => return vec![format!("the GPU's settings and slowdowns are unknown: {why}")],
         };
@@ -103,7 +103,7 @@ impl Monitor for NvmlGpu {
     }
 }
 
-fn find(uuid: [u8; 16]) -> Result<Known, String> {
+fn find(uuid: [u8; 16]) -> Result<FoundGpu, String> {
     let nvml = nvml().as_ref().map_err(Clone::clone)?;
     let digits = uuid_digits(uuid);
     let whole = nvml.device_by_uuid(format!("GPU-{digits}")).map(|device| (device, false));
@@ -115,7 +115,7 @@ fn find(uuid: [u8; 16]) -> Result<Known, String> {
         .map_err(|error: NvmlError| format!("NVML does not know the GPU with UUID {digits}: {error}"))?;
     let index = device.index().map_err(|error| format!("NVML does not number the GPU {digits}: {error}"))?;
     let same = nvml.device_by_index(index).map_err(|error| format!("NVML has no GPU {index}: {error}"))?;
-    Ok(Known { device, lock: Lock::new(same, index), slice })
+    Ok(FoundGpu { device, lock: Lock::new(same, index), slice })
 }
 
 /// NVML, started once and never shut down: clocks are put back by the last thing that runs.

@@ -84,7 +84,7 @@ impl WeightGradient {
     pub fn run(&self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, workspace } = operands;
         let mut scratch = Scratch::new(workspace);
-        let run = Run {
+        let run = Pass {
             gradient: self,
             input,
             output_gradient,
@@ -109,7 +109,7 @@ impl WeightGradient {
 }
 
 /// One run: operands that its tasks share.
-struct Run<'a> {
+struct Pass<'a> {
     gradient: &'a WeightGradient,
     input: &'a [f32],
     output_gradient: &'a [f32],
@@ -124,7 +124,7 @@ struct Run<'a> {
     bias_gradient: Option<Shared>,
 }
 
-impl Run<'_> {
+impl Pass<'_> {
     /// Transforms one tile and its gradients of outputs.
     fn transform(&self, group: usize, tile: usize, slot: usize) {
         let g = self.gradient;

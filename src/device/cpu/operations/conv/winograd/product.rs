@@ -138,7 +138,7 @@ impl Product {
         let workers = Shared::new(scratch.take(self.means.threads * self.worker_floats()));
         zeros.fill(0.0);
         self.pad_biases(biases, padded_biases);
-        let run = Run {
+        let run = Pass {
             product: self,
             input,
             filters,
@@ -187,7 +187,7 @@ impl Product {
 }
 
 /// One run: operands that its tasks share.
-struct Run<'a> {
+struct Pass<'a> {
     product: &'a Product,
     input: &'a [f32],
     filters: Shared,
@@ -198,7 +198,7 @@ struct Run<'a> {
     accumulate: bool,
 }
 
-impl Run<'_> {
+impl Pass<'_> {
     /// Transforms one panel of a group's filters.
     fn transform_filters(&self, weights: Weights, group: usize, panel: usize, scratch: &mut [f32]) {
         let p = self.product;

@@ -7,7 +7,7 @@ use crate::device::cpu::compute::winograd::Pixels;
 use std::ptr;
 
 /// Pixels along one side of a tile that is read or written: none in the padding and beyond the last image.
-type Line = [Option<Place>; 8];
+type PixelLine = [Option<Place>; 8];
 
 /// A row or a column of a mosaic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +30,17 @@ pub(super) struct AxisSizes {
 /// The tiles of a batch.
 pub(super) struct Tiling {
     images: usize,
-    rows: Axis,
-    columns: Axis,
+    rows: Side,
+    columns: Side,
 }
 
-struct Axis {
+struct Side {
     sizes: AxisSizes,
     /// Images of a mosaic.
     images: usize,
     /// By tile.
-    inputs: Vec<Line>,
-    outputs: Vec<Line>,
+    inputs: Vec<PixelLine>,
+    outputs: Vec<PixelLine>,
 }
 
 /// The most images along a side of a mosaic.
@@ -56,7 +56,7 @@ impl Tiling {
         };
         let fitting = sizes.filter(|[high, wide]| high * wide <= images);
         let [high, wide] = fitting.min_by_key(|&size| tiles(size)).unwrap_or([1, 1]);
-        let axis = |sizes: AxisSizes, images| Axis::new(sizes, images, outputs, inputs);
+        let axis = |sizes: AxisSizes, images| Side::new(sizes, images, outputs, inputs);
         Tiling { images, rows: axis(rows, high), columns: axis(columns, wide) }
     }
 
@@ -81,7 +81,7 @@ impl Tiling {
     fn pixels(
         &self,
         tile: usize,
-        lines: impl Fn(&Axis) -> &Vec<Line>,
+        lines: impl Fn(&Side) -> &Vec<PixelLine>,
         [height, width]: [usize; 2],
         (base, channels): (*mut f32, usize),
         none: *mut f32,
@@ -119,20 +119,20 @@ impl AxisSizes {
     }
 }
 
-impl Axis {
-    fn new(sizes: AxisSizes, images: usize, outputs: usize, inputs: usize) -> Axis {
+impl Side {
+    fn new(sizes: AxisSizes, images: usize, outputs: usize, inputs: usize) -> Side {
         let place = |position: Option<usize>, size: usize| {
             let position = position?;
             let place = Place { image: position / sizes.period(), pixel: position % sizes.period() };
             (place.image < images && place.pixel < size).then_some(place)
         };
         let lines = |count: usize, pad: usize, size: usize| {
-            let line = move |tile: usize| -> Line {
+            let line = move |tile: usize| -> PixelLine {
                 std::array::from_fn(|i| place((tile * outputs + i).checked_sub(pad).filter(|_| i < count), size))
             };
             (0..sizes.tiles(images, outputs)).map(line).collect()
         };
-        Axis { sizes, images, inputs: lines(inputs, sizes.pad, sizes.input), outputs: lines(outputs, 0, sizes.output) }
+        Side { sizes, images, inputs: lines(inputs, sizes.pad, sizes.input), outputs: lines(outputs, 0, sizes.output) }
     }
 }
 
