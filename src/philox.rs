@@ -53,12 +53,12 @@ impl Philox {
     /// Four random words for one counter. Always inlined, so that a loop over counters becomes vector instructions.
     #[inline(always)]
     pub fn block(&self, counter: [u32; 4]) -> [u32; 4] {
+        let product = |word: u32, multiplier| u64::from(word) * u64::from(MULTIPLIERS[multiplier]);
         let (mut words, mut key) = (counter, self.key);
         for _ in 0..ROUNDS {
-            let products = [0, 2].map(|word| u64::from(words[word]) * u64::from(MULTIPLIERS[word / 2]));
-            let [high0, high1] = products.map(|product| (product >> 32) as u32);
-            let [low0, low1] = products.map(|product| product as u32);
-            words = [high1 ^ words[1] ^ key[0], low1, high0 ^ words[3] ^ key[1], low0];
+            let (even, odd) = (product(words[0], 0), product(words[2], 1));
+            let (high_even, high_odd) = ((even >> 32) as u32, (odd >> 32) as u32);
+            words = [high_odd ^ words[1] ^ key[0], odd as u32, high_even ^ words[3] ^ key[1], even as u32];
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
         words

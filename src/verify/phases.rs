@@ -116,9 +116,8 @@ impl PhaseCheck<'_> {
         let mut rows = Vec::new();
         for (part, weights, gradients, momentum) in before {
             let updated = |index: usize| {
-                let [weight, gradient, momentum] =
-                    [&weights, &gradients, &momentum].map(|values: &Vec<f32>| f64::from(values[index]));
-                reference::update(self.training, weight, gradient, momentum)
+                let at = |values: &[f32]| f64::from(values[index]);
+                reference::update(self.training, at(&weights), at(&gradients), at(&momentum))
             };
             let weight: &dyn Fn(usize) -> f64 = &|index| updated(index).0;
             let velocity: &dyn Fn(usize) -> f64 = &|index| updated(index).1;
@@ -132,7 +131,7 @@ impl PhaseCheck<'_> {
         Ok(rows)
     }
 
-    /// FormulaReads the operands, runs the operation, and finds the ties that are not to be compared.
+    /// Reads the operands, runs the operation, and finds the ties that are not to be compared.
     fn run_op(&self, session: &mut dyn Session, op: Op) -> Result<(DeviceOperands, Option<Vec<bool>>), DeviceError> {
         let plan = &self.step.plan;
         let mut operands = DeviceOperands::read(session, plan, op)?;

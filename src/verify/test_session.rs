@@ -278,8 +278,8 @@ impl TestSession {
             let [weight, gradient, momentum] = keys.map(|key| self.read(key.tensor(plan)));
             let (weight, gradient, momentum) = (weight?, gradient?, momentum?);
             let updated = |index: usize| {
-                let [w, g, v] = [&weight, &gradient, &momentum].map(|values| f64::from(values[index]));
-                reference::update(&self.training, w, g, v)
+                let at = |values: &[f32]| f64::from(values[index]);
+                reference::update(&self.training, at(&weight), at(&gradient), at(&momentum))
             };
             results.push((keys[0].tensor(plan), (0..weight.len()).map(|index| updated(index).0 as f32).collect()));
             results.push((keys[2].tensor(plan), (0..weight.len()).map(|index| updated(index).1 as f32).collect()));

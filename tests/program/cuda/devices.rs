@@ -201,7 +201,7 @@ fn kernels_that_cannot_be_loaded_are_refused_with_the_way_out() {
         ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "update NVIDIA's driver"),
     ] {
         let gpu = soft::gpu().fault(Fault::call("cuModuleLoadData").from(1).returns(status));
-        let output = soft::output(&Program::new(), soft::QUICK, &gpu);
+        let output = soft::output(&Program::new(), &format!("{} --batch 1", soft::QUICK), &gpu);
         soft::assert_refused(&output, 1, &["cuModuleLoadData", status, fix]);
     }
 }
@@ -211,7 +211,8 @@ fn kernels_that_cannot_be_loaded_are_refused_with_the_way_out() {
 fn kernels_from_a_folder() {
     let (program, folder) = (Program::new(), tempfile::tempdir().unwrap());
     let run = |folder: &Path| {
-        soft::command(&program, soft::QUICK, &soft::gpu()).env("LAYERTIME_KERNELS", folder).output().unwrap()
+        let quick = format!("{} --batch 1", soft::QUICK);
+        soft::command(&program, &quick, &soft::gpu()).env("LAYERTIME_KERNELS", folder).output().unwrap()
     };
     soft::assert_refused(&run(folder.path()), 2, &["LAYERTIME_KERNELS", "no .ptx or .cubin"]);
     let sgd = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx/sgd.ptx");

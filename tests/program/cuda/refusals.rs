@@ -62,7 +62,8 @@ fn devices_that_are_not_there() {
 /// Among softcuda's algorithms for the gradient of weights only one is deterministic, and it wants a workspace.
 #[test]
 fn limits_that_no_algorithm_keeps() {
-    let output = soft::output(&Program::new(), &format!("{QUICK} --deterministic --workspace-limit 0"), &soft::gpu());
+    let output =
+        soft::output(&Program::new(), &format!("{QUICK} --batch 1 --deterministic --workspace-limit 0"), &soft::gpu());
     assert_refused(&output, 1, &["backward_weights", "deterministic", "within 0 bytes", "--workspace-limit"]);
 }
 

@@ -95,8 +95,8 @@ impl Vector for Avx512 {
             // Now 4 × 4 squares are turned around within their 128 bits ...
             for i in 0..4 {
                 for half in 0..2 {
-                    let [first, second] =
-                        [pairs[4 * i + half], pairs[4 * i + 2 + half]].map(|row| _mm512_castps_pd(row));
+                    let first = _mm512_castps_pd(pairs[4 * i + half]);
+                    let second = _mm512_castps_pd(pairs[4 * i + 2 + half]);
                     rows[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
                     rows[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
                 }
@@ -231,8 +231,8 @@ impl Vector for Avx2 {
             }
             for i in 0..2 {
                 for half in 0..2 {
-                    let [first, second] =
-                        [pairs[4 * i + half], pairs[4 * i + 2 + half]].map(|row| _mm256_castps_pd(row));
+                    let first = _mm256_castps_pd(pairs[4 * i + half]);
+                    let second = _mm256_castps_pd(pairs[4 * i + 2 + half]);
                     rows[4 * i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(first, second));
                     rows[4 * i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(first, second));
                 }
