@@ -19,6 +19,7 @@ pub mod run_file;
 pub mod run_tables;
 pub mod show;
 pub mod table;
+pub mod trace;
 pub mod verdict;
 pub mod verify;
 

@@ -67,7 +67,7 @@ impl Sample {
 impl Step {
     /// Orders a plan's operations and places its tensors.
     pub fn new(plan: Plan) -> Step {
-        let ops = order(&plan);
+        let ops = ordered(plan.layers.len(), |layer, phase| plan.layers[layer].has(phase));
         let arena = ArenaLayout::new(&plan, &ops);
         Step { plan, ops, arena }
     }
@@ -98,14 +98,15 @@ impl Step {
     }
 }
 
-fn order(plan: &Plan) -> Vec<Op> {
+/// The operations of a step over this many layers, in its order; `has` tells which phases a layer has.
+pub fn ordered(layers: usize, has: impl Fn(usize, Phase) -> bool) -> Vec<Op> {
     let mut ops = Vec::new();
     let mut push = |layer: usize, phase: Phase| {
-        if plan.layers[layer].has(phase) {
+        if has(layer, phase) {
             ops.push(Op { layer, phase });
         }
     };
-    let layers = 0..plan.layers.len();
+    let layers = 0..layers;
     layers.clone().for_each(|layer| push(layer, Phase::Forward));
     for layer in layers.clone().rev() {
         push(layer, Phase::BackwardWeights);

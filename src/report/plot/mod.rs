@@ -121,7 +121,7 @@ pub fn write(runs: &[Run], batch: Option<usize>, folder: &Path) -> Result<Vec<Pa
 }
 
 /// The point whose layers are drawn.
-fn at<'a>(run: &'a Run, image: &str, batch: Option<usize>) -> Option<&'a Point> {
+pub(super) fn at<'a>(run: &'a Run, image: &str, batch: Option<usize>) -> Option<&'a Point> {
     match batch {
         Some(batch) => run.measured(image).into_iter().find(|point| point.batch == batch),
         None => run.largest(image),

@@ -9,4 +9,5 @@ mod old_runs;
 mod plot;
 mod predict;
 mod show;
+mod trace;
 mod verify;

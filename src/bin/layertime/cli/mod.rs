@@ -284,7 +284,10 @@ pub struct PlotArgs {
     /// Also write report.html: charts, tables, settings and method on one page that loads nothing.
     #[arg(long)]
     pub html: bool,
-    /// Batch of the charts by layer [default: the largest whose shares are known].
+    /// Also write trace.json: one median step on a timeline, to open in ui.perfetto.dev.
+    #[arg(long)]
+    pub trace: bool,
+    /// Batch of the charts by layer, and of the trace [default: the largest whose shares are known].
     #[arg(long, value_name = "N", value_parser = values::batch)]
     pub batch: Option<usize>,
 }

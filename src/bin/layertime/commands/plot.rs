@@ -1,4 +1,4 @@
-//! `layertime plot`: charts of runs, and a page that holds them.
+//! `layertime plot`: charts of runs, a page that holds them, and a step on a timeline.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::PlotArgs;
-use layertime::report::{page, plot, read};
+use layertime::report::{page, plot, read, trace};
 use layertime::stderr::say;
 
 pub fn run(args: PlotArgs) -> Result<ExitCode> {
@@ -27,11 +27,19 @@ pub fn run(args: PlotArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}: name another folder with --out", folder.display()))?;
     let mut files = plot::write(&runs, args.batch, &folder)?;
-    if args.html {
-        let file = folder.join("report.html");
-        std::fs::write(&file, page::html(&runs, args.batch)?)
+    let mut save = |name: &str, content: Vec<u8>| -> Result<()> {
+        let file = folder.join(name);
+        std::fs::write(&file, content)
             .with_context(|| format!("cannot write {}: name another folder with --out", file.display()))?;
         files.push(file);
+        Ok(())
+    };
+    if args.html {
+        save("report.html", page::html(&runs, args.batch)?.into())?;
+    }
+    if args.trace {
+        let rows = args.runs.iter().map(|path| read::phases(path)).collect::<Result<Vec<_>>>()?;
+        save("trace.json", trace::json(&runs, &rows.concat(), args.batch)?)?;
     }
     let mut out = std::io::stdout().lock();
     for file in files {
