@@ -20,7 +20,7 @@ pub enum Status {
     OutOfMemory,
     /// A thermal or hardware slowdown was seen.
     Throttled,
-    /// The target was not reached in the time given, or the device's settings changed meanwhile.
+    /// The target or the number of samples was not reached in the time given, or the device's settings changed meanwhile.
     Noisy,
     /// The target was reached.
     Ok,

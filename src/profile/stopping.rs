@@ -12,9 +12,9 @@ use crate::stats::{MEDIAN_SAMPLES, SampleSummary};
 pub struct StoppingRule {
     /// The largest distance from the median to an end of its interval, as a fraction of the median: 0.01 is 1 %.
     pub target: f64,
-    /// For one batch, warm-up apart. It comes before `min_samples`, but not before [`MEDIAN_SAMPLES`].
+    /// For one batch, warm-up apart. It comes before `min_samples`, but not before [`MEDIAN_SAMPLES`]; the batch is noisy then.
     pub max_time: Duration,
-    /// The first look; [`MEDIAN_SAMPLES`] where it is less.
+    /// The first look, and the fewest for a target that is reached; [`MEDIAN_SAMPLES`] where it is less.
     pub min_samples: usize,
 }
 
@@ -25,7 +25,7 @@ pub enum Decision {
     Continue,
     /// Stop: the median step is as exact as wanted.
     TargetReached,
-    /// Stop: it is not, and the batch is noisy.
+    /// Stop: it is not, or too few samples were taken, and the batch is noisy.
     TimeUp,
 }
 
@@ -52,8 +52,9 @@ impl StoppingRule {
         if steps.len() < MEDIAN_SAMPLES || !(time_up || self.is_look(steps.len())) {
             return Decision::Continue;
         }
+        let enough = steps.len() >= self.min_samples && elapsed >= self.least_time();
         match relative_error(steps) {
-            Some(error) if error <= self.target && elapsed >= self.least_time() => Decision::TargetReached,
+            Some(error) if error <= self.target && enough => Decision::TargetReached,
             _ if time_up => Decision::TimeUp,
             _ => Decision::Continue,
         }
@@ -100,8 +101,16 @@ mod tests {
     #[test]
     fn time_up_waits_for_six_samples_and_says_whether_the_target_was_reached() {
         assert_eq!(RULE.decide(&[1.0; 5], RULE.max_time), Decision::Continue);
-        assert_eq!(RULE.decide(&[1.0; 7], RULE.max_time), Decision::TargetReached);
+        assert_eq!(RULE.decide(&[1.0; 11], RULE.max_time), Decision::TargetReached);
         assert_eq!(RULE.decide(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0], RULE.max_time), Decision::TimeUp);
+    }
+
+    #[test]
+    fn fewer_samples_than_asked_for_are_no_target_reached() {
+        assert_eq!(RULE.decide(&[1.0; 9], RULE.max_time), Decision::TimeUp);
+        assert_eq!(RULE.decide(&[1.0; 10], RULE.max_time), Decision::TargetReached);
+        let many = StoppingRule { min_samples: 1000, ..RULE };
+        assert_eq!(many.decide(&[1.0; 999], RULE.max_time), Decision::TimeUp);
     }
 
     #[test]

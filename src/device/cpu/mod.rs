@@ -19,6 +19,9 @@ use crate::plan::Precision;
 use crate::step::Step;
 use operations::conv::AlgorithmChoice;
 
+/// Threads that wait for one another on one processor: more make a step take minutes.
+const MOST_PER_PROCESSOR: usize = 8;
+
 /// The processor and the threads that a run may use.
 pub struct Cpu {
     info: DeviceInfo,
@@ -27,10 +30,17 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Starts the threads. Refuses options that only GPUs have.
+    /// Starts the threads. Refuses options that only GPUs have, and many times more threads than processors.
     pub fn open(options: &DeviceOptions) -> Result<Cpu, DeviceError> {
         refuse_what_only_gpus_have(options)?;
-        let threads = options.threads.unwrap_or_else(processor_threads);
+        let processors = processor_threads();
+        let threads = options.threads.unwrap_or(processors);
+        let most = MOST_PER_PROCESSOR * processors;
+        if threads > most {
+            return Err(DeviceError::Usage(format!(
+                "{threads} threads are too many here: give --threads up to {most}"
+            )));
+        }
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("cpu-{index}"))

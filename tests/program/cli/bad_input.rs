@@ -52,6 +52,11 @@ fn values_out_of_range() {
     refuse("run --learning-rate=-1", 2, &["--learning-rate"]);
     refuse("run --learning-rate 1e300", 2, &["--learning-rate", "from 0 to 1000000"]);
     refuse("run --threads 1000000", 2, &["--threads", "from 1 to 4096"]);
+    let processors = std::thread::available_parallelism().unwrap().get();
+    refuse(&format!("run --threads {}", processors + 1), 2, &["--threads", &format!("up to {processors}")]);
+    refuse(&format!("run --device cpu --threads {}", 100 * processors), 2, &["--threads"]);
+    let most = format!("up to {}", 8 * processors);
+    refuse(&format!("verify --device cpu --threads {}", 8 * processors + 1), 2, &["--threads", &most]);
     for command in ["inspect alexnet --batch 1,2", "plot . --batch 1,2"] {
         let output = Program::new().output(command);
         assert_refused(&output, 2, &["--batch", "such as 32"]);

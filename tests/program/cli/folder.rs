@@ -116,3 +116,13 @@ fn samples_are_the_steps_behind_the_statistics() {
         assert_close(mean, number(&row, "mean_us"), 1e-6, &row["layer"]);
     }
 }
+
+/// The target of 100 % is reached by ten samples, but a million are asked for.
+#[test]
+fn fewer_samples_than_asked_for_are_noisy() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1 --min-samples 1000000")).status.success());
+    for row in records(&program.run_folder().join("summary.csv")) {
+        assert_eq!(row["status"], "noisy");
+    }
+}

@@ -69,7 +69,7 @@ pub struct RunArgs {
     /// Stop after this long per batch size, warm-up apart.
     #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = values::duration)]
     pub max_time: Duration,
-    /// Take at least this many timed steps (never fewer than 6).
+    /// Take at least this many timed steps (never fewer than 6); a batch with fewer is noisy.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub min_samples: usize,
     /// Also write samples.csv: every timed step and phase.
@@ -115,7 +115,7 @@ pub struct DeviceArgs {
     /// Arithmetic of fully connected layers, where it is not that of convolutions: f32 with tf32 is PyTorch's default.
     #[arg(long, value_parser = values::fc_precision())]
     pub fc_precision: Option<Precision>,
-    /// CPU threads [default: all].
+    /// CPU threads, up to one per processor in a run [default: all].
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<usize>,
     /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16; the CPU has nhwc alone].

@@ -28,6 +28,7 @@ use layertime::step::Step;
 pub fn run(args: RunArgs) -> Result<ExitCode> {
     let mut args = with_stored_options(args)?;
     args.device.settle_precision().map_err(UsageError)?;
+    check_threads(args.device.threads)?;
     let model = Model::open(&args.model)?;
     // A mistake in the description shows before any device is opened.
     plans(&model, &args, &[1])?;
@@ -64,6 +65,17 @@ fn with_stored_options(args: RunArgs) -> Result<RunArgs> {
     resume::options(&stored.argv, std::env::args_os()).with_context(|| {
         format!("cannot resume {}: its run.json holds no command line of run; begin a new run", resumed.display())
     })
+}
+
+/// Refuses more threads than processors: each would be timed while it waits for another.
+fn check_threads(threads: Option<usize>) -> Result<(), UsageError> {
+    let processors = device::cpu::processor_threads();
+    match threads.filter(|&threads| threads > processors) {
+        Some(threads) => Err(UsageError(format!(
+            "{threads} threads are more than the processors that this program may use: give --threads up to {processors}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The batch and image sizes to measure.
