@@ -140,8 +140,8 @@ fn warm_up(
         check(&settings.interrupt)?;
         steps.push(step.plain(session)?);
         watch.warm_up(steps.len());
-        let warm = steady(&steps) && began.elapsed() >= settings.rule.least_time();
-        if warm || (steps.len() >= 3 && began.elapsed() >= settings.rule.max_time) {
+        let warm = steady(&steps) && began.elapsed() >= settings.rule.warm_up();
+        if warm || (steps.len() >= 3 && began.elapsed() >= settings.rule.longest_warm_up()) {
             return Ok(());
         }
     }

@@ -16,6 +16,8 @@ pub struct StoppingRule {
     pub max_time: Duration,
     /// The first look, and the fewest for a target that is reached; [`MEDIAN_SAMPLES`] where it is less.
     pub min_samples: usize,
+    /// The least time to warm up; [`StoppingRule::least_time`] where nothing is said.
+    pub warm_up: Option<Duration>,
 }
 
 /// The rule's answer.
@@ -36,7 +38,7 @@ const LEAST_TIME: Duration = Duration::from_millis(500);
 impl Default for StoppingRule {
     /// Within 1 %, for at most 15 seconds, with at least 10 samples.
     fn default() -> StoppingRule {
-        StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10 }
+        StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10, warm_up: None }
     }
 }
 
@@ -44,6 +46,16 @@ impl StoppingRule {
     /// Not more than a tenth of the time there is.
     pub fn least_time(&self) -> Duration {
         LEAST_TIME.min(self.max_time / 10)
+    }
+
+    /// The least time to warm up.
+    pub fn warm_up(&self) -> Duration {
+        self.warm_up.unwrap_or(self.least_time())
+    }
+
+    /// The time after which steps that do not become steady are taken as they are.
+    pub fn longest_warm_up(&self) -> Duration {
+        self.max_time.max(self.warm_up())
     }
 
     /// Asked after each pair with the durations of all timed steps so far.
@@ -80,7 +92,8 @@ pub fn relative_error(steps: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const RULE: StoppingRule = StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10 };
+    const RULE: StoppingRule =
+        StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10, warm_up: None };
     const EARLY: Duration = Duration::from_secs(1);
 
     fn looks(rule: StoppingRule) -> Vec<usize> {
@@ -119,6 +132,15 @@ mod tests {
         assert_eq!([at(RULE, 499), at(RULE, 500)], [Decision::Continue, Decision::TargetReached]);
         let short = StoppingRule { max_time: Duration::from_millis(200), ..RULE };
         assert_eq!([at(short, 19), at(short, 20)], [Decision::Continue, Decision::TargetReached]);
+    }
+
+    #[test]
+    fn warm_up_lasts_as_long_as_asked_for() {
+        let times = |rule: StoppingRule| [rule.warm_up(), rule.longest_warm_up()].map(|time| time.as_millis());
+        assert_eq!(times(RULE), [500, 15_000]);
+        assert_eq!(times(StoppingRule { warm_up: Some(Duration::ZERO), ..RULE }), [0, 15_000]);
+        assert_eq!(times(StoppingRule { warm_up: Some(Duration::from_secs(20)), ..RULE }), [20_000, 20_000]);
+        assert_eq!(times(StoppingRule { max_time: Duration::from_millis(200), ..RULE }), [20, 200]);
     }
 
     #[test]

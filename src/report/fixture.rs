@@ -81,7 +81,7 @@ pub fn run(samples: bool) -> Run {
     let measurement = Measurement {
         threads: Some(2),
         training: Training { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, seed: 1, dropout: true },
-        measuring: Measuring { target: 0.01, max_time_s: 15.0, min_samples: 10 },
+        measuring: Measuring { target: 0.01, max_time_s: 15.0, min_samples: 10, warm_up_s: None },
         samples,
     };
     let origin = Origin::Measured {

@@ -78,6 +78,9 @@ pub struct Measuring {
     pub max_time_s: f64,
     /// Fewest timed steps.
     pub min_samples: usize,
+    /// Least time of the warm-up in seconds; unknown in runs of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up_s: Option<f64>,
 }
 
 /// The machine that a run ran on.

@@ -150,7 +150,8 @@ fn covers(interval: Option<Interval>, truth: f64) -> bool {
 fn coverage(name: &str, timing: Timing, (noise, seconds): (f64, f64)) -> [f64; 3] {
     let rng = &mut StdRng::seed_from_u64(1);
     let mut truth = Truth::of(timing, noise, rng);
-    let rule = StoppingRule { target: 0.01, max_time: Duration::from_secs_f64(seconds), min_samples: 10 };
+    let rule =
+        StoppingRule { target: 0.01, max_time: Duration::from_secs_f64(seconds), min_samples: 10, warm_up: None };
     let (mut covered, mut samples, mut reached) = ([0; 3], 0, 0);
     for _ in 0..RUNS {
         let (steps, decision) = run(timing, noise, rule, rng);

@@ -88,7 +88,8 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const RULE: StoppingRule = StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10 };
+    const RULE: StoppingRule =
+        StoppingRule { target: 0.01, max_time: Duration::from_secs(15), min_samples: 10, warm_up: None };
 
     #[test]
     fn time_left_follows_the_interval() {

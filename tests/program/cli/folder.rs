@@ -101,7 +101,7 @@ fn rows_are_those_of_real_training() {
 #[test]
 fn samples_are_the_steps_behind_the_statistics() {
     let program = Program::new();
-    assert!(program.output(&format!("{QUICK} --batch 1 --samples")).status.success());
+    assert!(program.output(&format!("{QUICK} --batch 1")).status.success());
     let folder = program.run_folder();
     let samples = records(&folder.join("samples.csv"));
     for row in records(&folder.join("phases.csv")) {
@@ -125,4 +125,37 @@ fn fewer_samples_than_asked_for_are_noisy() {
     for row in records(&program.run_folder().join("summary.csv")) {
         assert_eq!(row["status"], "noisy");
     }
+}
+
+#[test]
+fn samples_can_be_left_out() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1 --no-samples --warm-up 0s")).status.success());
+    let folder = program.run_folder();
+    assert!(!folder.join("samples.csv").exists());
+    let run = std::fs::read_to_string(folder.join("run.json")).unwrap();
+    assert!(run.contains("\"samples\": false") && run.contains("\"warm_up_s\": 0.0"), "{run}");
+    // It goes on without them; asked for, they are missed.
+    let resumed = program.output(&format!("run --batch 1,2 --resume {}", folder.display()));
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    assert!(!folder.join("samples.csv").exists());
+    let refused = program.output(&format!("run --samples --resume {}", folder.display()));
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let both = program.output(&format!("{QUICK} --samples --no-samples"));
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+}
+
+/// A run of 0.1.0 without `--samples` has no word of them, and goes on without.
+#[test]
+fn an_old_run_without_samples_goes_on() {
+    let program = Program::new();
+    assert!(program.output(&format!("{QUICK} --batch 1 --no-samples")).status.success());
+    let file = program.run_folder().join("run.json");
+    let run = std::fs::read_to_string(&file).unwrap();
+    let old = run.replace("    \"--no-samples\",\n", "").replace(",\n    \"--no-samples\"\n", "\n");
+    assert_ne!(old, run);
+    std::fs::write(&file, old).unwrap();
+    let resumed = program.output(&format!("run --batch 1,2 --resume {}", program.run_folder().display()));
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    assert!(!program.run_folder().join("samples.csv").exists());
 }

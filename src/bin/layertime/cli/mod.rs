@@ -1,20 +1,20 @@
 //! The command line: parsed and validated here, acted on elsewhere.
 
 pub mod resume;
+mod room;
 mod values;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
 use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
-use layertime::report::table::Room;
+pub use room::{Format, RoomArgs};
 pub use values::{Algorithms, ImageSize};
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
@@ -72,9 +72,15 @@ pub struct RunArgs {
     /// Take at least this many timed steps (never fewer than 6); a batch with fewer is noisy.
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub min_samples: usize,
-    /// Also write samples.csv: every timed step and phase.
-    #[arg(long)]
+    /// Warm up for this long at least [default: 500ms, or a tenth of --max-time where that is less].
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub warm_up: Option<Duration>,
+    /// Write samples.csv, every timed step and phase; done anyhow, but where a run without it goes on.
+    #[arg(long, conflicts_with = "no_samples")]
     pub samples: bool,
+    /// Do not write samples.csv.
+    #[arg(long, conflicts_with = "samples")]
+    pub no_samples: bool,
     /// Where the run's folder is made.
     #[arg(long, default_value = "results", value_name = "DIR", conflicts_with = "resume")]
     pub out: PathBuf,
@@ -252,27 +258,6 @@ pub struct ShowArgs {
     pub room: RoomArgs,
 }
 
-/// The form in which a run is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// As `run` printed it.
-    Text,
-    /// The same, for an issue or a pull request.
-    Markdown,
-    /// Rows of phases.csv.
-    Csv,
-    /// The tables and the verdict.
-    Json,
-}
-
-/// The width of tables.
-#[derive(Clone, Copy, Debug, PartialEq, Args)]
-pub struct RoomArgs {
-    /// Print tables with all figures, as wide as they are, in place of 80 columns.
-    #[arg(long)]
-    pub wide: bool,
-}
-
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct PlotArgs {
     /// Folders of runs, or CSV files of phases.
@@ -322,12 +307,12 @@ pub struct CompareArgs {
     pub room: RoomArgs,
 }
 
-impl RoomArgs {
-    pub fn room(self) -> Room {
-        match (self.wide, std::io::stdout().is_terminal()) {
-            (true, _) => Room::Wide,
-            (false, true) => Room::Terminal,
-            (false, false) => Room::Pipe,
+impl RunArgs {
+    /// Tells if samples.csv is to be written; `begun` is what the run to go on with does.
+    pub fn writes_samples(&self, begun: Option<bool>) -> bool {
+        match (self.samples, self.no_samples) {
+            (false, false) => begun.unwrap_or(true),
+            (samples, _) => samples,
         }
     }
 }

@@ -26,13 +26,22 @@ fn matches(line: impl IntoIterator<Item = OsString>) -> Option<ArgMatches> {
         .map(|(_, run)| run)
 }
 
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
 /// The options given now, and those of the beginning that these leave alone; never a default, which nobody gave.
 fn merged(begun: &ArgMatches, now: &ArgMatches) -> Vec<OsString> {
-    let command = RunArgs::augment_args(clap::Command::new("run"));
+    let mut command = RunArgs::augment_args(clap::Command::new("run"));
+    command.build();
     let mut line = Vec::new();
     for option in command.get_arguments().filter(|option| option.get_id() != "resume") {
         let (id, name) = (option.get_id().as_str(), option.get_long().unwrap_or_default());
-        let is_given = |matches: &&ArgMatches| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let is_given = |matches: &&ArgMatches| is_given(matches, id);
+        let others = command.get_arg_conflicts_with(option).into_iter().map(|other| other.get_id().as_str());
+        if !is_given(&now) && others.into_iter().any(|other| other != "resume" && self::is_given(now, other)) {
+            continue;
+        }
         let Some(given) = [now, begun].into_iter().find(is_given) else { continue };
         if option.get_action().takes_values() {
             let with_value = |value: &std::ffi::OsStr| {
@@ -73,6 +82,20 @@ mod tests {
         let changed = resumed(begun, "layertime run --seed 1 --resume there/a --batch 4 --target=1%").unwrap();
         let wanted = run("layertime run --batch 4 --seed 1 --samples --model tiny --out there");
         assert_eq!(changed, RunArgs { resume: Some("there/a".into()), ..wanted });
+    }
+
+    /// A run of an earlier version had samples with `--samples` alone, and goes on as it was.
+    #[test]
+    fn samples_as_the_run_has_them() {
+        let writes = |begun, now, stored| resumed(begun, now).unwrap().writes_samples(Some(stored));
+        let [plain, with, without] = ["layertime run", "layertime run --samples", "layertime run --no-samples"];
+        let now = "layertime run --resume there/a";
+        assert_eq!([writes(plain, now, false), writes(plain, now, true)], [false, true]);
+        assert_eq!([writes(with, now, true), writes(without, now, false)], [true, false]);
+        // Given now, it counts, also against the beginning.
+        assert!(writes(without, "layertime run --samples --resume there/a", false));
+        assert!(!writes(with, "layertime run --no-samples --resume there/a", true));
+        assert_eq!([plain, with, without].map(|line| run(line).writes_samples(None)), [true, true, false]);
     }
 
     #[test]

@@ -85,15 +85,18 @@ fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Pla
 }
 
 fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: MachineFacts) -> Result<Folder> {
-    let ceilings = match &args.resume {
-        Some(folder) => folder::read_run(folder)?.ceilings,
-        None => device.ceilings()?,
-    };
+    let begun = args.resume.as_deref().map(folder::read_run).transpose()?;
+    let ceilings = begun.as_ref().map_or_else(|| device.ceilings(), |begun| Ok(begun.ceilings))?;
+    let samples = args.writes_samples(begun.map(|begun| begun.setup.samples));
     let info = device.info();
-    let measuring =
-        Measuring { target: args.target, max_time_s: args.max_time.as_secs_f64(), min_samples: args.min_samples };
-    let measurement =
-        Measurement { threads: info.threads, training: args.training.constants(), measuring, samples: args.samples };
+    let rule = rule(args);
+    let measuring = Measuring {
+        target: rule.target,
+        max_time_s: rule.max_time.as_secs_f64(),
+        min_samples: rule.min_samples,
+        warm_up_s: Some(rule.warm_up().as_secs_f64()),
+    };
+    let measurement = Measurement { threads: info.threads, training: args.training.constants(), measuring, samples };
     let origin = Origin::Measured {
         device: info.name.clone(),
         layout: info.layout.to_string(),
@@ -120,6 +123,11 @@ fn machine(device: &dyn Device) -> MachineFacts {
     }
 }
 
+fn rule(args: &RunArgs) -> StoppingRule {
+    let RunArgs { target, max_time, min_samples, warm_up, .. } = *args;
+    StoppingRule { target, max_time, min_samples, warm_up }
+}
+
 /// Measures what the folder does not hold yet.
 fn sweep(
     device: &dyn Device,
@@ -128,7 +136,7 @@ fn sweep(
     interrupt: &Interrupt,
     folder: &mut Folder,
 ) -> Result<RunState> {
-    let rule = StoppingRule { target: args.target, max_time: args.max_time, min_samples: args.min_samples };
+    let rule = rule(args);
     let before = folder.header().machine.settings_before.clone().unwrap_or_default();
     let settings = MeasureSettings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
