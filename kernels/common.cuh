@@ -1,4 +1,4 @@
-// What every kernel file shares: storage types, the grid-stride loop and block-wide reductions.
+// Shared by every kernel file: storage types, the grid-stride loop and block-wide reductions.
 //
 // Arithmetic is always f32: a value is widened when loaded, and rounded once, to nearest even, when stored.
 // f16 and bf16 are plain 16-bit structs converted here, so that no CUDA header is needed and one PTX serves

@@ -157,7 +157,7 @@ impl Folder {
                 result
             });
             if let Err(error) = appended {
-                // What cannot be taken back is left to the repair by --resume.
+                // Lines that cannot be taken back are left to the repair by --resume.
                 written.iter().for_each(|(file, length)| drop(file.set_len(*length)));
                 return Err(self.cannot_write(name, error));
             }

@@ -41,7 +41,7 @@ impl PhaseCheck<'_> {
                 Phase::Forward => self.forward(session, op, &labels)?,
                 Phase::BackwardData => self.backward_data(session, op, &labels)?,
                 Phase::BackwardWeights => self.backward_weights(session, op)?,
-                // What it decides shows in the weight updates.
+                // Its decision shows in the weight updates.
                 Phase::LossScale => {
                     session.run(op)?;
                     Vec::new()

@@ -11,7 +11,7 @@ use super::published::{self, NO_UPDATE, Network, TitanX, ms};
 /// No published share of conv or fc may be missed by more percentage points than this.
 const BOUND: f64 = 5.0;
 
-/// What the table of shares says of one network.
+/// The lines of the table of shares for one network.
 struct Shares {
     network: String,
     /// conv, fc, pool, relu: published and predicted, in percent of forward + backward.
@@ -176,7 +176,7 @@ fn shares_of_a_network_left_out_of_the_fit() {
     }
 }
 
-/// What is written is what comes out.
+/// The written figures are those that come out.
 #[test]
 fn the_page_holds_these_tables() {
     let titan_x = published::titan_x();

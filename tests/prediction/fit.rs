@@ -91,7 +91,7 @@ pub fn fit(networks: &[&Network]) -> Fractions {
     fitted
 }
 
-/// Where a falling function of a positive number is zero, by bisection on the logarithm.
+/// The zero of a falling function of a positive number, by bisection on the logarithm.
 fn root(falling: impl Fn(f64) -> f64) -> f64 {
     let (mut low, mut high) = (1e-2, 1e2);
     assert!(falling(low) > 0.0 && falling(high) < 0.0, "no value makes the prediction meet the measurement");

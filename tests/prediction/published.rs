@@ -9,7 +9,7 @@ use layertime::plan::{Options, Phase, Plan};
 use layertime::predict::{Fractions, Gpu, Predicted, Question};
 use serde::Deserialize;
 
-/// What is timed where a program trains without an update.
+/// The phases that are timed when a program trains without an update.
 pub const NO_UPDATE: [Phase; 3] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights];
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use rand_distr::{Distribution, StandardNormal};
 /// Single steps vary by 2 %, and phases within a step by as much again.
 const NOISE: f64 = 0.02;
 const LAYERS: usize = 22;
-/// What one test slows down, a conv layer's forward.
+/// The phase that one test slows down, a conv layer's forward.
 const CHANGED: (usize, Phase) = (3, Phase::Forward);
 
 /// How many times as long as usual a layer's phase takes.

@@ -113,7 +113,7 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
     let mut dilated = node("Conv", &["x", "w"], "y");
     dilated.attribute.push(AttributeProto { name: "dilations".into(), ints: vec![2, 2], ..AttributeProto::default() });
     assert!(refused(graph(vec![dilated])).contains("dilations [2, 2] are not known: 1 is"));
-    // What the network's output does not need may be unknown.
+    // An operator that the network's output does not need may be unknown.
     assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [Kind::Relu]);
 }
 

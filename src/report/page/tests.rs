@@ -37,7 +37,7 @@ fn loads_nothing() {
         "xlink",
         "srcset=",
     ] {
-        // What came from the run's own text is escaped, quotes and all.
+        // Text that came from the run is escaped, quotes and all.
         let text = page.replace("src=&quot;", "");
         assert!(!text.contains(bad), "{bad}");
     }

@@ -157,7 +157,7 @@ impl ExportedPass<'_> {
         *caveats.least_norms.entry(gradient).or_default() += least_norms[0];
         let x = operands.inputs[0];
         for (index, tied) in reference::ties(layer, x).into_iter().flatten().enumerate() {
-            // What differs in f64 may be equal in f32; only zeros, of a ReLU, are surely the same for both.
+            // Values that differ in f64 may be equal in f32; only zeros, of a ReLU, are surely the same for both.
             if tied && (x[index] != 0.0 || !self.first_maximum_wins) {
                 caveats.ties.entry(gradient).or_insert_with(|| vec![false; x.len()])[index] = true;
             }

@@ -126,7 +126,7 @@ impl Sizes {
         let position = |row: usize, column: usize| {
             let output_rows = reach(input.h, output.h, stride.h, pad.h, row);
             let output_columns = reach(input.w, output.w, stride.w, pad.w, column);
-            // Where nothing is reached the start does not matter.
+            // The start does not matter when nothing is reached.
             let first_row = (output_rows.start * stride.h + row).saturating_sub(pad.h);
             let first_column = (output_columns.start * stride.w + column).saturating_sub(pad.w);
             Tap {

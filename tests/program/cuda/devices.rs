@@ -74,7 +74,7 @@ fn libraries_that_do_not_fit_are_said_to_be() {
     assert!(old.len() == 1 && old[0].contains("pip install nvidia-cudnn-cu13"), "{old:?}");
 }
 
-/// What is to be installed depends on the GPU that is there.
+/// The advice on installing depends on the GPU that is there.
 #[test]
 fn old_gpus_want_old_libraries() {
     let mixed = section(&devices(&Softcuda::new().capability(6, 0).cublas(12, 4)), "missing");
@@ -92,7 +92,7 @@ fn a_driver_without_a_gpu_is_said_to_be() {
     assert!(!text.contains("cuda:0"), "{text}");
 }
 
-/// What NVML refuses to tell is left out, and nothing else.
+/// A figure that NVML refuses to tell is left out, and nothing else.
 #[test]
 fn what_a_gpu_does_not_tell_is_left_out() {
     let fault = Fault::call("nvmlDeviceGetEccMode").returns("NVML_ERROR_NOT_SUPPORTED");

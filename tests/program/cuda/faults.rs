@@ -94,7 +94,7 @@ fn may_pass(call: &str) -> bool {
     ["Free", "Destroy", "Unload", "Release"].iter().any(|word| call.contains(word)) || call.starts_with("nvml")
 }
 
-/// What must hold whatever fails: no panic, no leak, and the rows that were there before.
+/// Holds whatever fails: no panic, no leak, and the rows that were there before.
 fn assert_orderly(Attempt { output, phases, findings }: &Attempt, prepared: &Prepared, fault: &Fault) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("panicked"), "{fault}: {stderr}");
@@ -127,7 +127,7 @@ fn fail_each(prepared: &Prepared, wanted: impl Fn(&str, &str) -> bool) -> usize 
     tried
 }
 
-/// What is only reported may be missing from the report; an offer of cuDNN's whose workspace it then cannot tell is passed over; and
+/// A figure that is only reported may be missing from the report; an offer of cuDNN's whose workspace it then cannot tell is passed over; and
 /// before a search its guesses only say how much scratch to take.
 fn passes_unsaid(call: &str) -> bool {
     call == "cuMemGetInfo_v2" || call.ends_with("WorkspaceSize") || call.ends_with("Algorithm_v7")

@@ -50,7 +50,7 @@ fn it_may_run_out_anywhere() {
     }
 }
 
-/// Where memory is all but used up, failures that name no cause are taken for it; elsewhere they end the run.
+/// When memory is all but used up, failures that name no cause are taken for it; otherwise they end the run.
 #[test]
 fn unclear_failures_are_of_memory_where_there_is_none() {
     for fault in [

@@ -1,4 +1,4 @@
-//! What cannot be done as asked is one clear line.
+//! A request that cannot be met gets one clear line.
 
 use super::soft::{self, QUICK, assert_refused};
 use crate::program::{Program, stdout};
@@ -78,7 +78,7 @@ fn auto_takes_the_gpu_or_says_why_not() {
     let arguments = "run --model tiny --device auto --max-time 1ms --min-samples 1 --batch 1";
     let output = soft::output(&Program::new(), arguments, &soft::gpu());
     assert!(output.status.success() && stdout(&output).starts_with("tiny on softcuda"), "{output:?}");
-    // What would change a GPU's f32 is nothing to the CPU.
+    // Options that change a GPU's f32 mean nothing to the CPU.
     let program = Program::new();
     let mut command = soft::command(&program, arguments, &soft::gpu().no_device(true));
     let output = command.env("NVIDIA_TF32_OVERRIDE", "1").output().unwrap();

@@ -169,7 +169,7 @@ fn a_run_is_resumed_under_its_own_clocks_alone() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let last = own_lines(&output).pop().unwrap();
     assert!(last.contains("lock_clocks was 1395 MHz, now 1410 MHz; give the same options"), "{last}");
-    // What is not said again is as it was.
+    // An option that is not given again keeps its value.
     let output = soft::output(&program, &format!("run {resume}"), &soft::gpu());
     assert!(output.status.success() && own_lines(&output)[0].contains("locking the clocks"), "{output:?}");
 }

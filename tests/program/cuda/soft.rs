@@ -46,7 +46,7 @@ pub fn output(program: &Program, arguments: &str, gpu: &Softcuda) -> Output {
 /// A short run of the smallest network on one GPU.
 pub const QUICK: &str = "run --model tiny --device cuda --max-time 1ms --min-samples 1";
 
-/// What the program itself said on stderr: softcuda's findings begin with its name.
+/// The program's own lines on stderr: softcuda's findings begin with its name.
 pub fn own_lines(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     text.lines().filter(|line| !line.starts_with("softcuda:")).map(str::to_owned).collect()

@@ -92,7 +92,7 @@ fn the_way_around_nhwc_has_workspace() {
     assert!(rows.iter().any(|row| winograd(&row["algorithm"])), "{rows:?}");
 }
 
-/// What the built-ins have none of: uneven windows and strides, ceil and adaptive pooling, an LRN that is not cuDNN's, three
+/// Layers that no built-in has: uneven windows and strides, ceil and adaptive pooling, an LRN that is not cuDNN's, three
 /// summands, a branch that is read twice, layers behind a flatten.
 const ODD: &str = r#"
 name = "odd"

@@ -81,7 +81,7 @@ pub struct RunArgs {
     /// Do not write samples.csv.
     #[arg(long, conflicts_with = "samples")]
     pub no_samples: bool,
-    /// Where the run's folder is made.
+    /// Folder in which the run's own folder is made.
     #[arg(long, default_value = "results", value_name = "DIR", conflicts_with = "resume")]
     pub out: PathBuf,
     /// Go on with an interrupted run's folder, with the options it was started with; those given beside it take their place.
@@ -263,7 +263,7 @@ pub struct PlotArgs {
     /// Folders of runs, or CSV files of phases.
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Where the charts are put [default: plots in the run's folder; for several runs plots].
+    /// Folder for the charts [default: plots in the run's folder; for several runs plots].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Also write report.html: charts, tables, settings and method on one page that loads nothing.

@@ -131,7 +131,7 @@ pub fn survey() -> &'static Survey {
         let newest = driver.as_ref().map_or(13, |driver| driver.cuda.0);
         let folders = search_paths::folders(|name| std::env::var_os(name));
         let cudnn = find::cudnn(&folders, newest);
-        // Where there are several, the cuBLAS that cuDNN was made for.
+        // Of several, takes the cuBLAS that cuDNN was made for.
         let major = cudnn.as_ref().map_or(newest, |cudnn| cudnn.cuda.0);
         let file = cudnn.as_ref().ok().map(|cudnn| cudnn.file.as_path());
         let (cublas, nvrtc) = (find::cublas(file, &folders, major), find::nvrtc(file, &folders, major));
