@@ -38,3 +38,11 @@ LAYERTIME_DEVICELESS=1 LD_LIBRARY_PATH="$PWD/$stand_in:$PWD/$nvidia/cudnn/lib:$P
 
 echo "symbols: what the program can call is in the real libraries"
 target/nvidia/bin/python tests/symbols.py src/device/cuda/driver "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"
+
+echo "ranges: the real NVTX hands them on to a profiler"
+cc -shared -fPIC -o target/nvidia/injection.so tests/device/injection.c
+ranges=$(LAYERTIME_KERNELS=committed NVTX_INJECTION64_PATH=$PWD/target/nvidia/injection.so \
+  LD_LIBRARY_PATH=$PWD/$nvidia/cu13/lib cargo run --quiet --package softcuda -- target/release/layertime \
+  run --nvtx --model tiny --device cuda --batch 2 --max-time 1ms --min-samples 1 --out target/nvidia/ranges)
+[ "$(grep --count '^push' <<< "$ranges")" = "$(grep --count '^pop' <<< "$ranges")" ]
+[ "$(grep --after-context 2 '^push batch 2' <<< "$ranges" | head -3 | paste -sd,)" = "push batch 2,push conv1,push forward" ]

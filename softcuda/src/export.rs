@@ -3,7 +3,7 @@
 use crate::fault::{self, Fate};
 use crate::settings::refuse;
 use crate::trace;
-use crate::{blas, dnn, driver, nvml};
+use crate::{blas, dnn, driver, nvml, nvtx};
 use std::cell::Cell;
 use std::fmt::Debug;
 
@@ -37,8 +37,13 @@ pub struct Export {
 }
 
 /// The exports of each library.
-pub const LIBRARIES: [(&str, &[&[Export]]); 4] =
-    [("CUDA driver", &driver::EXPORTS), ("cuBLAS", &blas::EXPORTS), ("cuDNN", &dnn::EXPORTS), ("NVML", &nvml::EXPORTS)];
+pub const LIBRARIES: [(&str, &[&[Export]]); 5] = [
+    ("CUDA driver", &driver::EXPORTS),
+    ("cuBLAS", &blas::EXPORTS),
+    ("cuDNN", &dnn::EXPORTS),
+    ("NVML", &nvml::EXPORTS),
+    ("NVTX", &nvtx::EXPORTS),
+];
 
 /// The exported function of this name.
 pub fn find(name: &str) -> Option<&'static Export> {

@@ -16,6 +16,7 @@ mod host_clock;
 mod math;
 mod memory;
 mod nvml;
+mod nvtx;
 pub mod ptx;
 mod report;
 mod settings;

@@ -47,7 +47,9 @@ fn auto(options: &DeviceOptions) -> Result<Opened, DeviceError> {
         Ok(device) => Ok(Opened { device: Box::new(device), no_gpu: None }),
         Err(DeviceError::Usage(mistake)) => Err(DeviceError::Usage(mistake)),
         Err(why) => {
-            let without_effect = match options.of_algorithms() {
+            let mut names = options.of_algorithms();
+            names.extend(options.nvtx.then_some("--nvtx"));
+            let without_effect = match names {
                 names if names.is_empty() => String::new(),
                 names => format!(" ({} without effect)", names.join(", ")),
             };
@@ -57,6 +59,7 @@ fn auto(options: &DeviceOptions) -> Result<Opened, DeviceError> {
                 deterministic: false,
                 cudnn: options::CudnnApi::default(),
                 workspace_limit: None,
+                nvtx: false,
                 ..options.clone()
             };
             let device = Box::new(cpu::Cpu::open(&left)?);

@@ -112,6 +112,8 @@ pub struct DeviceOptions {
     pub direct_convolutions: bool,
     /// CPU threads; `None` means all.
     pub threads: Option<usize>,
+    /// NVTX ranges in every step of a GPU, for a profiler. Where one waits for them, those of the warm-up have them anyway.
+    pub nvtx: bool,
 }
 
 impl DeviceOptions {

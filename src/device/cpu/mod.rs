@@ -79,6 +79,9 @@ fn refuse_what_only_gpus_have(options: &DeviceOptions) -> Result<(), DeviceError
     if let Some(launch @ (Launch::Queued | Launch::Live)) = options.launch {
         return refuse(format!("{launch} launch"), "it runs steps directly, leave --launch out");
     }
+    if options.nvtx {
+        return refuse("NVTX ranges".into(), "leave --nvtx out");
+    }
     if let [first, ..] = *options.of_algorithms() {
         return refuse("convolution algorithms to choose from".into(), &format!("leave {first} out"));
     }

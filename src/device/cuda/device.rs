@@ -11,6 +11,7 @@ use super::driver::{self, Context};
 use super::failure::Failure;
 use super::gpu::{Arithmetic, SharedGpu};
 use super::kernels::Kernels;
+use super::ranges::{Extent, RangeMarking};
 use super::session::CudaSession;
 use crate::device::monitor::Monitor;
 use crate::device::options::{CudnnApi, DeviceOptions, Launch, Layout};
@@ -67,7 +68,11 @@ impl Cuda {
         refuse_by_capability(&name, capability, arithmetic.precision)?;
         let (_, memory) = context.memory()?;
         let nvml = NvmlGpu::open(device.uuid()?);
-        let gpu = SharedGpu::open(context, kernels, arithmetic)?;
+        let mut gpu = SharedGpu::open(context, kernels, arithmetic)?;
+        match RangeMarking::open(options.nvtx) {
+            Ok(ranges) => gpu.ranges = ranges,
+            Err(why) => gpu.note(why),
+        }
         let mut facts = vec![
             ("compute capability", format!("{}.{}", capability.0, capability.1)),
             ("multiprocessors", device.multiprocessors()?.to_string()),
@@ -84,7 +89,7 @@ impl Cuda {
             launch,
             threads: None,
             default_batches: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
-            options: choices(&arithmetic),
+            options: choices(&arithmetic, gpu.ranges),
             environment: environment(),
             first_maximum_wins: false,
         };
@@ -92,14 +97,16 @@ impl Cuda {
     }
 }
 
-/// The choices among convolution algorithms that hold.
-fn choices(arithmetic: &Arithmetic) -> BTreeMap<String, String> {
+/// The choices that change what takes time: among convolution algorithms, and ranges in measured steps.
+fn choices(arithmetic: &Arithmetic, ranges: Option<RangeMarking>) -> BTreeMap<String, String> {
     let &Arithmetic { cudnn, algorithms, deterministic, workspace_limit, .. } = arithmetic;
     let limit = workspace_limit.map(|limit| ("workspace_limit".to_owned(), format!("{limit} bytes")));
     let chosen = [("algorithms", algorithms.to_string()), ("deterministic", deterministic.to_string())];
     // Runs from before there was a choice have no such entry.
     let graph = (cudnn == CudnnApi::Graph).then(|| ("cudnn".to_owned(), cudnn.to_string()));
-    chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).chain(graph).collect()
+    let ranges =
+        ranges.filter(|ranges| ranges.extent == Extent::EveryStep).map(|_| ("nvtx".to_owned(), "true".to_owned()));
+    chosen.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(limit).chain(graph).chain(ranges).collect()
 }
 
 /// The variables that change how the libraries compute, where they are set.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::driver::{CallError, Cause, Context, Element, Handles, Kernel, Modules};
 use super::failure::Failure;
 use super::kernels::Kernels;
+use super::ranges::RangeMarking;
 use crate::device::DeviceError;
 use crate::device::options::{CudnnApi, Layout, Search};
 use crate::plan::Precision;
@@ -45,6 +46,8 @@ pub struct SharedGpu {
     pub arithmetic: Arithmetic,
     /// A stream can wait for a word of memory by itself.
     pub waits_for_words: bool,
+    /// The ranges that a profiler is to see.
+    pub ranges: Option<RangeMarking>,
     /// Held steps that the watchdog had to let go.
     pub watchdog_releases: Arc<AtomicUsize>,
     /// Notes for a reader of the figures, in sentences.
@@ -74,6 +77,7 @@ impl SharedGpu {
         Ok(SharedGpu {
             arithmetic,
             waits_for_words,
+            ranges: None,
             watchdog_releases: Arc::default(),
             notes: Mutex::default(),
             handles,

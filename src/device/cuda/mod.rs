@@ -2,7 +2,7 @@
 //! the rest.
 //!
 //! `driver` wraps NVIDIA's driver and libraries, and is the only place that names their bindings; `operations` has a file per layer kind;
-//! `session`, `steps` and `tensors` make a planned step real. NVIDIA's libraries are opened when a device is, never before.
+//! `session`, `steps` and `tensors` make a planned step real, `ranges` shows it to a profiler. NVIDIA's libraries are opened when a device is, never before.
 
 mod ceiling;
 mod clock;
@@ -14,6 +14,7 @@ mod gpu;
 pub mod kernels;
 mod operations;
 mod parameters;
+mod ranges;
 mod session;
 mod steps;
 mod stream_gate;

@@ -13,6 +13,7 @@ use super::operations::{
     ParameterAddresses, Sgd, Update, operation,
 };
 use super::parameters::{ParameterKind, Parameters, Span};
+use super::ranges::Ranges;
 use super::stream_gate::StreamGate;
 use crate::device::options::{CudnnApi, Search};
 use crate::device::order::Orders;
@@ -46,6 +47,8 @@ pub struct CudaSession {
     pub(super) gate: StreamGate,
     /// Steps are held until they are enqueued.
     pub(super) queued: bool,
+    /// Names of steps and phases for a profiler.
+    pub(super) ranges: Option<Ranges>,
     /// Given back when this is dropped.
     handles: Option<Handles>,
     pub(super) gpu: Arc<SharedGpu>,
@@ -114,6 +117,7 @@ impl CudaSession {
             marks: 0,
             gate: StreamGate::new(gpu)?,
             queued: false,
+            ranges: gpu.ranges.map(|marking| Ranges::new(marking, plan)),
             handles: Some(handles),
             gpu: gpu.clone(),
             step: step.clone(),
@@ -317,6 +321,7 @@ impl CudaSession {
 
     /// Remembers, the first time, how many steps were skipped: those of the warm-up are nobody's concern.
     pub(super) fn begin_sampling(&mut self) {
+        self.ranges = self.ranges.take().filter(Ranges::are_in_measured_steps);
         if self.skipped.is_none() {
             self.skipped = self.handles.as_ref().and_then(|handles| self.skipped_so_far(handles));
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::driver::Event;
 use super::failure::Failure;
+use super::ranges::Ranges;
 use super::session::CudaSession;
 use crate::device::DeviceError;
 use crate::plan::Phase;
@@ -25,6 +26,7 @@ impl CudaSession {
     fn gaps(&mut self) -> Result<Vec<f64>, Failure> {
         self.gate.release();
         self.handles()?.stream.synchronize()?;
+        self.ranges.iter_mut().for_each(Ranges::end_step);
         let marks = &self.events[..self.marks];
         Ok(marks.windows(2).map(|pair| pair[0].us_until(&pair[1])).collect::<Result<Vec<_>, _>>()?)
     }
@@ -32,6 +34,7 @@ impl CudaSession {
     fn start(&mut self) -> Result<(), Failure> {
         self.gpu.context().bind()?;
         self.begun += 1;
+        self.ranges.iter_mut().for_each(Ranges::begin_step);
         (self.marks, self.decided) = (0, false);
         let handles = self.handles()?;
         handles.stream.reset_count();
@@ -64,7 +67,11 @@ impl Runner for CudaSession {
     }
 
     fn run(&mut self, op: Op) -> Result<(), DeviceError> {
-        self.enqueue(op).map_err(|failure| self.sized(failure))?;
+        let done = match &self.ranges {
+            Some(ranges) => ranges.around(op, || self.enqueue(op)),
+            None => self.enqueue(op),
+        };
+        done.map_err(|failure| self.sized(failure))?;
         self.decided |= op.phase == Phase::LossScale;
         self.limit()
     }

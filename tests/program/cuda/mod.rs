@@ -7,6 +7,7 @@ mod graph;
 mod kernels;
 mod locks;
 mod memory;
+mod nvtx;
 mod refusals;
 mod run;
 mod settings;

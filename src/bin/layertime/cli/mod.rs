@@ -142,6 +142,9 @@ pub struct DeviceArgs {
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
     pub deterministic: bool,
+    /// Name every step, layer and phase on a GPU for Nsight (NVTX); started by it, only the warm-up's are named.
+    #[arg(long)]
+    pub nvtx: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Args)]
@@ -339,6 +342,7 @@ impl DeviceArgs {
             direct_convolutions: self.algorithms == Algorithms::Direct,
             cudnn: self.cudnn,
             deterministic: self.deterministic,
+            nvtx: self.nvtx,
             workspace_limit: self.workspace_limit,
             threads: self.threads,
         }

@@ -6,7 +6,7 @@
 mod advice;
 mod find;
 pub(super) mod open;
-mod search_paths;
+pub(super) mod search_paths;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

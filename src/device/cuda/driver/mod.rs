@@ -14,6 +14,7 @@ pub mod libraries;
 pub mod memory;
 mod modules;
 pub mod nvml;
+mod nvtx;
 mod stream;
 mod symbols;
 
@@ -24,5 +25,6 @@ pub use element::Element;
 pub use handles::Handles;
 pub use memory::{Buffer, Flag};
 pub use modules::{Argument, Grid, Kernel, Modules};
+pub use nvtx::Nvtx;
 pub use stream::{Event, Stream};
 pub use symbols::probe;

@@ -21,16 +21,19 @@ pub enum Which {
     Cudnn,
     /// libnvrtc, for which cuDNN asks by itself.
     Nvrtc,
+    /// libnvtx3interop or libnvToolsExt.
+    Nvtx,
 }
 
 impl Which {
     fn handle(self) -> &'static OnceLock<Handle> {
-        static HANDLES: [OnceLock<Handle>; 4] = [const { OnceLock::new() }; 4];
+        static HANDLES: [OnceLock<Handle>; 5] = [const { OnceLock::new() }; 5];
         match self {
             Which::Driver => &HANDLES[0],
             Which::Cublas => &HANDLES[1],
             Which::Cudnn => &HANDLES[2],
             Which::Nvrtc => &HANDLES[3],
+            Which::Nvtx => &HANDLES[4],
         }
     }
 }
