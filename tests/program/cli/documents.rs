@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::program::{Program, stderr, stdout};
 
-const COMMANDS: [&str; 8] = ["run", "inspect", "devices", "verify", "predict", "show", "plot", "compare"];
+const COMMANDS: [&str; 10] =
+    ["run", "inspect", "devices", "verify", "predict", "show", "plot", "compare", "completions", "man"];
 
 /// A page, split where code begins and ends.
 struct Page {

@@ -5,6 +5,7 @@ mod compare;
 mod documents;
 mod ending;
 mod folder;
+mod manual;
 mod old_runs;
 mod plot;
 mod predict;

@@ -1,5 +1,6 @@
 //! The command line: parsed and validated here, acted on elsewhere.
 
+mod manual;
 pub mod resume;
 mod room;
 mod values;
@@ -14,6 +15,7 @@ use layertime::device::monitor::{Clock, Clocks};
 use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
+pub use manual::{CompletionsArgs, ManArgs};
 pub use room::{Format, RoomArgs};
 pub use values::{Algorithms, ImageSize};
 
@@ -43,6 +45,10 @@ pub enum Command {
     Plot(PlotArgs),
     /// Set two runs, or several of each, side by side.
     Compare(CompareArgs),
+    /// Print a script with which a shell completes commands and options.
+    Completions(CompletionsArgs),
+    /// Print a page for man, or write them all.
+    Man(ManArgs),
 }
 
 /// The help of a model's argument.

@@ -3,6 +3,7 @@
 mod compare;
 mod devices;
 mod inspect;
+mod manual;
 mod plot;
 mod predict;
 mod run;
@@ -39,6 +40,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Show(args) => show::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man(args) => manual::man(args),
     }
 }
 

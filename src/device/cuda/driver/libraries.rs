@@ -129,7 +129,7 @@ pub fn survey() -> &'static Survey {
     SURVEY.get_or_init(|| {
         let driver = find::driver();
         let newest = driver.as_ref().map_or(13, |driver| driver.cuda.0);
-        let folders = search_paths::folders(|name| std::env::var_os(name));
+        let folders = search_paths::of_this_process();
         let cudnn = find::cudnn(&folders, newest);
         // Of several, takes the cuBLAS that cuDNN was made for.
         let major = cudnn.as_ref().map_or(newest, |cudnn| cudnn.cuda.0);

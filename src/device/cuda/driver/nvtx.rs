@@ -23,7 +23,7 @@ pub struct Nvtx {
 impl Nvtx {
     /// Opens the library, or says why not and how to get it.
     pub fn open() -> Result<Nvtx, String> {
-        let folders = search_paths::folders(|name| std::env::var_os(name));
+        let folders = search_paths::of_this_process();
         let fix = "pip install nvidia-nvtx";
         open::open(open::Which::Nvtx, &NAMES.map(String::from), &folders)
             .map_err(|missing| format!("{missing}: {fix}"))?;

@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// [`folders`] for this process.
+pub fn of_this_process() -> Vec<PathBuf> {
+    folders(|name| std::env::var_os(name), std::env::current_exe().ok().as_deref())
+}
+
 /// Folders that exist and may hold libraries, in the order in which they are tried: the toolkits that CUDA_HOME and CUDA_PATH
-/// name, the usual one, conda's environment, and pip's packages: of the active environment, of the Pythons on the PATH, of the
-/// user.
-pub fn folders(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+/// name, the usual one, conda's environment, and pip's packages: of the environment that this program was installed into, of the
+/// active one, of the Pythons on the PATH, of the user.
+fn folders(variable: impl Fn(&str) -> Option<OsString>, program: Option<&Path>) -> Vec<PathBuf> {
     let named = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let mut folders = Vec::new();
     for home in [named("CUDA_HOME"), named("CUDA_PATH"), Some("/usr/local/cuda".into())].into_iter().flatten() {
@@ -16,6 +21,9 @@ pub fn folders(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     if let Some(conda) = named("CONDA_PREFIX") {
         folders.extend(toolkit(&conda));
         folders.extend(packages(&conda));
+    }
+    if let Some(own) = program.and_then(Path::parent).filter(|folder| folder.ends_with("bin")).and_then(Path::parent) {
+        folders.extend(packages(own));
     }
     if let Some(environment) = named("VIRTUAL_ENV") {
         folders.extend(packages(&environment));
@@ -119,12 +127,17 @@ mod tests {
 
         /// The folders found, relative to the root; none of this machine's own.
         fn folders(&self, variables: &[(&str, &str)]) -> Vec<String> {
+            self.folders_for("elsewhere/layertime", variables)
+        }
+
+        /// The same for a program at this place.
+        fn folders_for(&self, program: &str, variables: &[(&str, &str)]) -> Vec<String> {
             let root = self.0.path();
             let variable = |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| root.join(value).into_os_string())
             };
             let relative = |folder: PathBuf| folder.strip_prefix(root).ok().map(|path| path.display().to_string());
-            folders(variable).into_iter().filter_map(relative).collect()
+            folders(variable, Some(&root.join(program))).into_iter().filter_map(relative).collect()
         }
     }
 
@@ -169,6 +182,22 @@ mod tests {
         let machine = Machine::with(&["venv/bin/python3", &format!("{PIP}/cudnn/lib/libcudnn.so.9")]);
         assert_eq!(machine.folders(&[("PATH", "venv/bin")]), [format!("{PIP}/cudnn/lib")]);
         assert_eq!(machine.folders(&[("PATH", "venv/lib")]), [""; 0]);
+    }
+
+    /// `pip install layertime[cuda13]` and a call by path: nothing is active, and nothing on the PATH.
+    #[test]
+    fn a_program_finds_what_was_installed_with_it() {
+        let other = PIP.replace("venv", "other");
+        let machine = Machine::with(&[
+            &format!("{PIP}/cudnn/lib/libcudnn.so.9"),
+            &format!("{PIP}/cu13/lib/libcublas.so.13"),
+            &format!("{other}/cudnn/lib/libcudnn.so.9"),
+        ]);
+        let own = ["cu13", "cudnn"].map(|package| format!("{PIP}/{package}/lib"));
+        assert_eq!(machine.folders_for("venv/bin/layertime", &[]), own);
+        assert_eq!(machine.folders_for("venv/build/layertime", &[]), [""; 0]);
+        let all = [&own[..], &[format!("{other}/cudnn/lib")]].concat();
+        assert_eq!(machine.folders_for("venv/bin/layertime", &[("VIRTUAL_ENV", "other")]), all);
     }
 
     #[test]
