@@ -10,6 +10,7 @@ mod networks;
 mod onnx;
 pub(crate) mod parse;
 mod prototxt;
+pub(crate) mod range;
 mod spelling;
 mod write;
 

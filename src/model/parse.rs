@@ -1,15 +1,17 @@
 //! From a description's text to a [`Model`], with the line of whatever is wrong.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::kind::{Kind, NoParameters};
+use super::range::Range;
 use super::spelling::{self, LARGEST};
 use super::{IMAGE, LONGEST_NAME, Layer, Model, Source, is_name_letter};
+
+use crate::units::quotable;
 
 const DOUBLE_BRACKETS: &str = "write each layer as a table with two brackets: [[layer]]";
 
@@ -20,8 +22,8 @@ pub struct ParseError {
 
 /// A fault, and its place in the text in bytes.
 pub struct DescriptionFault {
-    at: Range<usize>,
-    message: String,
+    pub at: std::ops::Range<usize>,
+    pub message: String,
 }
 
 pub type Parsed<T> = Result<T, DescriptionFault>;
@@ -34,7 +36,7 @@ pub(crate) fn line_of(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|&b| b == b'\n').count()
 }
 
-pub fn fault<T>(at: Range<usize>, message: impl Into<String>) -> Parsed<T> {
+pub fn fault<T>(at: std::ops::Range<usize>, message: impl Into<String>) -> Parsed<T> {
     Err(DescriptionFault { at, message: message.into() })
 }
 
@@ -43,10 +45,8 @@ fn read(text: &str, file: &str) -> Parsed<Model> {
     let mut top = TomlTable { at: document.span(), keys: document.into_inner() };
     let name: Spanned<String> = top.required("name")?;
     check_letters(&name)?;
+    top.check_numbers(&[("input", Range::Image(1, LARGEST))])?;
     let input: Spanned<[usize; 3]> = top.required("input")?;
-    if input.get_ref().iter().any(|&size| size == 0 || size > LARGEST) {
-        return fault(input.span(), format!("input must be [channels, height, width], each from 1 to {LARGEST}"));
-    }
     let tables = layer_tables(&mut top)?;
     top.refuse_rest("name, input, layer")?;
     let layers = layers(text, tables)?;
@@ -80,7 +80,7 @@ fn layers(text: &str, tables: Vec<TomlTable>) -> Parsed<Vec<Layer>> {
     let all_names = names(&tables);
     let count = tables.len();
     let lines = Lines::of(text);
-    let spans: Vec<Range<usize>> = tables.iter().map(|table| table.at.clone()).collect();
+    let spans: Vec<std::ops::Range<usize>> = tables.iter().map(|table| table.at.clone()).collect();
     let mut layers: Vec<Layer> = Vec::with_capacity(count);
     for (index, mut table) in tables.into_iter().enumerate() {
         let name: Spanned<String> = table.required("name")?;
@@ -173,6 +173,9 @@ fn sources(
         sources.push(match known.get(&input) {
             Some(&index) => Source::Layer(index),
             None if input == IMAGE => Source::Image,
+            None if input == *name.get_ref() => {
+                return fault(at, format!("`{input}` takes itself: name another layer in its inputs"));
+            }
             None if all.contains(&input) => {
                 return fault(
                     at,
@@ -182,14 +185,17 @@ fn sources(
                     ),
                 );
             }
-            None => return fault(at, format!("`{}` takes `{input}`, but no layer has that name", name.get_ref())),
+            None => {
+                let (name, input) = (name.get_ref(), quotable(&input));
+                return fault(at, format!("`{name}` takes `{input}`, but no layer has that name"));
+            }
         });
     }
     Ok(sources)
 }
 
 /// A layer whose output nobody takes would be computed for nothing, which is almost surely a slip.
-fn unread(layers: &[Layer], spans: &[Range<usize>]) -> Parsed<()> {
+fn unread(layers: &[Layer], spans: &[std::ops::Range<usize>]) -> Parsed<()> {
     let mut read = vec![false; layers.len()];
     for source in layers.iter().flat_map(|layer| &layer.inputs) {
         if let Source::Layer(index) = *source {
@@ -224,7 +230,7 @@ impl Lines {
 
 /// One TOML table whose keys are taken one by one, so that what is left over is unknown.
 pub struct TomlTable<'t> {
-    pub at: Range<usize>,
+    pub at: std::ops::Range<usize>,
     keys: DeTable<'t>,
 }
 
@@ -250,9 +256,14 @@ impl<'t> TomlTable<'t> {
         }
     }
 
+    /// Refuses numbers outside of their keys' ranges, and what is no number.
+    pub fn check_numbers(&self, ranges: &[(&str, Range)]) -> Parsed<()> {
+        check_numbers(&self.keys, ranges)
+    }
+
     fn refuse_rest(self, known: &str) -> Parsed<()> {
         match self.keys.into_iter().next() {
-            Some((key, _)) => fault(key.span(), format!("unknown key `{}`: one of {known}", key.get_ref())),
+            Some((key, _)) => fault(key.span(), format!("unknown key `{}`: one of {known}", quotable(key.get_ref()))),
             None => Ok(()),
         }
     }
@@ -268,24 +279,30 @@ impl<'t> TomlTable<'t> {
     }
 }
 
-fn from_toml(error: toml::de::Error, whole: &Range<usize>) -> DescriptionFault {
+/// The same for the keys of any table.
+pub(crate) fn check_numbers(keys: &DeTable, ranges: &[(&str, Range)]) -> Parsed<()> {
+    for (key, value) in keys {
+        let range = ranges.iter().find(|(name, _)| key.get_ref() == name);
+        if let Some(message) = range.and_then(|(name, range)| range.refuses_value(name, value.get_ref())) {
+            return fault(value.span(), message);
+        }
+    }
+    Ok(())
+}
+
+fn from_toml(error: toml::de::Error, whole: &std::ops::Range<usize>) -> DescriptionFault {
     DescriptionFault { at: error.span().unwrap_or(whole.clone()), message: one_line(error.message()) }
 }
 
 /// serde's words, and ours for those who know TOML and not Rust.
-const PLAIN: [(&str, &str); 12] = [
+const PLAIN: [(&str, &str); 7] = [
     ("unknown field", "unknown key"),
     ("missing field", "missing"),
     ("invalid type: ", "found "),
     ("invalid value: ", "found "),
     ("integer `", "the number `"),
     ("floating point `", "the number `"),
-    (" as i128, expected any value", ", which is too large"),
-    (" as i128", ""),
-    ("expected usize", "expected a whole number from 0 to 18446744073709551615"),
-    ("expected u32", "expected a whole number from 0 to 4294967295"),
     ("expected f64", "expected a number"),
-    ("expected f32", "expected a number"),
 ];
 
 /// Messages stay on one line and in plain words; numbers of hundreds of digits are cut.

@@ -5,9 +5,44 @@ use toml::Spanned;
 use super::Kind;
 use super::kind::{AvgPool, Pair};
 use super::parse::{Parsed, TomlTable, fault};
+use super::range::Range;
+use crate::units::quotable;
 
 /// No size in a description may pass this: it keeps every later product within 64 bits or caught by a checked one.
-pub const LARGEST: usize = 1 << 20;
+pub const LARGEST: u32 = 1 << 20;
+
+/// Counts of channels, outputs, groups.
+pub const SIZE: Range = Range::Whole(1, LARGEST);
+/// Sides of windows, and of what adaptive pooling gives.
+pub const SIDES: Range = Range::Sides(1, LARGEST);
+/// Padding.
+pub const PADS: Range = Range::Sides(0, LARGEST);
+/// The factor of local response normalisation.
+pub const ALPHA: Range = Range::From(0.0, 1e6);
+/// Numbers that divide, and exponents.
+pub const POSITIVE: Range = Range::Above(0.0, 1e6);
+/// The share of elements that dropout zeroes.
+pub const DROPPED: Range = Range::Below(0.0, 1.0);
+/// Shares that may be all.
+pub const SHARE: Range = Range::From(0.0, 1.0);
+
+/// The keys that hold numbers, of all kinds: none means another thing in another kind.
+const NUMBERS: [(&str, Range); 14] = [
+    ("channels", SIZE),
+    ("outputs", SIZE),
+    ("groups", SIZE),
+    ("size", SIZE),
+    ("kernel", SIDES),
+    ("stride", SIDES),
+    ("output", SIDES),
+    ("pad", PADS),
+    ("alpha", ALPHA),
+    ("beta", POSITIVE),
+    ("k", POSITIVE),
+    ("eps", POSITIVE),
+    ("p", DROPPED),
+    ("momentum", SHARE),
+];
 
 const KINDS: &str =
     "conv, fc, relu, sigmoid, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
@@ -15,6 +50,7 @@ const KINDS: &str =
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
     let at = table.at.clone();
+    table.check_numbers(&NUMBERS)?;
     let kind = match name.get_ref().as_str() {
         "conv" => Kind::Conv(table.parameters()?),
         "fc" => Kind::Fc(table.parameters()?),
@@ -29,7 +65,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "add" => table.none(Kind::Add)?,
         "concat" => table.none(Kind::Concat)?,
         "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
-        other => return fault(name.span(), format!("unknown kind `{other}`: one of {KINDS}")),
+        other => return fault(name.span(), format!("unknown kind `{}`: one of {KINDS}", quotable(other))),
     };
     match out_of_range(&kind) {
         Some(message) => fault(at, message),
@@ -39,14 +75,12 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
 
 /// Finds a fault in a kind's parameters taken by themselves.
 pub fn out_of_range(kind: &Kind) -> Option<String> {
-    let size = |what: &str, value: usize| {
-        (value == 0 || value > LARGEST).then(|| format!("{what} must be from 1 to {LARGEST}"))
+    let size = |key: &str, value: usize| SIZE.refuses_size(key, value);
+    let sides = |range: Range, key: &str, pair: Pair| {
+        range.refuses_size(key, pair.h).or_else(|| range.refuses_size(key, pair.w))
     };
-    let sizes = |what: &str, pair: Pair| size(what, pair.h).or_else(|| size(what, pair.w));
     let window = |kernel: Pair, stride: Pair, pad: Pair| {
-        sizes("kernel", kernel)
-            .or_else(|| sizes("stride", stride))
-            .or_else(|| (pad.h.max(pad.w) > LARGEST).then(|| format!("pad must be at most {LARGEST}")))
+        sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(|| sides(PADS, "pad", pad))
     };
     let pooling = |kernel: Pair, stride: Pair, pad: Pair| {
         let half = 2 * pad.h > kernel.h || 2 * pad.w > kernel.w;
@@ -63,15 +97,13 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::Fc(fc) => size("outputs", fc.outputs),
         Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad),
         Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
-        Kind::AvgPool(AvgPool::Adaptive { output }) => sizes("output", *output),
-        Kind::Lrn(lrn) => size("size", lrn.size).or_else(|| {
-            let sound = lrn.k > 0.0 && lrn.alpha >= 0.0 && lrn.beta > 0.0;
-            (!(sound && [lrn.alpha, lrn.beta, lrn.k].iter().all(|v| v.is_finite())))
-                .then(|| "lrn needs k > 0, alpha ≥ 0 and beta > 0".into())
-        }),
-        Kind::Dropout(dropout) => (!(0.0..1.0).contains(&dropout.p)).then(|| "p must be at least 0 and below 1".into()),
-        Kind::BatchNorm(norm) => (!(norm.eps > 0.0 && norm.eps.is_finite() && (0.0..=1.0).contains(&norm.momentum)))
-            .then(|| "batchnorm needs eps > 0 and a momentum from 0 to 1".into()),
+        Kind::AvgPool(AvgPool::Adaptive { output }) => sides(SIDES, "output", *output),
+        Kind::Lrn(lrn) => size("size", lrn.size)
+            .or_else(|| ALPHA.refuses("alpha", lrn.alpha))
+            .or_else(|| POSITIVE.refuses("beta", lrn.beta))
+            .or_else(|| POSITIVE.refuses("k", lrn.k)),
+        Kind::Dropout(dropout) => DROPPED.refuses("p", dropout.p),
+        Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
         Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
     }
 }

@@ -4,12 +4,29 @@ use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::device::Ceilings;
-use crate::model::parse::{line_of, one_line};
+use crate::model::parse::{check_numbers, line_of, one_line};
+use crate::model::range::Range;
 use crate::plan::Precision;
+use crate::units::quotable;
 
 const BUILT_IN: &str = include_str!("gpus.toml");
+
+const PEAK: Range = Range::From(0.001, 1e6);
+
+/// The keys that hold numbers.
+const NUMBERS: [(&str, Range); 8] = [
+    ("f32", PEAK),
+    ("tf32", PEAK),
+    ("f16", PEAK),
+    ("bf16", PEAK),
+    ("bandwidth", Range::From(0.1, 1e6)),
+    ("memory", Range::From(0.1, 1e6)),
+    ("sms", Range::Whole(1, 100_000)),
+    ("l2_mb", Range::From(0.001, 1e6)),
+];
 
 /// A GPU's datasheet. `gpus.toml` says what the figures mean and where they are from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -111,6 +128,13 @@ impl Gpu {
             let line = line_of(text, at);
             GpuError::Description { file: file.into(), line, message }
         };
+        if let Ok(document) = DeTable::parse(text) {
+            let entries = document.get_ref().get("gpu").and_then(|entries| entries.get_ref().as_array());
+            for entry in entries.into_iter().flat_map(|entries| entries.iter()) {
+                let checked = entry.get_ref().as_table().map_or(Ok(()), |keys| check_numbers(keys, &NUMBERS));
+                checked.map_err(|wrong| fault(wrong.at.start, wrong.message))?;
+            }
+        }
         let table: File = toml::from_str(text)
             .map_err(|error| fault(error.span().map_or(0, |span| span.start), one_line(error.message())))?;
         let mut gpus: Vec<Gpu> = Vec::new();
@@ -191,27 +215,13 @@ impl Gpu {
         if self.name.is_empty() || self.name == "all" || !self.name.chars().all(printable) {
             return Some(format!(
                 "the name `{}` may hold letters, digits, _ - and . only, and not be `all`",
-                self.name
+                quotable(&self.name)
             ));
         }
         if self.title.trim().is_empty() {
             return Some("title must not be empty".into());
         }
-        let peak = 0.001..=1e6;
-        let figures = [
-            ("f32", Some(self.f32), peak.clone()),
-            ("tf32", self.tf32, peak.clone()),
-            ("f16", self.f16, peak.clone()),
-            ("bf16", self.bf16, peak),
-            ("bandwidth", Some(self.bandwidth), 0.1..=1e6),
-            ("memory", Some(self.memory), 0.1..=1e6),
-            ("sms", Some(f64::from(self.sms)), 1.0..=1e5),
-            ("l2_mb", self.l2_mb, 0.001..=1e6),
-        ];
-        let bad = figures.into_iter().find(|(_, value, range)| value.is_some_and(|value| !range.contains(&value)));
-        bad.map(|(key, _, range)| {
-            format!("{key} of `{}` must be a number from {} to {}", self.name, range.start(), range.end())
-        })
+        None
     }
 
     fn is_doubled(&self, others: &[Gpu]) -> Option<String> {

@@ -46,6 +46,14 @@ fn what_is_not_known_is_one_line_with_its_place() {
             "layer { name: \"a\" type: \"ReLU\" bottom: \"b\" top: \"a\" }",
             "t.prototxt:3: layer `a`: reads `b`, which no layer",
         ),
+        (
+            "layer { name: \"a\" type: \"InnerProduct\" bottom: \"data\" top: \"a\" inner_product_param { num_output: -1 } }",
+            "t.prototxt:3: layer `a`: num_output must be a whole number from 1 to 1048576, not `-1`",
+        ),
+        (
+            "layer { name: \"a\" type: \"Dropout\" bottom: \"data\" top: \"a\" dropout_param { dropout_ratio: nan } }",
+            "t.prototxt:3: layer `a`: dropout_ratio must be a number from 0 to below 1, not `nan`",
+        ),
         ("layer { name: \"a\"", "t.prototxt:3: ends within a message"),
         ("layer { name: \"a\" type: \"ReLU\" bottom: \"data\" top: \"a\" }", "t.prototxt:1: has no Softmax"),
         (&"a {".repeat(100), "t.prototxt:3: nests more than 32 messages"),

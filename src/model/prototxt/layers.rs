@@ -3,6 +3,8 @@
 use super::Import;
 use super::text::Message;
 use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Fc, Lrn, MaxPool, Pair};
+use crate::model::range::Range;
+use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE};
 use crate::model::{Kind, Source};
 
 /// The kind of a layer, as today's form names it. The older form has words in capitals.
@@ -44,14 +46,14 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         "Accuracy" | "Silence" => return Ok(()),
         "Convolution" => Kind::Conv(convolution(layer)?),
         "InnerProduct" => Kind::Fc(inner_product(layer)?),
-        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope")? {
+        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope", Range::From(-1e6, 1e6))? {
             None | Some(0.0) => Kind::Relu,
             Some(slope) => return Err(format!("a negative_slope of {slope} is not known: 0 is")),
         },
         "Pooling" => pooling(layer)?,
         "LRN" => Kind::Lrn(lrn(layer)?),
         "Dropout" => {
-            let ratio = of(layer, "dropout_param").number("dropout_ratio")?;
+            let ratio = of(layer, "dropout_param").number("dropout_ratio", DROPPED)?;
             Kind::Dropout(Dropout { p: ratio.unwrap_or(0.5) })
         }
         "BatchNorm" => batch_norm(layer)?,
@@ -117,13 +119,13 @@ fn written(import: &mut Import, layer: &Message, source: Source) -> Result<(), S
 /// `size` for both sides, or one for each, or `size_h` and `size_w`.
 fn pair(param: &Message, size: &str, sides: [&str; 2], default: Option<usize>) -> Result<Pair, String> {
     let both: Vec<&str> = param.scalars(size).collect();
-    let parsed =
-        |text: &str| text.parse().map_err(|_| format!("`{size}` is `{}`, which is no size", text.escape_debug()));
+    let range = if size == "pad" { Range::Whole(0, LARGEST) } else { SIZE };
+    let parsed = |text: &str| range.parse(size, text);
     match both.as_slice() {
         [side] => Ok(Pair::square(parsed(side)?)),
         [h, w] => Ok(Pair { h: parsed(h)?, w: parsed(w)? }),
         [] => {
-            let [h, w] = [param.number(sides[0])?.or(default), param.number(sides[1])?.or(default)];
+            let [h, w] = [param.number(sides[0], range)?.or(default), param.number(sides[1], range)?.or(default)];
             let missing = || format!("has no `{size}`");
             Ok(Pair { h: h.ok_or_else(missing)?, w: w.ok_or_else(missing)? })
         }
@@ -141,18 +143,18 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
         return Err("dilation is not known: 1 is".into());
     }
     Ok(Conv {
-        channels: param.number("num_output")?.ok_or("has no `num_output`")?,
+        channels: param.number("num_output", SIZE)?.ok_or("has no `num_output`")?,
         kernel: pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?,
         stride: pair(param, "stride", ["stride_h", "stride_w"], Some(1))?,
         pad: pair(param, "pad", ["pad_h", "pad_w"], Some(0))?,
-        groups: param.number("group")?.unwrap_or(1),
+        groups: param.number("group", SIZE)?.unwrap_or(1),
         bias: is_on(param, "bias_term", true),
     })
 }
 
 fn inner_product(layer: &Message) -> Result<Fc, String> {
     let param = of(layer, "inner_product_param");
-    let outputs = param.number("num_output")?.ok_or("has no `num_output`")?;
+    let outputs = param.number("num_output", SIZE)?.ok_or("has no `num_output`")?;
     Ok(Fc { outputs, bias: is_on(param, "bias_term", true) })
 }
 
@@ -186,19 +188,19 @@ fn lrn(layer: &Message) -> Result<Lrn, String> {
         return Err("LRN within a channel is not known: across channels it is".into());
     }
     Ok(Lrn {
-        size: param.number("local_size")?.unwrap_or(5),
-        alpha: param.number("alpha")?.unwrap_or(1.0),
-        beta: param.number("beta")?.unwrap_or(0.75),
-        k: param.number("k")?.unwrap_or(1.0),
+        size: param.number("local_size", SIZE)?.unwrap_or(5),
+        alpha: param.number("alpha", ALPHA)?.unwrap_or(1.0),
+        beta: param.number("beta", POSITIVE)?.unwrap_or(0.75),
+        k: param.number("k", POSITIVE)?.unwrap_or(1.0),
     })
 }
 
 fn batch_norm(layer: &Message) -> Result<Kind, String> {
     let param = of(layer, "batch_norm_param");
-    let eps = param.number("eps")?.unwrap_or(1e-5);
+    let eps = param.number("eps", POSITIVE)?.unwrap_or(1e-5);
     // Caffe's fraction is the share of what was before.
-    let kept: f32 = param.number("moving_average_fraction")?.unwrap_or(0.999);
-    Ok(Kind::BatchNorm(BatchNorm { eps, momentum: (1.0 - kept).clamp(0.0, 1.0) }))
+    let kept: f32 = param.number("moving_average_fraction", SHARE)?.unwrap_or(0.999);
+    Ok(Kind::BatchNorm(BatchNorm { eps, momentum: 1.0 - kept }))
 }
 
 /// Scale and bias behind a BatchNorm are ours' own weights and biases.

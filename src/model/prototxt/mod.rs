@@ -113,6 +113,10 @@ fn sized(line: usize, blob: &str, dims: &[&str]) -> Result<Input, (usize, String
         dims.iter().map(|dim| dim.parse().ok().filter(|size| (1..=1 << 16).contains(size))).collect();
     match sizes.as_deref() {
         Some(&[_, c, h, w]) => Ok(Input { blob: blob.into(), size: [c, h, w] }),
-        _ => Err((line, format!("has an input of sizes {dims:?}: four are wanted, images, channels, height, width"))),
+        _ => {
+            let found = crate::units::quotable(&dims.join(", "));
+            let wanted = "four whole numbers from 1 to 65536: images, channels, height, width";
+            Err((line, format!("the input's sizes must be {wanted}; not `{found}`")))
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Protobuf's text format, as far as Caffe's networks use it: `key: value`, `key { … }` and comments.
 
+use crate::model::range::Range;
+
 /// More nested messages than this are refused. Caffe's networks have four.
 const DEEPEST: usize = 32;
 
@@ -58,10 +60,9 @@ impl Message {
         self.scalars(key).last()
     }
 
-    /// A scalar that is a number.
-    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, String> {
-        let parsed = |text: &str| text.parse().map_err(|_| format!("`{key}` is `{text}`, which is no such number"));
-        self.scalar(key).map(parsed).transpose()
+    /// A scalar that is a number of this range.
+    pub fn number<T: std::str::FromStr>(&self, key: &str, range: Range) -> Result<Option<T>, String> {
+        self.scalar(key).map(|text| range.parse(key, text)).transpose()
     }
 }
 

@@ -103,7 +103,10 @@ fn descriptions_are_refused_with_file_and_line() {
         "[[layer]]\nname = \"a\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\ngroups = 3\n",
         &["mine.toml:3", "4 channels do not divide into 3 groups"],
     );
-    refuse_model("[[layer]]\nname = \"a\"\nkind = \"dropout\"\np = 1.0\n", &["mine.toml:3", "below 1"]);
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"dropout\"\np = 1.0\n",
+        &["mine.toml:6: p must be a number from 0 to below 1, not 1.0"],
+    );
     refuse_model("[[layer]\nname = 3", &["mine.toml:3"]);
     let two = "[layer]\nname = \"a\"\nkind = \"relu\"\n[layer]\nname = \"b\"\nkind = \"relu\"\n";
     refuse_model(two, &["mine.toml:", "two brackets: [[layer]]"]);
@@ -171,4 +174,116 @@ fn a_folder_that_cannot_be_made_is_named() {
     std::fs::write(program.folder.path().join("file"), "").unwrap();
     assert_refused(&program.output(&format!("{QUICK} --batch 1 --out file/results")), 1, &["file/results", "--out"]);
     assert_refused(&program.output("run --resume nowhere"), 1, &["nowhere"]);
+}
+
+/// Every number of a description has one wording, with the true range, file and line.
+#[test]
+fn numbers_of_descriptions() {
+    let whole = "must be a whole number from 1 to 1048576";
+    let layer = |kind: &str, keys: &str| format!("[[layer]]\nname = \"a\"\nkind = \"{kind}\"\n{keys}\n");
+    let refused = |kind: &str, keys: &str, words: &str| {
+        let program = Program::new();
+        program.model("mine.toml", &format!("{HEAD}{}{TAIL}", layer(kind, keys)));
+        assert_refused(&program.output("inspect mine.toml"), 2, &["mine.toml:6: ", words]);
+    };
+    for bad in ["-1", "0", "1048577", "99999999999999999999", "1.5", "nan", "inf", "\"3\"", "[3]", "true"] {
+        for (kind, key) in [("conv", "channels"), ("conv", "groups"), ("fc", "outputs"), ("lrn", "size")] {
+            refused(kind, &format!("{key} = {bad}"), &format!("{key} {whole}, not {bad}"));
+        }
+        for (kind, key) in [("conv", "kernel"), ("maxpool", "stride"), ("avgpool", "output")] {
+            refused(kind, &format!("{key} = {bad}"), &format!("{key} {whole}, or two, [height, width], not {bad}"));
+        }
+    }
+    refused(
+        "conv",
+        "pad = [0, -1]",
+        "pad must be a whole number from 0 to 1048576, or two, [height, width], not [0, -1]",
+    );
+    for bad in ["-1", "nan", "inf", "-inf", "1e300", "\"x\""] {
+        for (kind, key, range) in [
+            ("lrn", "alpha", "from 0 to 1000000"),
+            ("lrn", "beta", "above 0 and up to 1000000"),
+            ("lrn", "k", "above 0 and up to 1000000"),
+            ("dropout", "p", "from 0 to below 1"),
+            ("batchnorm", "eps", "above 0 and up to 1000000"),
+            ("batchnorm", "momentum", "from 0 to 1"),
+        ] {
+            refused(kind, &format!("{key} = {bad}"), &format!("{key} must be a number {range}, not {bad}"));
+        }
+    }
+    // Too small for the arithmetic of the step: zero there.
+    refuse_model(&layer("batchnorm", "eps = 1e-300"), &["mine.toml:3: eps must be a number above 0", "not 0"]);
+    for bad in ["[3, 8]", "[3, 8, -8]", "[3, 8, 1e3]", "[0, 8, 8]", "3"] {
+        let program = Program::new();
+        program.model("mine.toml", &format!("name = \"mine\"\ninput = {bad}\n{TAIL}"));
+        let words = format!("input must be [channels, height, width], whole numbers from 1 to 1048576, not {bad}");
+        assert_refused(&program.output("inspect mine.toml"), 2, &["mine.toml:2: ", &words]);
+    }
+}
+
+#[test]
+fn a_layer_that_takes_itself() {
+    refuse_model(
+        "[[layer]]\nname = \"a\"\nkind = \"relu\"\ninputs = [\"a\"]\n",
+        &["mine.toml:6: `a` takes itself: name another layer"],
+    );
+}
+
+#[test]
+fn numbers_of_options() {
+    for (option, range) in [
+        ("--batch", "from 1 to 1048576"),
+        ("--image", "from 1 to 65536"),
+        ("--min-samples", "from 0 to 1000000"),
+        ("--threads", "from 1 to 4096"),
+        ("--seed", "from 0 to 18446744073709551615"),
+        ("--learning-rate", "from 0 to 1000000"),
+        ("--momentum", "from 0 to 1000000"),
+        ("--weight-decay", "from 0 to 1000000"),
+        ("--lock-memory-clock", "from 1 to 100000"),
+        ("--target", "above 0 and up to 100"),
+        ("--max-time", "up to 1day"),
+        ("--warm-up", "up to 1day"),
+    ] {
+        for bad in ["-1", "nan", "inf", "1e300", "", "99999999999999999999999"] {
+            assert_refused(&Program::new().command("run").args([option, bad]).output().unwrap(), 2, &[option, range]);
+        }
+    }
+    assert_refused(&Program::new().output("show . --top -1"), 2, &["--top", "from 1 to 1000000"]);
+}
+
+/// Names out of files, and the command line, never reach a terminal as they are.
+#[test]
+fn control_characters_are_spelled_out() {
+    let program = Program::new();
+    let esc = "\\u001b[31m\\u0000\\nred";
+    let relu = |keys: &str| format!("[[layer]]\nname = \"a\"\nkind = \"relu\"\n{keys}\n");
+    for (name, text) in [
+        ("unknown.toml", relu(&format!("inputs = [\"{esc}\"]"))),
+        ("kind.toml", format!("[[layer]]\nname = \"a\"\nkind = \"{esc}\"\n")),
+        ("key.toml", relu(&format!("\"{esc}\" = 1"))),
+        ("name.toml", format!("[[layer]]\nname = \"{esc}\"\nkind = \"relu\"\n")),
+        ("number.toml", format!("[[layer]]\nname = \"a\"\nkind = \"fc\"\noutputs = \"{esc}\"\n")),
+    ] {
+        program.model(name, &format!("{HEAD}{text}{TAIL}"));
+    }
+    program.model("key2.toml", &format!("{HEAD}{TAIL}").replace("input =", &format!("\"{esc}\" = 1\ninput =")));
+    program.model(
+        "a.prototxt",
+        "name: \"\u{1b}[31m\" layer { name: \"\u{1b}[31m\" type: \"\u{1b}[31m\" bottom: \"\u{7}\" }",
+    );
+    program.model(
+        "gpus.toml",
+        &format!(
+            "[[gpu]]\nname = \"{esc}\"\ntitle = \"{esc}\"\n\"{esc}\" = 1\nf32 = 1\nbandwidth = 1\nmemory = 1\nsms = 1\n"
+        ),
+    );
+    let files = ["unknown", "kind", "key", "name", "number", "key2"].map(|name| format!("inspect {name}.toml"));
+    let more = ["inspect a.prototxt", "predict --gpu-file gpus.toml", "inspect \u{1b}[31m", "run --batch \u{1b}[31m"];
+    for command in files.iter().map(String::as_str).chain(more) {
+        let output = program.output(command);
+        let message = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
+        assert!(!message.trim_end().contains(|c: char| c.is_control()), "{command}: {message:?}");
+    }
 }

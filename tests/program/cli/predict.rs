@@ -194,16 +194,16 @@ fn bad_input() {
     program.model("mine.toml", &format!("{MINE}cores = 5\n"));
     refuse("predict --gpu-file mine.toml", &["mine.toml:8", "unknown key `cores`"]);
     program.model("mine.toml", &MINE.replace("500.0", "0.0"));
-    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "bandwidth of `mine`", "from 0.1 to 1000000"]);
+    refuse("predict --gpu-file mine.toml", &["mine.toml:5: bandwidth must be a number from 0.1 to 1000000, not 0.0"]);
     for (key, good) in [("f32", "10.0"), ("bandwidth", "500.0"), ("memory", "8.0"), ("sms", "20")] {
         for bad in ["1e-300", "1e300", "nan", "inf", "-1", "0"] {
             program.model("mine.toml", &MINE.replace(&format!("{key} = {good}"), &format!("{key} = {bad}")));
-            let word = if key == "sms" { "number from" } else { key };
-            refuse("predict --gpu-file mine.toml", &["mine.toml:", word]);
+            let words = format!("not {bad}");
+            refuse("predict --gpu-file mine.toml", &["mine.toml:", key, "number from", &words]);
         }
     }
     program.model("mine.toml", &format!("{MINE}l2_mb = -1.0\n"));
-    refuse("predict --gpu-file mine.toml", &["mine.toml:1", "l2_mb of `mine`"]);
+    refuse("predict --gpu-file mine.toml", &["mine.toml:8: l2_mb must be a number from 0.001 to 1000000, not -1.0"]);
     program.model("mine.toml", &MINE.replace("sms = 20\n", ""));
     refuse("predict --gpu-file mine.toml", &["mine.toml:1", "missing `sms`"]);
     program.model("mine.toml", MINE);

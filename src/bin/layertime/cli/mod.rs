@@ -76,7 +76,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = values::duration)]
     pub max_time: Duration,
     /// Take at least this many timed steps (never fewer than 6); a batch with fewer is noisy.
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value = "10", value_name = "N", value_parser = values::samples)]
     pub min_samples: usize,
     /// Warm up for this long at least [default: 500ms, or a tenth of --max-time where that is less].
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
@@ -156,7 +156,7 @@ pub struct DeviceArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Args)]
 pub struct TrainingArgs {
     /// Seed of images, labels, weights, dropout and the order within pairs.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value = "1", value_name = "N", value_parser = values::seed)]
     pub seed: u64,
     #[arg(long, default_value = "0.01", value_name = "X", value_parser = values::constant)]
     pub learning_rate: f32,
@@ -258,7 +258,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "N", value_parser = values::batch)]
     pub batch: Option<usize>,
     /// Only the layers that take longest, this many; with csv, the phases.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::top)]
     pub top: Option<usize>,
     /// The form.
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -1,6 +1,7 @@
 //! The values that options take, beyond what clap knows: sizes with units, percentages, lists of image sizes.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
@@ -10,6 +11,9 @@ use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 
 const LARGEST_CONSTANT: f32 = 1e6;
 const MOST_THREADS: usize = 4096;
+const MOST_SAMPLES: usize = 1_000_000;
+const FASTEST: u32 = 100_000;
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A word of a short list, each with a line of help where it is not empty.
 fn words<T>(words: impl IntoIterator<Item = (&'static str, &'static str)>) -> impl TypedValueParser<Value = T>
@@ -103,8 +107,9 @@ impl FromStr for ImageSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ImageSize, String> {
-        let fault =
-            || format!("an image size is a side such as 224 or HEIGHTxWIDTH such as 224x192, up to {LARGEST_IMAGE}");
+        let fault = || {
+            format!("an image size is a side such as 224 or HEIGHTxWIDTH such as 224x192, from 1 to {LARGEST_IMAGE}")
+        };
         let (height, width) = text.split_once('x').unwrap_or((text, text));
         let side = |text: &str| text.parse().ok().filter(|side| (1..=LARGEST_IMAGE).contains(side)).ok_or_else(fault);
         Ok(ImageSize([side(height)?, side(width)?]))
@@ -137,14 +142,15 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// A duration with a unit, such as `15s`.
-pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "a duration is a number with a unit, such as 15s, 500ms or 2m".into())
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST);
+    duration.ok_or_else(|| "a duration is a number with a unit, such as 15s, 500ms or 2m, up to 1day".into())
 }
 
 /// A training constant.
 pub fn constant(text: &str) -> Result<f32, String> {
     let number = text.parse::<f32>().ok().filter(|number| (0.0..=LARGEST_CONSTANT).contains(number));
-    number.ok_or_else(|| format!("a number from 0 to {LARGEST_CONSTANT}, such as 0.01"))
+    number.ok_or_else(|| format!("a constant is a number from 0 to {LARGEST_CONSTANT}, such as 0.01"))
 }
 
 /// A phase by its name.
@@ -164,14 +170,31 @@ pub fn clock(text: &str) -> Result<Clock, String> {
 
 /// A clock in MHz.
 pub fn mhz(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|mhz| (1..=100_000).contains(mhz));
-    number.ok_or_else(|| "a clock is a whole number of MHz, such as 1215".into())
+    let number = text.parse().ok().filter(|mhz| (1..=FASTEST).contains(mhz));
+    number.ok_or_else(|| format!("a clock is a whole number of MHz from 1 to {FASTEST}, such as 1215"))
+}
+
+/// A number of samples.
+pub fn samples(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (0..=MOST_SAMPLES).contains(number));
+    number.ok_or_else(|| format!("a number of samples is a whole number from 0 to {MOST_SAMPLES}, such as 30"))
+}
+
+/// A number of lines.
+pub fn top(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_SAMPLES).contains(number));
+    number.ok_or_else(|| format!("a number of layers is a whole number from 1 to {MOST_SAMPLES}, such as 5"))
+}
+
+/// A seed.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}, such as 7", u64::MAX))
 }
 
 /// A number of threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
-    number.ok_or_else(|| format!("a number of threads from 1 to {MOST_THREADS}"))
+    number.ok_or_else(|| format!("a number of threads is a whole number from 1 to {MOST_THREADS}, such as 2"))
 }
 
 #[cfg(test)]
