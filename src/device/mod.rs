@@ -244,16 +244,25 @@ pub struct Ceilings {
     pub copy_bytes_per_s: f64,
 }
 
+fn remedy(smaller_helps: bool) -> &'static str {
+    match smaller_helps {
+        true => "choose a smaller batch",
+        false => "no smaller batch would fit, free memory or raise this process's limit (ulimit -v)",
+    }
+}
+
 /// Why a device cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The batch does not fit.
-    #[error("needs {} of memory, but {} are free: choose a smaller batch", size(*.needed), size(*.available))]
+    #[error("needs {} of memory, but {} are free: {}", size(*.needed), size(*.available), remedy(*.smaller_helps))]
     OutOfMemory {
         /// Bytes that the step holds.
         needed: u64,
         /// Bytes that were free.
         available: u64,
+        /// A smaller batch may fit.
+        smaller_helps: bool,
     },
     /// An operation of a step failed.
     #[error("{call} failed in layer `{layer}`, {phase}: {status}", phase = phase.name())]

@@ -10,8 +10,9 @@ use super::operations::{Forward, Operation};
 use crate::device::DeviceError;
 use crate::plan::{FcGeometry, Phase};
 
-/// Each buffer's size: beyond any last-level cache's share of a thread.
+/// Each buffer's size: beyond any last-level cache's share of a thread. Less where memory is short, but no less than the least.
 const BYTES: usize = 256 << 20;
+const LEAST_BYTES: usize = 32 << 20;
 const REPETITIONS: usize = 7;
 /// Copies are quick, and on a shared machine the bandwidth comes and goes.
 const COPIES: usize = 25;
@@ -21,7 +22,17 @@ const LINE: usize = 16;
 /// Bytes read plus bytes written per second by the threads of the current pool, the best of several copies. In memory as
 /// sessions have it, with huge pages where the system gives them.
 pub fn copy_bytes_per_s() -> Result<f64, DeviceError> {
-    let elements = BYTES / size_of::<f32>();
+    let mut bytes = BYTES;
+    loop {
+        match copying(bytes) {
+            Err(DeviceError::OutOfMemory { .. }) if bytes > LEAST_BYTES => bytes /= 2,
+            other => return other,
+        }
+    }
+}
+
+fn copying(bytes: usize) -> Result<f64, DeviceError> {
+    let elements = bytes / size_of::<f32>();
     let mut source = ResidentBuffer::zeroed(elements)?;
     source.fill(1.0);
     let mut target = ResidentBuffer::zeroed(elements)?;
@@ -31,7 +42,7 @@ pub fn copy_bytes_per_s() -> Result<f64, DeviceError> {
         (target.par_chunks_mut(piece), source.par_chunks(piece))
             .into_par_iter()
             .for_each(|(target, source)| copy_past_caches(source, target));
-        2.0 * BYTES as f64 / start.elapsed().as_secs_f64()
+        2.0 * bytes as f64 / start.elapsed().as_secs_f64()
     };
     Ok((0..COPIES).map(|_| copy()).fold(0.0, f64::max))
 }

@@ -11,7 +11,7 @@ mod steps;
 mod tensors;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use sysinfo::{MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
+use sysinfo::{MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 use super::options::{DeviceOptions, Launch, Layout};
 use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
@@ -128,12 +128,38 @@ fn flush_subnormals() {
     }
 }
 
-/// Free memory without swap, within the limits of this process's control group and address space.
+/// Free memory without swap, within the limits of this process's control group and address space (`ulimit -v`).
 fn available_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
     let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    system.available_memory().min(group)
+    system.available_memory().min(group).min(free_addresses())
+}
+
+/// Addresses that this process may still take; no limit where there is none, or none is told.
+#[cfg(unix)]
+fn free_addresses() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: writes a struct of ours.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
+    if !told || limit.rlim_cur == libc::RLIM_INFINITY {
+        return u64::MAX;
+    }
+    own_process(|process| process.virtual_memory()).map_or(u64::MAX, |used| limit.rlim_cur.saturating_sub(used))
+}
+
+#[cfg(not(unix))]
+fn free_addresses() -> u64 {
+    u64::MAX
+}
+
+/// A figure of this process's memory.
+fn own_process(figure: fn(&Process) -> u64) -> Option<u64> {
+    let pid = Pid::from_u32(std::process::id());
+    let mut system = System::new();
+    let memory = ProcessRefreshKind::nothing().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
+    system.process(pid).map(figure)
 }
 
 impl Device for Cpu {
@@ -150,11 +176,7 @@ impl Device for Cpu {
     }
 
     fn used_bytes(&self) -> Option<u64> {
-        let pid = Pid::from_u32(std::process::id());
-        let mut system = System::new();
-        let memory = ProcessRefreshKind::nothing().with_memory();
-        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, memory);
-        system.process(pid).map(|process| process.memory())
+        own_process(|process| process.memory())
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {

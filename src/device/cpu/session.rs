@@ -45,10 +45,13 @@ impl CpuSession {
         available: u64,
     ) -> Result<CpuSession, DeviceError> {
         let plan = &step.plan;
-        let fits = |needed: u64| match needed <= available {
-            true => Ok(()),
-            false => Err(DeviceError::OutOfMemory { needed, available }),
+        let parameters = plan.parameters() as usize;
+        let refused = |needed| {
+            // Parameters, their gradients and their momentum do not depend on the batch.
+            let smaller_helps = plan.batch > 1 && 3 * F32_BYTES * parameters as u64 <= available;
+            DeviceError::OutOfMemory { needed, available, smaller_helps }
         };
+        let fits = |needed: u64| if needed <= available { Ok(()) } else { Err(refused(needed)) };
         let footprint = step.arena.footprint(plan).total();
         fits(footprint)?;
         let orders = Orders::new(plan, Layout::Nhwc)?;
@@ -58,20 +61,21 @@ impl CpuSession {
         let operations: Vec<_> = operations.collect();
         let scratch = operations.iter().flat_map(|operation| Phase::ALL.map(|phase| operation.workspace_floats(phase)));
         let scratch = scratch.max().unwrap_or(0);
-        fits(footprint + F32_BYTES * scratch as u64)?;
-        let parameters = plan.parameters() as usize;
+        let needed = footprint + F32_BYTES * scratch as u64;
+        fits(needed)?;
+        let buffer = |elements| ResidentBuffer::zeroed(elements).map_err(|_| refused(needed));
         Ok(CpuSession {
             training,
             begun: 0,
             orders,
             operations,
-            arena: ResidentBuffer::zeroed(step.arena.elements + plan.input.elements())?,
-            parameters: ResidentBuffer::zeroed(parameters)?,
-            gradients: ResidentBuffer::zeroed(parameters)?,
-            momentum: ResidentBuffer::zeroed(parameters)?,
+            arena: buffer(step.arena.elements + plan.input.elements())?,
+            parameters: buffer(parameters)?,
+            gradients: buffer(parameters)?,
+            momentum: buffer(parameters)?,
             parameter_starts: parameter_starts(&plan.layers),
             labels: vec![0; plan.batch],
-            workspace: ResidentBuffer::zeroed(scratch)?,
+            workspace: buffer(scratch)?,
             marks: Vec::with_capacity(step.ops.len() + 2),
             step: step.clone(),
         })

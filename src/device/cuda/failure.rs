@@ -26,9 +26,9 @@ impl Failure {
     }
 
     /// The error of work that needed `needed` bytes, of which `available` were free.
-    pub fn sized(self, needed: u64, available: u64) -> DeviceError {
+    pub fn sized(self, needed: u64, available: u64, smaller_helps: bool) -> DeviceError {
         match self {
-            Failure::OutOfMemory => DeviceError::OutOfMemory { needed, available },
+            Failure::OutOfMemory => DeviceError::OutOfMemory { needed, available, smaller_helps },
             Failure::Device(error) => error,
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn memory_is_sized_by_who_knows() {
         let failure = Failure::within(error(Cause::OutOfMemory), "norm1", Phase::Forward);
-        let sized = failure.sized(3 << 30, 1 << 30).to_string();
+        let sized = failure.sized(3 << 30, 1 << 30, true).to_string();
         assert_eq!(sized, "needs 3.00 GiB of memory, but 1.00 GiB are free: choose a smaller batch");
     }
 }

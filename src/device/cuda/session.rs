@@ -77,13 +77,13 @@ impl CudaSession {
             note(gpu, &step.plan, &format!("`{name}` has more elements than cuDNN can address (2^31)"));
         }
         if needed > available || uncountable.is_some() {
-            return Err(DeviceError::OutOfMemory { needed, available });
+            return Err(DeviceError::OutOfMemory { needed, available, smaller_helps: step.plan.batch > 1 });
         }
         let opened = CudaSession::allocate(step, training, gpu).and_then(|mut session| {
             session.choose_algorithms()?;
             Ok(session)
         });
-        opened.map_err(|failure| failure.sized(needed, available))
+        opened.map_err(|failure| failure.sized(needed, available, step.plan.batch > 1))
     }
 
     fn allocate(step: &Step, training: Training, gpu: &Arc<SharedGpu>) -> Result<CudaSession, Failure> {
@@ -344,7 +344,7 @@ impl CudaSession {
 
     /// Says how much memory a failure of this session is about. All that was free is held.
     pub(super) fn sized(&self, failure: Failure) -> DeviceError {
-        failure.sized(self.bytes(), 0)
+        failure.sized(self.bytes(), 0, self.step.plan.batch > 1)
     }
 }
 

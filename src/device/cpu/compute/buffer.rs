@@ -29,7 +29,7 @@ impl ResidentBuffer {
         if len == 0 {
             return Ok(ResidentBuffer { start: NonNull::dangling(), len });
         }
-        let refused = || DeviceError::OutOfMemory { needed: 4 * len as u64, available: 0 };
+        let refused = || DeviceError::OutOfMemory { needed: 4 * len as u64, available: 0, smaller_helps: false };
         let layout = layout(len).ok_or_else(refused)?;
         // SAFETY: the layout's size is not zero.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast()).ok_or_else(refused)?;
