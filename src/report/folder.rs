@@ -37,7 +37,21 @@ const HAS_HEADER: &str = "a folder's run has a header";
 pub struct Folder {
     path: PathBuf,
     run: Run,
+    /// Of a run that was complete when it was opened: to be written with the next batch, and never without one.
+    pending: Option<Pending>,
 }
+
+/// The changes that going on with a run makes to its files.
+#[derive(Debug)]
+struct Pending {
+    files: Vec<(&'static str, Vec<u8>)>,
+    program: Program,
+}
+
+/// The file by which a version control system ignores the runs of a folder.
+const IGNORE_FILE: &str = ".gitignore";
+const IGNORE_ALL: &str =
+    "# Made by layertime with this folder. Delete this file to put runs under version control.\n*\n";
 
 impl Folder {
     /// Makes `<out>/<UTC time>-<model>-<device>-<precision>` with files that have headers only.
@@ -50,35 +64,60 @@ impl Folder {
         })?;
         run.run_id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         run.path = path.clone();
-        let folder = Folder { path, run };
-        folder.replace(PhaseRow::FILE, text::header::<PhaseRow>().as_bytes())?;
-        folder.replace(SummaryRow::FILE, text::header::<SummaryRow>().as_bytes())?;
-        if folder.writes_samples() {
-            folder.replace(SampleRow::FILE, text::header::<SampleRow>().as_bytes())?;
-        }
-        folder.save_run()?;
+        let folder = Folder { path, run, pending: None };
+        folder.write_first_files().map_err(|error| {
+            // Nothing can go on from half of them.
+            drop(fs::remove_dir_all(&folder.path));
+            anyhow!("cannot save a run in {}: {error}; make room there, or choose another with --out", out.display())
+        })?;
         Ok(folder)
     }
 
+    fn write_first_files(&self) -> anyhow::Result<()> {
+        let samples = self.writes_samples().then(|| (SampleRow::FILE, text::header::<SampleRow>()));
+        let headers = [(PhaseRow::FILE, text::header::<PhaseRow>()), (SummaryRow::FILE, text::header::<SummaryRow>())];
+        for (name, header) in headers.into_iter().chain(samples) {
+            self.put(name, header.as_bytes())?;
+        }
+        self.put(run_file::FILE, self.run_text()?.as_bytes())?;
+        Ok(())
+    }
+
     /// Goes on with a run that was cut off: `run` is what [`Folder::create`] would be given now, and must be alike.
+    ///
+    /// A complete run stays as it is, byte by byte, until it goes on.
     pub fn resume(path: &Path, run: &Run) -> anyhow::Result<Folder> {
         let (begun, records) = read_run(path)?.into_run(path);
         if let Some(difference) = begun.refuses(run) {
             bail!("cannot resume {}: {difference}; give the same options, or begin a new run", path.display());
         }
-        let mut folder = Folder { path: path.into(), run: begun };
-        folder.repair(records)?;
+        let was_complete = begun.header.as_ref().is_some_and(|header| header.state == RunState::Complete);
+        let batches = records.len();
+        let mut folder = Folder { path: path.into(), run: begun, pending: None };
+        let files = folder.repaired(records)?;
         let program = run.header.as_ref().map_or_else(Program::current, |header| header.program.clone());
-        let begun = folder.header().program.clone();
-        let header = folder.header_mut();
+        folder.pending = Some(Pending { files, program });
+        if !(was_complete && folder.run.points.len() == batches) {
+            folder.go_on()?;
+        }
+        Ok(folder)
+    }
+
+    /// Writes that the run goes on, and what [`Folder::resume`] found to repair: to be called when there is something to measure.
+    pub fn go_on(&mut self) -> anyhow::Result<()> {
+        let Some(Pending { files, program }) = self.pending.take() else { return Ok(()) };
+        for (name, bytes) in files {
+            self.replace(name, &bytes)?;
+        }
+        let begun = self.header().program.clone();
+        let header = self.header_mut();
         header.state = RunState::Running;
         header.ended = None;
         if begun != program {
             header.note([format!("resumed with {program}, begun with {begun}: what they measure may differ")]);
         }
         header.resumed.push(Resumed { at: header::now(), argv: header::argv(), program: Some(program) });
-        folder.save_run()?;
-        Ok(folder)
+        self.save_run()
     }
 
     /// The folder.
@@ -125,6 +164,7 @@ impl Folder {
     }
 
     fn append_batch(&mut self, batch: &Batch, samples: Option<(&str, Vec<u8>)>) -> anyhow::Result<()> {
+        self.go_on()?;
         let labels = self.run.labels();
         let (phases, totals) = (batch.phases(&labels), batch.summary(&labels));
         let rows = [
@@ -136,8 +176,11 @@ impl Folder {
         self.save_run()
     }
 
-    /// Notes how and when the run ended.
+    /// Notes how and when the run ended. A complete run that nothing was added to stays as it is.
     pub fn finish(&mut self, state: RunState) -> anyhow::Result<()> {
+        if self.pending.is_some() {
+            return Ok(());
+        }
         let header = self.header_mut();
         header.state = state;
         header.ended = Some(header::now());
@@ -173,12 +216,19 @@ impl Folder {
     }
 
     fn save_run(&self) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(&RunFile::of(&self.run))? + "\n";
-        self.replace(run_file::FILE, text.as_bytes())
+        self.replace(run_file::FILE, self.run_text()?.as_bytes())
+    }
+
+    fn run_text(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string_pretty(&RunFile::of(&self.run))? + "\n")
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.put(name, bytes).map_err(|error| self.cannot_write(name, error))
     }
 
     /// Puts a file in place as a whole or not at all.
-    fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let draft = self.path.join(format!(".{name}.new"));
         let replace = || -> io::Result<()> {
             let mut file = File::create(&draft)?;
@@ -188,29 +238,26 @@ impl Folder {
             // Not every system can flush a folder; the rename is whole without it.
             File::open(&self.path).and_then(|folder| folder.sync_all()).or(Ok(()))
         };
-        replace().map_err(|error| {
-            drop(fs::remove_file(&draft));
-            self.cannot_write(name, error)
-        })
+        replace().inspect_err(|_| drop(fs::remove_file(&draft)))
     }
 
     fn cannot_write(&self, name: &str, error: io::Error) -> anyhow::Error {
         let path = &self.path;
         let file = path.join(name);
+        let again = match self.run.is_predicted() {
+            true => "predict again".into(),
+            false => format!("go on with --resume {}", path.display()),
+        };
         let remedy = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there and ",
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "make it writable and ",
             _ => "",
         };
-        anyhow!(
-            "cannot write {}: {error}; batches saved before are whole: {remedy}go on with --resume {}",
-            file.display(),
-            path.display()
-        )
+        anyhow!("cannot write {}: {error}; batches saved before are whole: {remedy}{again}", file.display())
     }
 
-    /// Keeps the rows of whole batches, on the disk and in memory.
-    fn repair(&mut self, mut points: Vec<PointRecord>) -> anyhow::Result<()> {
+    /// Keeps the rows of whole batches in memory, and gives the files that are to hold nothing else.
+    fn repaired(&mut self, mut points: Vec<PointRecord>) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
         let phases = self.records::<PhaseRow>()?;
         let summaries = self.records::<SummaryRow>()?;
         let with_samples = self.writes_samples();
@@ -225,16 +272,15 @@ impl Folder {
                     && (!with_samples || samples.of_point(point).count() == sample_rows)
             })
         });
-        self.keep::<PhaseRow>(&phases, &points)?;
-        self.keep::<SummaryRow>(&summaries, &points)?;
+        let mut files = vec![self.kept::<PhaseRow>(&phases, &points)?, self.kept::<SummaryRow>(&summaries, &points)?];
         if with_samples {
-            self.keep::<SampleRow>(&samples, &points)?;
+            files.push(self.kept::<SampleRow>(&samples, &points)?);
         }
         for point in points {
             let (phases, totals) = (phases.rows::<PhaseRow>(&point)?, summaries.rows::<SummaryRow>(&point)?);
             self.run.points.push(Point::of_rows(&phases, &totals, point));
         }
-        Ok(())
+        Ok(files.into_iter().flatten().collect())
     }
 
     fn records<R: Row>(&self) -> anyhow::Result<Records> {
@@ -245,13 +291,18 @@ impl Folder {
         Ok(Records::of::<R>(records))
     }
 
-    /// Leaves only the records of these batches in a file.
-    fn keep<R: Row>(&self, records: &Records, points: &[PointRecord]) -> anyhow::Result<()> {
+    /// A file with the records of these batches alone; `None` where it is that already.
+    fn kept<R: Row>(
+        &self,
+        records: &Records,
+        points: &[PointRecord],
+    ) -> anyhow::Result<Option<(&'static str, Vec<u8>)>> {
         let mut bytes = text::header::<R>().into_bytes();
         bytes.extend(text::record_lines(
             records.all.iter().filter(|row| points.iter().any(|point| records.is_of(row, point))),
         )?);
-        self.replace(R::FILE, &bytes)
+        let is_so = fs::read(self.path.join(R::FILE)).is_ok_and(|saved| saved == bytes);
+        Ok((!is_so).then_some((R::FILE, bytes)))
     }
 }
 
@@ -306,9 +357,14 @@ pub fn read_run(folder: &Path) -> anyhow::Result<RunFile> {
     read().with_context(|| format!("cannot read {}: give the folder of a run", path.display()))
 }
 
-/// Makes a new folder, with a number behind its name when there is one already.
+/// Makes a new folder, with a number behind its name when there is one already. A folder of runs that is made for it is ignored
+/// by version control.
 fn unused_folder(out: &Path, run: &Run) -> io::Result<PathBuf> {
-    fs::create_dir_all(out)?;
+    if !out.exists() {
+        fs::create_dir_all(out)?;
+        // A repository that the program is started in has no new files. Where it cannot be written, nor can the run.
+        drop(fs::write(out.join(IGNORE_FILE), IGNORE_ALL));
+    }
     let started = run.header.as_ref().map_or_else(header::now, |header| header.started.clone());
     let time = started.replace(['-', ':'], "");
     let LabelColumns { model, device, precision, .. } = run.labels();

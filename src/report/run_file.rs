@@ -279,6 +279,9 @@ mod tests {
     fn comes_back_as_it_went() {
         let mut run = fixture::run(true);
         fixture::measurement(&mut run).training.learning_rate = 0.1 + 0.2;
+        // A number that is read as its neighbour unless care is taken.
+        fixture::header(&mut run).ceilings.copy_bytes_per_s = 1.0150000000000001;
+        fixture::header(&mut run).ceilings.gemm_flops_per_s = 31.245270191439438;
         let text = serde_json::to_string_pretty(&RunFile::of(&run)).unwrap();
         let back = read(&text).unwrap();
         assert_eq!((back.header.as_ref(), &back.origin), (run.header.as_ref(), &run.origin));

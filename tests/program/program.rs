@@ -35,11 +35,16 @@ impl Program {
 
     /// The one run that was made.
     pub fn run_folder(&self) -> PathBuf {
-        let mut runs: Vec<PathBuf> =
-            std::fs::read_dir(self.folder.path().join("results")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut runs = runs_in(&self.folder.path().join("results"));
         assert_eq!(runs.len(), 1, "{runs:?}");
         runs.remove(0)
     }
+}
+
+/// The folders of runs in a folder.
+pub fn runs_in(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_dir()).collect()
 }
 
 /// A quick sweep of the smallest network.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::program::{Program, QUICK, assert_refused, stderr, stdout};
+use crate::program::{Program, QUICK, assert_refused, runs_in, stderr, stdout};
 
 /// Real runs of the smallest network, in the order in which they were made.
 fn runs(program: &Program, count: usize) -> Vec<PathBuf> {
@@ -11,7 +11,7 @@ fn runs(program: &Program, count: usize) -> Vec<PathBuf> {
         assert!(program.output(&format!("{QUICK} --batch 1,4")).status.success());
     }
     let results = program.folder.path().join("results");
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(results).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut runs: Vec<PathBuf> = runs_in(&results);
     runs.sort();
     runs
 }

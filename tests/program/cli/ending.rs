@@ -182,3 +182,83 @@ fn a_full_or_closed_stderr_changes_nothing() {
         assert_eq!(status.code(), Some(code), "{arguments} on a closed stderr");
     }
 }
+
+/// Needs root for a tmpfs; continuous integration has it. One page holds the first file alone.
+#[test]
+fn a_disk_full_from_the_start_gives_no_advice_that_cannot_work() {
+    let program = Program::new();
+    let results = program.folder.path().join("results");
+    std::fs::create_dir(&results).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs"]).arg(&results).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs");
+        return eprintln!("not root: no tmpfs to fill");
+    }
+    let output = program.output(&format!("{QUICK} --batch 1"));
+    let left = crate::program::runs_in(&results);
+    Command::new("umount").arg(&results).status().unwrap();
+    assert_refused(&output, 1, &["cannot save a run in results", "No space left", "--out"]);
+    assert!(!stderr(&output).contains("--resume") && left.is_empty(), "{output:?} {left:?}");
+}
+
+/// Every file of a folder, by name.
+fn files(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())).collect()
+}
+
+/// Nothing is missing from a complete run, so nothing changes: its table is printed again.
+#[test]
+fn a_complete_run_stays_as_it_is() {
+    let program = Program::new();
+    let first = program.output(&format!("{QUICK} --batch 1,2"));
+    assert!(first.status.success());
+    let folder = program.run_folder();
+    let before = files(&folder);
+    for _ in 0..2 {
+        let output = program.output(&format!("run --resume {}", folder.display()));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let tables = |output: &std::process::Output| stdout(output).rsplit_once("saved in ").unwrap().0.to_owned();
+        assert_eq!(tables(&output), tables(&first));
+        assert!(files(&folder) == before, "a byte changed");
+    }
+}
+
+/// A repository that the program is started in has no untracked files afterwards; a folder that was there is left alone.
+#[test]
+fn a_run_leaves_no_untracked_files() {
+    let program = Program::new();
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(program.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    git(&["init", "--quiet"]);
+    let output = program.output(&format!("{QUICK} --batch 1"));
+    assert!(stdout(&output).contains("saved in results/"), "{output:?}");
+    assert_eq!(git(&["status", "--porcelain"]), "");
+    std::fs::create_dir(program.folder.path().join("mine")).unwrap();
+    assert!(program.output(&format!("{QUICK} --batch 1 --out mine")).status.success());
+    assert!(!program.folder.path().join("mine/.gitignore").exists());
+}
+
+/// Two networks under a limit of addresses: what is small is measured, and what even one image does not fit is said to be so.
+#[cfg(target_os = "linux")]
+#[test]
+fn advice_that_helps_within_a_limit_of_addresses() {
+    let limited = |kib: usize, arguments: &str| {
+        let program = Program::new();
+        let line = format!("ulimit -v {kib}; exec {} {arguments}", env!("CARGO_BIN_EXE_layertime"));
+        Command::new("sh").args(["-c", &line]).current_dir(program.folder.path()).output().unwrap()
+    };
+    // 61 million parameters, their gradients and momentum alone take 699 MiB.
+    for command in ["run --max-time 1ms", "verify"] {
+        let output = limited(600_000, &format!("{command} --model alexnet --device cpu --threads 1 --batch 1"));
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(message.contains("ulimit -v") && !message.contains("choose a smaller batch"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    let output = limited(400_000, &format!("{QUICK} --threads 1 --batch 1"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}

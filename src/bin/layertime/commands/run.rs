@@ -1,7 +1,6 @@
 //! `layertime run`: the sweep, its folder, the table and the verdict.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -53,7 +52,11 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(128 + signal as u8));
     }
     if !folder.run().points.iter().any(Point::is_measured) {
-        bail!("no batch could be measured: all were out of memory, choose smaller ones with --batch");
+        let remedy = match folder.run().points.iter().any(|point| point.batch == 1) {
+            true => "even batch 1 was: choose a smaller --image or --model, free memory or raise the limit (ulimit -v)",
+            false => "choose smaller ones with --batch",
+        };
+        bail!("no batch could be measured: all were out of memory, {remedy}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -140,6 +143,9 @@ fn sweep(
     let before = folder.header().machine.settings_before.clone().unwrap_or_default();
     let settings = MeasureSettings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
+    if !wanted.is_empty() {
+        folder.go_on()?;
+    }
     let mut progress = Progress::new(wanted.len(), rule);
     for plan in wanted {
         progress.batch(plan.batch, plan.image());
@@ -160,12 +166,9 @@ fn sweep(
 fn print(folder: &Folder, state: RunState, room: Room) -> Result<()> {
     let mut out = std::io::stdout().lock();
     write!(out, "{}", show::text(folder.run(), Selection { batch: None, top: None, room }))?;
-    if state == RunState::Complete {
-        writeln!(out, "saved in {}", display(folder.path()))?;
+    // An interrupted one says how to go on.
+    if state != RunState::Interrupted {
+        writeln!(out, "saved in {}", folder.path().display())?;
     }
     Ok(())
-}
-
-fn display(path: &Path) -> String {
-    path.display().to_string()
 }
