@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use monitor::Monitor;
 use options::{Choice, DeviceOptions, Launch, Layout, Search};
 
-use crate::plan::{Phase, Plan, Precision};
+use crate::plan::{Phase, Plan, Precision, Roofline};
 use crate::step::{Op, Runner, Step};
 use crate::units::size;
 
@@ -242,6 +242,17 @@ pub struct Ceilings {
     pub gemm_flops_per_s: f64,
     /// A large copy, bytes read plus bytes written.
     pub copy_bytes_per_s: f64,
+    /// Bytes that the copy wrote, more than any cache holds; not known of runs of 0.1.0 and of predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_bytes: Option<u64>,
+}
+
+impl Ceilings {
+    /// The rates that phases are held against.
+    pub fn roofline(self) -> Roofline {
+        let Ceilings { gemm_flops_per_s: flops_per_s, copy_bytes_per_s: bytes_per_s, copied_bytes } = self;
+        Roofline { flops_per_s, bytes_per_s, cached_bytes: copied_bytes.unwrap_or(0) }
+    }
 }
 
 fn remedy(smaller_helps: bool) -> &'static str {

@@ -20,6 +20,8 @@ pub enum Bound {
     Memory,
     /// Neither: the phase takes much longer than both ask for.
     Latency,
+    /// A cache: the phase moves its bytes quicker than memory can, and few enough to live in one.
+    Cache,
 }
 
 /// The least that a phase computes and moves.

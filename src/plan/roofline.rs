@@ -6,6 +6,9 @@ use super::{Bound, Cost};
 /// A phase that takes more than this many times what either rate asks for is bound by latency.
 const LATENCY: f64 = 4.0;
 
+/// A phase that moves its bytes quicker than this many times the memory's rate has them in a cache.
+const QUICKER: f64 = 1.1;
+
 /// The two rates that limit a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Roofline {
@@ -13,6 +16,8 @@ pub struct Roofline {
     pub flops_per_s: f64,
     /// Bytes read and written per second.
     pub bytes_per_s: f64,
+    /// Fewer bytes than these may live in a cache; 0 where that is not known.
+    pub cached_bytes: u64,
 }
 
 impl Roofline {
@@ -33,6 +38,10 @@ impl Roofline {
 
     /// Names what limits a phase that takes `us`.
     pub fn bound(self, cost: Cost, us: f64) -> Bound {
+        let memory_us = self.memory_us(cost);
+        if cost.bytes < self.cached_bytes && self.compute_us(cost) < memory_us && us * QUICKER < memory_us {
+            return Bound::Cache;
+        }
         self.bound_unless(us > LATENCY * self.roof_us(cost), cost)
     }
 
@@ -66,7 +75,7 @@ mod tests {
     use super::*;
 
     /// 1 µs for 1000 operations or for 100 bytes.
-    const ROOF: Roofline = Roofline { flops_per_s: 1e9, bytes_per_s: 1e8 };
+    const ROOF: Roofline = Roofline { flops_per_s: 1e9, bytes_per_s: 1e8, cached_bytes: 0 };
 
     fn cost(flops: u64, bytes: u64) -> Cost {
         Cost { macs: 0, flops, bytes }
@@ -77,6 +86,16 @@ mod tests {
         assert_eq!((ROOF.roof_us(cost(3000, 100)), ROOF.bound(cost(3000, 100), 4.0)), (3.0, Bound::Compute));
         assert_eq!((ROOF.roof_us(cost(1000, 500)), ROOF.bound(cost(1000, 500), 20.0)), (5.0, Bound::Memory));
         assert_eq!(ROOF.bound(cost(1000, 500), 20.1), Bound::Latency);
+        // 500 bytes take memory 5 µs; in 4 they come from a cache, if they fit in one.
+        let cached = Roofline { cached_bytes: 501, ..ROOF };
+        assert_eq!(
+            [4.0, 4.6, 21.0].map(|us| cached.bound(cost(1000, 500), us)),
+            [Bound::Cache, Bound::Memory, Bound::Latency]
+        );
+        assert_eq!(
+            [cached.bound(cost(1000, 501), 4.0), cached.bound(cost(9000, 500), 4.0)],
+            [Bound::Memory, Bound::Compute]
+        );
         assert_eq!((ROOF.ridge(), intensity(cost(1000, 500)), giga_per_s(3000, 1.0)), (10.0, 2.0, 3.0));
     }
 }

@@ -174,7 +174,7 @@ impl Gpu {
             let has = has.map(|precision| precision.to_string()).collect::<Vec<_>>().join(", ");
             return Err(GpuError::NoPrecision { title: self.title.clone(), precision, has });
         };
-        Ok(Ceilings { gemm_flops_per_s: peak * 1e12, copy_bytes_per_s: self.bandwidth * 1e9 })
+        Ok(Ceilings { gemm_flops_per_s: peak * 1e12, copy_bytes_per_s: self.bandwidth * 1e9, copied_bytes: None })
     }
 
     /// Dense peak of a precision, in TFLOP/s; `None` where the GPU does not have it.

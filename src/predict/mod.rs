@@ -90,7 +90,7 @@ fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, q
         None => 1.0,
     };
     let bytes_per_s = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
-    let reached = Roofline { flops_per_s: peak * compute * busy, bytes_per_s };
+    let reached = Roofline { flops_per_s: peak * compute * busy, bytes_per_s, cached_bytes: 0 };
     let work_us = reached.roof_us(cost);
     let bound = reached.bound_unless(fractions.launch.us > work_us, cost);
     PredictedPhase { op, us: work_us + fractions.launch.us, cost, bound }

@@ -91,7 +91,7 @@ pub fn run(samples: bool) -> Run {
         measurement: Some(measurement),
     };
     // 1 µs for 1000 operations or for 100 bytes.
-    let ceilings = Ceilings { gemm_flops_per_s: 1e9, copy_bytes_per_s: 1e8 };
+    let ceilings = Ceilings { gemm_flops_per_s: 1e9, copy_bytes_per_s: 1e8, copied_bytes: None };
     let cpu = Processor { model: "A processor".into(), threads: 4 };
     let machine = MachineFacts { cpu, ..MachineFacts::default() };
     Run::new("small", "f32", origin, Header { machine, ..Header::begin(SMALL, ceilings) })

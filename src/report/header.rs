@@ -170,7 +170,7 @@ impl Header {
 
     /// The rates that phases are held against.
     pub fn roofline(&self) -> Roofline {
-        Roofline { flops_per_s: self.ceilings.gemm_flops_per_s, bytes_per_s: self.ceilings.copy_bytes_per_s }
+        self.ceilings.roofline()
     }
 }
 

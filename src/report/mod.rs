@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod csv;
+pub mod doubt;
 pub mod folder;
 pub mod header;
 pub mod inspect;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::doubt;
 use super::header::{Header, MachineFacts, Measuring, Program, Resumed, RunState};
 use super::rows::LabelColumns;
 use super::run::{Measurement, Origin, Run};
@@ -57,6 +58,9 @@ pub struct RunFile {
     /// The verdict, image by image.
     #[serde(skip_deserializing)]
     pub answers: Vec<Answer>,
+    /// Why the ceilings look wrong, where they do.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub ceilings_doubt: Option<String>,
 }
 
 /// The settings that must be equal for two batches' figures to stand in one run.
@@ -151,6 +155,7 @@ impl RunFile {
             points: run.points.iter().filter_map(|point| point.record.clone()).collect(),
             crossovers: verdict::crossovers(run),
             answers: verdict::answers(run),
+            ceilings_doubt: doubt::of_ceilings(run),
         })
     }
 

@@ -104,7 +104,7 @@ impl Device for TestDevice {
     }
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {
-        Ok(Ceilings { gemm_flops_per_s: 1.0, copy_bytes_per_s: 1.0 })
+        Ok(Ceilings { gemm_flops_per_s: 1.0, copy_bytes_per_s: 1.0, copied_bytes: None })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The roofs: how fast this machine multiplies matrices, and how fast it copies what no cache holds.
 
 use rayon::prelude::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::compute::buffer::ResidentBuffer;
 use super::compute::simd::{Isa, end_stream};
@@ -13,20 +13,25 @@ use crate::plan::{FcGeometry, Phase};
 /// Each buffer's size: beyond any last-level cache's share of a thread. Less where memory is short, but no less than the least.
 const BYTES: usize = 256 << 20;
 const LEAST_BYTES: usize = 32 << 20;
-const REPETITIONS: usize = 7;
-/// Copies are quick, and on a shared machine the bandwidth comes and goes.
+/// The fewest products. Copies are quick, and on a shared machine the bandwidth comes and goes.
+const PRODUCTS: usize = 7;
 const COPIES: usize = 25;
+/// On a busy machine most repetitions share the processors: the best counts once this many came near it, or time is up.
+const NEAR: usize = 3;
+const NEARNESS: f64 = 0.95;
+const LONGEST: Duration = Duration::from_secs(3);
 /// Numbers in a cache line.
 const LINE: usize = 16;
 
 /// Bytes read plus bytes written per second by the threads of the current pool, the best of several copies. In memory as
 /// sessions have it, with huge pages where the system gives them.
-pub fn copy_bytes_per_s() -> Result<f64, DeviceError> {
+/// The second number is the bytes that were written.
+pub fn copy_bytes_per_s() -> Result<(f64, usize), DeviceError> {
     let mut bytes = BYTES;
     loop {
         match copying(bytes) {
             Err(DeviceError::OutOfMemory { .. }) if bytes > LEAST_BYTES => bytes /= 2,
-            other => return other,
+            other => return other.map(|rate| (rate, bytes)),
         }
     }
 }
@@ -44,7 +49,21 @@ fn copying(bytes: usize) -> Result<f64, DeviceError> {
             .for_each(|(target, source)| copy_past_caches(source, target));
         2.0 * bytes as f64 / start.elapsed().as_secs_f64()
     };
-    Ok((0..COPIES).map(|_| copy()).fold(0.0, f64::max))
+    Ok(best(COPIES, LONGEST, &mut copy))
+}
+
+/// The best of several rates: of at least `least`, and of more for up to `longest` until some of them agree on it.
+fn best(least: usize, longest: Duration, rate: &mut dyn FnMut() -> f64) -> f64 {
+    let began = Instant::now();
+    let mut rates: Vec<f64> = Vec::new();
+    loop {
+        rates.push(rate());
+        let best = rates.iter().copied().fold(0.0, f64::max);
+        let near = rates.iter().filter(|&&rate| rate >= NEARNESS * best).count();
+        if rates.len() >= least && (near >= NEAR || began.elapsed() >= longest) {
+            return best;
+        }
+    }
 }
 
 /// Copies whole cache lines without reading those that it writes, which the system's memcpy does for far longer ones only.
@@ -74,7 +93,7 @@ const SIDE: usize = 1536;
 pub fn gemm_flops_per_s() -> f64 {
     let matrix = vec![1f32; SIDE * SIDE];
     let mut product = vec![0f32; SIDE * SIDE];
-    let best = |isa| {
+    let of = |isa| {
         let geometry = FcGeometry { n: SIDE, inputs: SIDE, outputs: SIDE };
         let mut fc = FcOp::new(geometry, rayon::current_num_threads(), isa);
         let mut workspace = vec![0f32; fc.workspace_floats(Phase::Forward)];
@@ -89,14 +108,24 @@ pub fn gemm_flops_per_s() -> f64 {
             });
             2.0 * (SIDE as f64).powi(3) / start.elapsed().as_secs_f64()
         };
-        (0..REPETITIONS).map(|_| flops_per_s()).fold(0.0, f64::max)
+        best(PRODUCTS, LONGEST / 2, &mut flops_per_s)
     };
-    [Isa::detect(), Isa::Portable].map(best).into_iter().fold(0.0, f64::max)
+    [Isa::detect(), Isa::Portable].map(of).into_iter().fold(0.0, f64::max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A machine that is busy for the first ten repetitions: one lucky rate does not end the search, three of them do.
+    #[test]
+    fn repeats_until_the_best_is_no_stroke_of_luck() {
+        let rates = [1.0, 1.1, 0.9, 6.0, 1.0, 1.2, 0.8, 1.0, 1.1, 1.0, 9.8, 10.0, 9.9, 20.0];
+        let mut taken = rates.into_iter();
+        let mut rate = || taken.next().unwrap();
+        assert_eq!(best(7, Duration::MAX, &mut rate), 10.0);
+        assert_eq!(best(1, Duration::ZERO, &mut rate), 20.0, "time is up");
+    }
 
     #[test]
     fn copies_are_equal() {

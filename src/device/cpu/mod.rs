@@ -181,10 +181,9 @@ impl Device for Cpu {
 
     fn ceilings(&self) -> Result<Ceilings, DeviceError> {
         self.pool.install(|| {
-            Ok(Ceilings {
-                gemm_flops_per_s: ceiling::gemm_flops_per_s(),
-                copy_bytes_per_s: ceiling::copy_bytes_per_s()?,
-            })
+            let (copy_bytes_per_s, copied) = ceiling::copy_bytes_per_s()?;
+            let gemm_flops_per_s = ceiling::gemm_flops_per_s();
+            Ok(Ceilings { gemm_flops_per_s, copy_bytes_per_s, copied_bytes: Some(copied as u64) })
         })
     }
 }

@@ -29,13 +29,12 @@ pub fn measure(gpu: &SharedGpu) -> Result<Ceilings, Failure> {
     gpu.context().bind()?;
     let handles = gpu.take_handles()?;
     let measured = (|| {
+        let device = gpu.context().device();
+        let bytes = 4 * device.l2_cache_bytes()?.max(8 << 20) as usize;
         Ok(Ceilings {
-            gemm_flops_per_s: halving(side(gpu.context().device().multiprocessors()?), |side| {
-                gemm_flops_per_s(gpu, &handles, side)
-            })?,
-            copy_bytes_per_s: halving(4 * gpu.context().device().l2_cache_bytes()?.max(8 << 20) as usize, |bytes| {
-                copy_bytes_per_s(&handles, bytes)
-            })?,
+            gemm_flops_per_s: halving(side(device.multiprocessors()?), |side| gemm_flops_per_s(gpu, &handles, side))?,
+            copy_bytes_per_s: halving(bytes, |bytes| copy_bytes_per_s(&handles, bytes))?,
+            copied_bytes: Some(bytes as u64),
         })
     })();
     gpu.give_back(handles);

@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
             totals: Scope::of(&predicted.plan, &ops).into_iter().map(total).collect(),
             step: StepColumns::predicted(predicted),
             conditions: Conditions::default(),
-            roofline: Roofline { flops_per_s: ceilings.gemm_flops_per_s, bytes_per_s: ceilings.copy_bytes_per_s },
+            roofline: ceilings.roofline(),
             closure: None,
             notes: if fits { Vec::new() } else { vec!["does not fit in the GPU's memory".into()] },
         }

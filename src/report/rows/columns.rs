@@ -108,7 +108,7 @@ impl Row for PhaseRow {
             optional("bytes", "bytes", "bytes read and written, each operand once", "", |row| &mut row.bytes),
             optional("gflops_per_s", "GFLOP/s", "`flops` over the median time", NOT_MEASURED, |row| &mut row.roof.gflops_per_s),
             optional("gbytes_per_s", "GB/s", "`bytes` over the median time", NOT_MEASURED, |row| &mut row.roof.gbytes_per_s),
-            optional("bound", "word", "the limit: compute or memory, whichever ceiling asks for the longer time, or latency beyond 4 times that", NOT_MEASURED, |row| &mut row.roof.bound),
+            optional("bound", "word", "the limit: compute or memory, whichever ceiling asks for the longer time, latency beyond 4 times that, or cache where so few bytes moved quicker than memory can", NOT_MEASURED, |row| &mut row.roof.bound),
             optional("roof_pct", "% of the median", "the least time by the ceilings over the median time; above 100 where an algorithm computes less than the direct count", NOT_MEASURED, |row| &mut row.roof.roof_pct),
             optional("algorithm", "name", "how the phase was computed", NO_CHOICE, |row| &mut row.algorithm),
             optional("workspace_bytes", "bytes", "scratch memory of the algorithm", NO_CHOICE, |row| &mut row.workspace_bytes),

@@ -191,6 +191,7 @@ impl CsvValue for Bound {
             Bound::Compute => "compute",
             Bound::Memory => "memory",
             Bound::Latency => "latency",
+            Bound::Cache => "cache",
         };
         Written::Text(word.into())
     }

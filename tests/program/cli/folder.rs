@@ -69,7 +69,7 @@ fn columns_units_and_sums() {
         let ordered = ["min_us", "q1_us", "median_us", "q3_us", "max_us"].map(|column| number(row, column));
         assert!(ordered.is_sorted(), "{row:?}");
         assert!(number(row, "ci95_low_us") <= ordered[2] && ordered[2] <= number(row, "ci95_high_us"), "{row:?}");
-        assert!(["compute", "memory", "latency"].contains(&row["bound"].as_str()), "{row:?}");
+        assert!(["compute", "memory", "latency", "cache"].contains(&row["bound"].as_str()), "{row:?}");
         assert_eq!(row["sm_clock_mhz"], "", "the CPU does not tell");
     }
     for batch in ["2", "8"] {
