@@ -1,6 +1,7 @@
 //! Measuring one batch size: warm-up, pairs of timed and plain steps, the stopping rule, the summary.
 
 pub mod conditions;
+pub mod load;
 pub mod measure;
 pub mod profiler;
 pub mod stopping;

@@ -1,11 +1,13 @@
 //! The tables of a run, measured or predicted: the sweep, batch by batch, and the layers of the batch that the verdict speaks of.
 //! They fit in 80 columns; [`Room::Wide`] has full intervals.
 
+use super::doubt;
 use super::header::Header;
 use super::run::{Figures, LayerPart, Point, Run};
 use super::table::{Room, Table, numbers, words, wrapped};
 use crate::model::kind::Group;
 use crate::plan::Phase;
+use crate::profile::Status;
 use crate::profile::summary::Scope;
 use crate::units::size;
 
@@ -27,7 +29,17 @@ pub(super) const NONE: &str = "-";
 pub fn text(run: &Run, selection: Selection) -> String {
     let room = selection.room;
     let clocks = run.header.as_ref().and_then(clocks).map(|line| wrapped(&line, room) + "\n").unwrap_or_default();
-    format!("{}\n{clocks}\n{}{}", wrapped(&run.heading(), room), tables_text(run, selection), notes_text(run, room))
+    let tables = tables_text(run, selection);
+    let legend = wrapped(&legend(run), room);
+    format!("{}\n{clocks}\n{tables}{legend}\n\n{}", wrapped(&run.heading(), room), notes_text(run, room))
+}
+
+/// Explains the words of the tables that a reader may not know.
+fn legend(run: &Run) -> String {
+    let noisy = run.points.iter().any(|point| point.status == Status::Noisy);
+    let noisy = noisy.then_some("noisy: the step's time did not become as sure as asked for");
+    let words = ["other: all layers but conv and fc", "closure: the sum of the phases over a plain step, 1 at best"];
+    words.into_iter().chain(noisy).collect::<Vec<_>>().join("; ") + "."
 }
 
 /// All tables of a run as text.
@@ -77,7 +89,7 @@ pub fn notes(run: &Run) -> Vec<String> {
         let Point { batch, image, .. } = point;
         point.notes().into_iter().map(move |note| format!("batch {batch}, image {image}: {note}"))
     });
-    of_run.chain(of_batches).collect()
+    of_run.chain(of_batches).chain(doubt::of_ceilings(run)).collect()
 }
 
 fn notes_text(run: &Run, room: Room) -> String {
@@ -248,6 +260,9 @@ conv1  conv            0.011         -     0.012   0.002  0.025  50.0
 relu1  relu            0.002     0.003         -       -  0.005  10.0
 fc2    fc              0.003     0.005     0.006   0.004  0.018  36.0
 loss   softmax_loss    0.001     0.001         -       -  0.002   4.0
+
+other: all layers but conv and fc; closure: the sum of the phases over a plain
+step, 1 at best.
 
 note: batch 2, image 4x4: closure is 1.12: a step with marks takes 12 % longer
 than a plain one, so short phases weigh too much

@@ -21,6 +21,8 @@ impl Program {
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_layertime"));
         command.args(arguments.split_whitespace()).current_dir(self.folder.path());
+        // What else runs on the machine is not to change what is printed.
+        command.env("LAYERTIME_PROC", "/nonexistent");
         command
     }
 

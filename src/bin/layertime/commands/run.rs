@@ -13,6 +13,8 @@ use layertime::device::{self, Device, Opened};
 use layertime::interrupt::Interrupt;
 use layertime::model::Model;
 use layertime::plan::{Plan, PlanError};
+use layertime::profile::Status;
+use layertime::profile::load::{LoadMeter, Moment};
 use layertime::profile::measure::{MeasureError, MeasureSettings, measure};
 use layertime::profile::stopping::StoppingRule;
 use layertime::report::folder::{self, Folder};
@@ -36,12 +38,14 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let device = device.as_ref();
     let wanted = plans(&model, &args, device.info().default_batches)?;
     let machine = machine(device);
+    let (meter, begun) = (LoadMeter::default(), LoadMeter::default().read());
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
     no_gpu.iter().for_each(|why| say(format!("on the CPU: {why}")));
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.header_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
-    let result = sweep(device, &wanted, &args, &interrupt, &mut folder);
+    say_busy(device, &meter, begun);
+    let result = sweep(device, &wanted, &args, &interrupt, &meter, &mut folder);
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&RunState::Failed);
     folder.finish(state)?;
@@ -131,12 +135,20 @@ fn rule(args: &RunArgs) -> StoppingRule {
     StoppingRule { target, max_time, min_samples, warm_up }
 }
 
+/// Says, before anything is measured, that others use the device: its processors since the program began, or the GPU.
+fn say_busy(device: &dyn Device, meter: &LoadMeter, begun: Option<Moment>) {
+    let load = device.info().threads.and_then(|threads| meter.since(begun)?.warning(threads));
+    let of_monitor = device.monitor().map(|monitor| monitor.notes()).unwrap_or_default();
+    load.into_iter().chain(of_monitor).for_each(|note| say(format!("note: {note}")));
+}
+
 /// Measures what the folder does not hold yet.
 fn sweep(
     device: &dyn Device,
     plans: &[Plan],
     args: &RunArgs,
     interrupt: &Interrupt,
+    meter: &LoadMeter,
     folder: &mut Folder,
 ) -> Result<RunState> {
     let rule = rule(args);
@@ -150,8 +162,12 @@ fn sweep(
     for plan in wanted {
         progress.batch(plan.batch, plan.image());
         let step = Step::new(plan.clone());
+        let begun = meter.read();
         match measure(device, &step, args.training.constants(), &settings, &mut progress) {
-            Ok(measured) => {
+            Ok(mut measured) => {
+                let threads = device.info().threads.filter(|_| measured.status == Status::Noisy);
+                let load = threads.and_then(|threads| Some(meter.since(begun)?.explanation(threads)));
+                measured.observed.notes.extend(load);
                 settings::note(device, folder);
                 folder.append(&measured)?;
             }
