@@ -12,6 +12,12 @@ use crate::report::run_file::{RunFile, as_written};
 use crate::report::run_tables::{layers, number, share_with_interval, step_ms, step_us};
 use crate::report::table::{Table, escaped, numbers, words};
 
+/// The short words in the head of the table by phase.
+const SHORT: &str = "data: backward_data, weights: backward_weights, update: weight_update";
+
+/// Settings that a prediction has none of.
+const OF_A_MEASUREMENT: [&str; 3] = ["machine.cpu.threads", "setup.threads", "setup.samples"];
+
 /// The sweep, and the layers of one batch, by image size.
 pub fn measured(run: &Run, batch: Option<usize>) -> String {
     let mut text = String::new();
@@ -48,12 +54,15 @@ fn layers_by_batch(run: &Run, image: &str, chosen: Option<usize>) -> String {
 
 fn sweep(run: &Run, image: &str, points: &[&Point]) -> Table {
     let ms = if run.is_predicted() { "ms" } else { "mean ms" };
-    let titles = ["batch", ms, "conv %", "fc %", "other %", "closure", "images/s"];
-    let header = titles.map(numbers).into_iter().chain([words("status")]).collect();
+    // Nothing was timed twice in a prediction.
+    let closure = (!run.is_predicted()).then_some("closure");
+    let titles = ["batch", ms, "conv %", "fc %", "other %"].into_iter().chain(closure).chain(["images/s"]);
+    let header = titles.map(numbers).chain([words("status")]).collect();
     let row = |point: &&Point| {
         let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
         cells.extend(Group::ALL.map(|group| share_with_interval(point.group(group))));
-        cells.extend([number(point.step.closure, 3), number(point.images_per_s(), 1)]);
+        cells.extend(closure.map(|_| number(point.step.closure, 3)));
+        cells.push(number(point.images_per_s(), 1));
         cells.push(run.status_word(point).name().into());
         cells
     };
@@ -70,7 +79,11 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
     let scopes: Vec<Scope> = Scope::every().filter(exists).collect();
     let title = |scope: &Scope| {
         let (group, phase) = (scope.group.map_or("all", Group::name), scope.phase.map_or("", Phase::name));
-        numbers(format!("{group} {phase}").replace('_', " "))
+        // All of them fit in a window of 1280 pixels, with the widest network's phases.
+        numbers(format!(
+            "{group} {}",
+            phase.trim_start_matches("backward_").trim_start_matches("weight_").replace('_', " ")
+        ))
     };
     let header = [numbers("batch")].into_iter().chain(scopes.iter().map(title)).collect();
     let row = |point: &&Point| {
@@ -78,7 +91,11 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
         [point.batch.to_string()].into_iter().chain(scopes.iter().map(share)).collect()
     };
     let measured = points.iter().filter(|point| point.is_measured());
-    Table::new(format!("By group and phase, image {image}: share of the step in %"), header, measured.map(row))
+    Table::new(
+        format!("By group and phase, image {image}: share of the step in % ({SHORT})"),
+        header,
+        measured.map(row),
+    )
 }
 
 fn layers_of(run: &Run, point: &Point) -> Table {
@@ -106,6 +123,9 @@ pub fn settings(run: &Run) -> String {
         }
         Some(json) => leaves("", &json, &mut rows),
     }
+    // Nothing computed, so their zeros and blanks mean nothing.
+    let means_nothing = |name: &str| run.is_predicted() && OF_A_MEASUREMENT.contains(&name);
+    rows.retain(|(name, value)| !(value.is_empty() || means_nothing(name)));
     let rows: String = rows
         .iter()
         .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), prose(value)))

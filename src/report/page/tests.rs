@@ -91,4 +91,7 @@ fn predictions_are_called_so() {
         assert!(!page.contains(word), "{word}");
     }
     assert!(page.contains("<code>ceilings</code>"));
+    for empty in ["closure</th>", "setup.threads", "machine.cpu", "setup.launch", "<td></td>"] {
+        assert!(!page.contains(empty), "{empty}");
+    }
 }

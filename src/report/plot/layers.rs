@@ -46,6 +46,8 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     for (index, (layer, label)) in layers.iter().zip(&labels).enumerate() {
         let y = top + 6.0 + row * (index as f64 + 0.5);
         let mut x = left;
+        // Below those of the phases, of which many are too short to be pointed at.
+        scene.tip([0.0, y - 0.5 * row], [canvas.width, y + 0.5 * row], of_layer(layer, unit));
         for part in *layer {
             let end = x + frame.x.at(part.figures.mean_us / unit.1) - left;
             let (color, hatch) = style::of_part(part.group, part.phase);
@@ -95,6 +97,16 @@ fn unit(most_us: f64) -> (&'static str, f64) {
 fn label(layer: &[LayerPart], unit: (&str, f64)) -> String {
     let share: f64 = layer.iter().map(|part| part.figures.share_pct).sum();
     format!("{:.2} ({share:.1} %)", total_us(layer) / unit.1)
+}
+
+/// A layer's time and share, and its phases' times.
+fn of_layer(layer: &[LayerPart], unit: (&str, f64)) -> String {
+    let time = |us: f64| format!("{:.3} {}", us / unit.1, unit.0);
+    let phases =
+        layer.iter().map(|part| format!("{} {}", part.phase.name().replace('_', " "), time(part.figures.mean_us)));
+    let phases = phases.collect::<Vec<_>>().join(", ");
+    let share: f64 = layer.iter().map(|part| part.figures.share_pct).sum();
+    format!("{}: {} ({share:.1} %): {phases}", layer[0].layer, time(total_us(layer)))
 }
 
 /// A phase's time and share.

@@ -268,7 +268,9 @@ fn one_batch_is_no_curve() {
 fn values_are_shown_at_the_pointer() {
     let run = run("alexnet", &[1, 8]);
     let tips = |chart: Chart| chart.scene(&run, "224x224", None, Canvas::WIDE).unwrap().tips;
-    assert_eq!((tips(Chart::Phases).len(), tips(Chart::Layers).len()), (2 * 10, run.points[1].parts.len()));
+    // One for each bar, and one for the whole of each layer's line.
+    let of_layers = run.points[1].parts.len() + run.points[1].layers().count();
+    assert_eq!((tips(Chart::Phases).len(), tips(Chart::Layers).len()), (2 * 10, of_layers));
     let point = &run.points[0];
     let wanted = format!("batch 1, conv: {:.1} %", point.share(Group::Conv));
     assert!(tips(Chart::Shares).iter().any(|tip| tip.text == wanted), "{wanted}");
