@@ -85,9 +85,21 @@ fn clocks(header: &Header) -> Option<String> {
 /// Notes for a reader of the figures, one line each.
 pub fn notes(run: &Run) -> Vec<String> {
     let of_run = run.header.iter().flat_map(|header| header.machine.notes.iter().cloned());
-    let of_batches = run.points.iter().flat_map(|point| {
-        let Point { batch, image, .. } = point;
-        point.notes().into_iter().map(move |note| format!("batch {batch}, image {image}: {note}"))
+    // What is true of several batches is said once.
+    let mut groups: Vec<(&str, String, Vec<usize>)> = Vec::new();
+    for point in &run.points {
+        for note in point.notes() {
+            match groups.iter_mut().find(|(image, known, _)| **image == *point.image && *known == note) {
+                Some((.., batches)) => batches.push(point.batch),
+                None => groups.push((&point.image, note, vec![point.batch])),
+            }
+        }
+    }
+    let of_batches = groups.into_iter().map(|(image, note, mut batches)| {
+        batches.sort_unstable();
+        let word = if batches.len() == 1 { "batch" } else { "batches" };
+        let batches = batches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("{word} {batches}, image {image}: {note}")
     });
     of_run.chain(of_batches).chain(doubt::of_ceilings(run)).collect()
 }
@@ -264,10 +276,8 @@ loss   softmax_loss    0.001     0.001         -       -  0.002   4.0
 other: all layers but conv and fc; closure: the sum of the phases over a plain
 step, 1 at best.
 
-note: batch 2, image 4x4: closure is 1.12: a step with marks takes 12 % longer
-than a plain one, so short phases weigh too much
-note: batch 1, image 4x4: closure is 1.12: a step with marks takes 12 % longer
-than a plain one, so short phases weigh too much
+note: batches 1, 2, image 4x4: closure is 1.12: a step with marks takes 12 %
+longer than a plain one, so short phases weigh too much
 ";
 
     fn run(measured: impl IntoIterator<Item = Measured>) -> Run {

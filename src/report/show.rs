@@ -14,7 +14,10 @@ use super::verdict;
 pub fn text(run: &Run, selection: Selection) -> String {
     let sentences = verdict::sentences(run);
     let verdict: String = sentences.iter().map(|sentence| wrapped(sentence, selection.room) + "\n").collect();
-    run_tables::text(run, selection) + &verdict
+    let text = run_tables::text(run, selection);
+    // The answer stands by itself.
+    let gap = if notes(run).is_empty() { "" } else { "\n" };
+    text + gap + &verdict
 }
 
 /// The same as Markdown, the verdict first.

@@ -156,6 +156,8 @@ pub fn hanging(text: &str, indent: usize, room: Room) -> String {
     let text = visible(text);
     let (Room::Terminal, Some(width)) = (room, room.width()) else { return text.into_owned() };
     let mut lines: Vec<String> = Vec::new();
+    // A percentage stays on one line.
+    let text = text.replace(" %", "\u{a0}%");
     for word in text.split(' ') {
         match lines.last_mut() {
             None => lines.push(word.to_owned()),
@@ -163,7 +165,7 @@ pub fn hanging(text: &str, indent: usize, room: Room) -> String {
             Some(_) => lines.push(" ".repeat(indent) + word),
         }
     }
-    lines.join("\n")
+    lines.join("\n").replace('\u{a0}', " ")
 }
 
 #[cfg(test)]
@@ -173,6 +175,12 @@ mod tests {
 
     fn cells<const N: usize>(rows: &[[&str; N]]) -> Cells {
         rows.iter().map(|row| row.map(String::from).to_vec()).collect()
+    }
+
+    #[test]
+    fn a_percentage_stays_on_one_line() {
+        let text = format!("{} 4 % longer", "a".repeat(77));
+        assert_eq!(wrapped(&text, Room::Terminal), format!("{}\n4 % longer", "a".repeat(77)));
     }
 
     #[test]

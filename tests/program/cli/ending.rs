@@ -218,6 +218,7 @@ fn a_complete_run_stays_as_it_is() {
     for _ in 0..2 {
         let output = program.output(&format!("run --resume {}", folder.display()));
         assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(stderr(&output), "nothing is missing from this run: no batch was measured\n");
         let tables = |output: &std::process::Output| stdout(output).rsplit_once("saved in ").unwrap().0.to_owned();
         assert_eq!(tables(&output), tables(&first));
         assert!(files(&folder) == before, "a byte changed");

@@ -44,7 +44,9 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let mut folder = open_folder(&args, &model, device, machine)?;
     folder.header_mut().note(settings::unlocked(device, &args.clocks.wanted()));
     settings::note(device, &mut folder);
-    say_busy(device, &meter, begun);
+    if wanted.iter().any(|plan| !folder.has(plan.batch, plan.image())) {
+        say_busy(device, &meter, begun);
+    }
     let result = sweep(device, &wanted, &args, &interrupt, &meter, &mut folder);
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&RunState::Failed);
@@ -155,8 +157,9 @@ fn sweep(
     let before = folder.header().machine.settings_before.clone().unwrap_or_default();
     let settings = MeasureSettings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
-    if !wanted.is_empty() {
-        folder.go_on()?;
+    match wanted.is_empty() {
+        true => say("nothing is missing from this run: no batch was measured"),
+        false => folder.go_on()?,
     }
     let mut progress = Progress::new(wanted.len(), rule);
     for plan in wanted {
