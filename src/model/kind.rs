@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+pub use super::activation::{Activation, Elu, LeakyRelu};
+
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -9,10 +11,8 @@ pub enum Kind {
     Conv(Conv),
     /// Fully connected.
     Fc(Fc),
-    /// max(0, x).
-    Relu,
-    /// 1 / (1 + e⁻ˣ).
-    Sigmoid,
+    /// A function of each element.
+    Activation(Activation),
     /// Maximum over windows.
     MaxPool(MaxPool),
     /// Mean over windows.
@@ -65,8 +65,7 @@ impl Kind {
         match self {
             Kind::Conv(_) => "conv",
             Kind::Fc(_) => "fc",
-            Kind::Relu => "relu",
-            Kind::Sigmoid => "sigmoid",
+            Kind::Activation(function) => function.name(),
             Kind::MaxPool(_) => "maxpool",
             Kind::AvgPool(_) => "avgpool",
             Kind::Lrn(_) => "lrn",
@@ -84,8 +83,7 @@ impl Kind {
         match self {
             Kind::Conv(_) => Group::Conv,
             Kind::Fc(_) => Group::Fc,
-            Kind::Relu
-            | Kind::Sigmoid
+            Kind::Activation(_)
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
             | Kind::Lrn(_)
@@ -118,8 +116,7 @@ impl Kind {
         match self {
             Kind::Conv(conv) => Some(&mut conv.bias),
             Kind::Fc(fc) => Some(&mut fc.bias),
-            Kind::Relu
-            | Kind::Sigmoid
+            Kind::Activation(_)
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
             | Kind::Lrn(_)

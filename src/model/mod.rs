@@ -3,6 +3,7 @@
 //! Descriptions are TOML, read by [`Model::named`] (built in), [`Model::read`] (a file) or [`Model::parse`] (text).
 //! Nothing here knows a batch size: shapes and costs are [`crate::plan`]'s.
 
+mod activation;
 mod builtin;
 mod draft;
 pub mod kind;

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Kind;
-use super::kind::{AvgPool, Pair};
+use super::kind::{Activation, AvgPool, Elu, LeakyRelu, Pair};
 use super::parse::{Parsed, TomlTable, fault};
 use super::range::Range;
 use crate::units::quotable;
@@ -17,8 +17,10 @@ pub const SIZE: Range = Range::Whole(1, LARGEST);
 pub const SIDES: Range = Range::Sides(1, LARGEST);
 /// Padding.
 pub const PADS: Range = Range::Sides(0, LARGEST);
-/// The factor of local response normalisation.
+/// The factor of local response normalisation, and elu's.
 pub const ALPHA: Range = Range::From(0.0, 1e6);
+/// Slopes below zero: a negative one would leave no trace in the output of where the input was negative.
+pub const SLOPE: Range = Range::From(0.0, 1e6);
 /// Numbers that divide, and exponents.
 pub const POSITIVE: Range = Range::Above(0.0, 1e6);
 /// The share of elements that dropout zeroes.
@@ -27,7 +29,7 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 14] = [
+const NUMBERS: [(&str, Range); 15] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
@@ -37,6 +39,7 @@ const NUMBERS: [(&str, Range); 14] = [
     ("output", SIDES),
     ("pad", PADS),
     ("alpha", ALPHA),
+    ("slope", SLOPE),
     ("beta", POSITIVE),
     ("k", POSITIVE),
     ("eps", POSITIVE),
@@ -44,8 +47,8 @@ const NUMBERS: [(&str, Range); 14] = [
     ("momentum", SHARE),
 ];
 
-const KINDS: &str =
-    "conv, fc, relu, sigmoid, maxpool, avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
+const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
+                     avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -54,8 +57,8 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
     let kind = match name.get_ref().as_str() {
         "conv" => Kind::Conv(table.parameters()?),
         "fc" => Kind::Fc(table.parameters()?),
-        "relu" => table.none(Kind::Relu)?,
-        "sigmoid" => table.none(Kind::Sigmoid)?,
+        "leaky_relu" => Kind::Activation(Activation::LeakyRelu(table.parameters()?)),
+        "elu" => Kind::Activation(Activation::Elu(table.parameters()?)),
         "maxpool" => Kind::MaxPool(table.parameters()?),
         "avgpool" => Kind::AvgPool(table.parameters()?),
         "lrn" => Kind::Lrn(table.parameters()?),
@@ -65,7 +68,10 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "add" => table.none(Kind::Add)?,
         "concat" => table.none(Kind::Concat)?,
         "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
-        other => return fault(name.span(), format!("unknown kind `{}`: one of {KINDS}", quotable(other))),
+        other => match Activation::PLAIN.into_iter().find(|function| function.name() == other) {
+            Some(function) => table.none(Kind::Activation(function))?,
+            None => return fault(name.span(), format!("unknown kind `{}`: one of {KINDS}", quotable(other))),
+        },
     };
     match out_of_range(&kind) {
         Some(message) => fault(at, message),
@@ -104,7 +110,9 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
             .or_else(|| POSITIVE.refuses("k", lrn.k)),
         Kind::Dropout(dropout) => DROPPED.refuses("p", dropout.p),
         Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
-        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+        Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
+        Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
     }
 }
 
@@ -143,7 +151,13 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         .into_iter()
         .flatten()
         .collect(),
-        Kind::Relu | Kind::Sigmoid | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
+        Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => {
+            unless(*slope == LeakyRelu::default().slope, "slope", float(*slope)).into_iter().collect()
+        }
+        Kind::Activation(Activation::Elu(Elu { alpha })) => {
+            unless(*alpha == Elu::default().alpha, "alpha", float(*alpha)).into_iter().collect()
+        }
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
     }
 }
 

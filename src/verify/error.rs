@@ -1,8 +1,10 @@
 //! The distance of a result from its expected value.
 
-/// Euclidean norm.
-pub fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt()
+use super::reference::Real;
+
+/// Euclidean norm, summed in f64.
+pub fn norm<T: Real>(values: &[T]) -> f64 {
+    values.iter().map(|value| value.in_f64().powi(2)).sum::<f64>().sqrt()
 }
 
 /// Relative L2 error ‖actual − expected‖ / ‖expected‖. Elements that are not `counted` are left out.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::error::relative_error;
 use super::operands::{DeviceOperands, in_f64, labels};
-use super::reference::{self, Operands};
+use super::reference::{self, Operands, Real};
 use super::tensor_name::{Parameter, TensorName, gradient};
 use super::{Check, LEAST_LOSS};
 use crate::device::{DeviceError, Session, Training};
@@ -205,7 +205,7 @@ impl PhaseCheck<'_> {
 }
 
 /// Adds a share of a source's gradient to what the others gave.
-pub fn add(totals: &mut BTreeMap<Source, Vec<f64>>, source: Source, share: Vec<f64>) {
+pub fn add<T: Real>(totals: &mut BTreeMap<Source, Vec<T>>, source: Source, share: Vec<T>) {
     match totals.entry(source) {
         std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(share)),
         std::collections::btree_map::Entry::Occupied(mut entry) => {

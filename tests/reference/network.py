@@ -24,7 +24,22 @@ OPTIONS = {
     "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
     "dropout": {"p": None},
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
-} | {kind: {} for kind in ("relu", "sigmoid", "flatten", "add", "concat", "softmax_loss")}
+    "leaky_relu": {"slope": 0.01},
+    "elu": {"alpha": 1.0},
+} | {kind: {} for kind in ("flatten", "add", "concat", "softmax_loss")}
+
+# Activation functions without options.
+FUNCTIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "silu": F.silu,
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "gelu": F.gelu,
+}
+OPTIONS |= {kind: {} for kind in FUNCTIONS}
 
 
 @dataclass
@@ -77,10 +92,12 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return F.conv2d(x, weight, bias, o["stride"], o["pad"], groups=o["groups"])
         case "fc":
             return F.linear(x.flatten(1), weight, bias)
-        case "relu":
-            return F.relu(x)
-        case "sigmoid":
-            return F.sigmoid(x)
+        case "leaky_relu":
+            return F.leaky_relu(x, o["slope"])
+        case "elu":
+            return F.elu(x, o["alpha"])
+        case function if function in FUNCTIONS:
+            return FUNCTIONS[function](x)
         case "maxpool":
             return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], ceil_mode=o["ceil"])
         case "avgpool" if "output" in o:

@@ -1,6 +1,7 @@
 //! Puts layers one behind the other, and goes back to earlier ones for branches.
 
 use crate::model::draft::{Draft, Imported};
+use crate::model::kind::Activation;
 use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Fc, MaxPool, Pair};
 use crate::model::{Kind, Source};
 
@@ -53,7 +54,7 @@ impl Builder {
     }
 
     pub fn relu(&mut self, name: &str) -> Built<()> {
-        self.layer(name, Kind::Relu)
+        self.layer(name, Kind::Activation(Activation::Relu))
     }
 
     pub fn max_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3], ceil: bool) -> Built<()> {

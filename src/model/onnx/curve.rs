@@ -4,6 +4,7 @@
 //! exporter and opset. All of them are evaluated at a few points, and the points compared with the functions that layers have.
 
 use crate::model::Kind;
+use crate::model::kind::{Activation, Elu, LeakyRelu};
 
 /// Places that tell the known functions apart: around their corners, and where they are curved.
 const POINTS: [f64; 20] =
@@ -39,13 +40,17 @@ impl Samples {
 
     /// The kind of layer that computes the function.
     pub fn kind(self) -> Option<Kind> {
-        if self.is(|x| x.max(0.0)) {
-            return Some(Kind::Relu);
-        }
-        if self.is(sigmoid) {
-            return Some(Kind::Sigmoid);
-        }
-        None
+        let known = Activation::PLAIN.into_iter().find(|&function| self.is(|x| value(function, x)));
+        known.or_else(|| self.bent()).map(Kind::Activation)
+    }
+
+    /// A function that is x above zero, with its parameter from a point below.
+    fn bent(self) -> Option<Activation> {
+        let at = POINTS.iter().position(|&point| point == -1.0)?;
+        let (slope, alpha) = (-self.0[at] as f32, (self.0[at] / (-1f64).exp_m1()) as f32);
+        [Activation::LeakyRelu(LeakyRelu { slope }), Activation::Elu(Elu { alpha })]
+            .into_iter()
+            .find(|&function| slope >= 0.0 && self.is(|x| value(function, x)))
     }
 }
 
@@ -98,6 +103,23 @@ pub fn binary(operator: &str) -> Option<fn(f64, f64) -> f64> {
         "Max" => f64::max,
         _ => return None,
     })
+}
+
+/// An activation function as ONNX writes it.
+fn value(function: Activation, x: f64) -> f64 {
+    let hardsigmoid = (x / 6.0 + 0.5).clamp(0.0, 1.0);
+    match function {
+        Activation::Relu => x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Tanh => x.tanh(),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Hardsigmoid => hardsigmoid,
+        Activation::Hardswish => x * hardsigmoid,
+        Activation::Gelu => 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2)),
+        Activation::LeakyRelu(LeakyRelu { slope }) => x.max(0.0) + f64::from(slope) * x.min(0.0),
+        Activation::Elu(Elu { alpha }) => x.max(0.0) + f64::from(alpha) * x.min(0.0).exp_m1(),
+    }
 }
 
 fn sigmoid(x: f64) -> f64 {

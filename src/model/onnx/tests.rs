@@ -7,6 +7,10 @@ use prost::Message;
 use super::proto::*;
 use super::read;
 use crate::model::Kind;
+use crate::model::kind::{Activation, Elu, LeakyRelu};
+
+const RELU: Kind = Kind::Activation(Activation::Relu);
+const SIGMOID: Kind = Kind::Activation(Activation::Sigmoid);
 
 fn dims(sizes: &[i64]) -> Option<TypeProto> {
     let dim = sizes.iter().map(|&size| DimensionProto { dim_value: (size > 0).then_some(size) }).collect();
@@ -76,20 +80,33 @@ fn refused(graph: GraphProto) -> String {
 
 #[test]
 fn functions_are_recognised_in_parts_and_whole() {
-    assert_eq!(kinds(vec![node("Relu", &["x"], "y")]), [Kind::Relu]);
-    assert_eq!(kinds(vec![node("Max", &["x", "zero"], "y")]), [Kind::Relu]);
-    assert_eq!(kinds(vec![node("Clip", &["x", "zero"], "y")]), [Kind::Relu]);
+    assert_eq!(kinds(vec![node("Relu", &["x"], "y")]), [RELU]);
+    assert_eq!(kinds(vec![node("Max", &["x", "zero"], "y")]), [RELU]);
+    assert_eq!(kinds(vec![node("Clip", &["x", "zero"], "y")]), [RELU]);
     let by_hand = vec![
         node("Neg", &["x"], "a"),
         node("Exp", &["a"], "b"),
         node("Add", &["one", "b"], "c"),
         node("Div", &["one", "c"], "y"),
     ];
-    assert_eq!(kinds(by_hand), [Kind::Sigmoid]);
+    assert_eq!(kinds(by_hand), [SIGMOID]);
+    let silu = vec![node("Sigmoid", &["x"], "a"), node("Mul", &["x", "a"], "y")];
+    assert_eq!(kinds(silu), [Kind::Activation(Activation::Silu)]);
+    // ONNX's own defaults: a slope of 0.01, an alpha of 1.
+    let (leaky, elu) = (LeakyRelu { slope: 0.01 }, Elu { alpha: 1.0 });
+    for (operator, function) in [
+        ("Tanh", Activation::Tanh),
+        ("HardSwish", Activation::Hardswish),
+        ("Gelu", Activation::Gelu),
+        ("LeakyRelu", Activation::LeakyRelu(leaky)),
+        ("Elu", Activation::Elu(elu)),
+    ] {
+        assert_eq!(kinds(vec![node(operator, &["x"], "y")]), [Kind::Activation(function)]);
+    }
     // No single layer, but a layer each.
-    assert_eq!(kinds(vec![node("Relu", &["x"], "a"), node("Sigmoid", &["a"], "y")]), [Kind::Relu, Kind::Sigmoid]);
+    assert_eq!(kinds(vec![node("Relu", &["x"], "a"), node("Sigmoid", &["a"], "y")]), [RELU, SIGMOID]);
     let shortcut = vec![node("Relu", &["x"], "a"), node("Add", &["x", "a"], "y")];
-    assert_eq!(kinds(shortcut), [Kind::Relu, Kind::Add]);
+    assert_eq!(kinds(shortcut), [RELU, Kind::Add]);
     // Times one is nothing.
     assert_eq!(kinds(vec![node("Mul", &["x", "one"], "a"), node("Identity", &["a"], "y")]), []);
 }
@@ -114,7 +131,7 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
     dilated.attribute.push(AttributeProto { name: "dilations".into(), ints: vec![2, 2], ..AttributeProto::default() });
     assert!(refused(graph(vec![dilated])).contains("dilations [2, 2] are not known: 1 is"));
     // An operator that the network's output does not need may be unknown.
-    assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [Kind::Relu]);
+    assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [RELU]);
 }
 
 #[test]

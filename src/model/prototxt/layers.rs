@@ -2,9 +2,9 @@
 
 use super::Import;
 use super::text::Message;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Fc, Lrn, MaxPool, Pair};
+use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Elu, Fc, LeakyRelu, Lrn, MaxPool, Pair};
 use crate::model::range::Range;
-use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE};
+use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
 use crate::model::{Kind, Source};
 
 /// The kind of a layer, as today's form names it. The older form has words in capitals.
@@ -46,10 +46,16 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         "Accuracy" | "Silence" => return Ok(()),
         "Convolution" => Kind::Conv(convolution(layer)?),
         "InnerProduct" => Kind::Fc(inner_product(layer)?),
-        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope", Range::From(-1e6, 1e6))? {
-            None | Some(0.0) => Kind::Relu,
-            Some(slope) => return Err(format!("a negative_slope of {slope} is not known: 0 is")),
+        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope", SLOPE)? {
+            None | Some(0.0) => Kind::Activation(Activation::Relu),
+            Some(slope) => Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })),
         },
+        "ELU" => {
+            let alpha = of(layer, "elu_param").number("alpha", ALPHA)?;
+            Kind::Activation(Activation::Elu(alpha.map_or(Elu::default(), |alpha| Elu { alpha })))
+        }
+        "Sigmoid" => Kind::Activation(Activation::Sigmoid),
+        "TanH" => Kind::Activation(Activation::Tanh),
         "Pooling" => pooling(layer)?,
         "LRN" => Kind::Lrn(lrn(layer)?),
         "Dropout" => {

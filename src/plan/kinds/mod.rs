@@ -2,6 +2,7 @@
 //!
 //! One file per kind. Memory, cost, initial values and devices ask these rules in place of matching on the kind.
 
+mod activation;
 mod batchnorm;
 mod conv;
 mod dropout;
@@ -10,8 +11,6 @@ mod flatten;
 mod join;
 mod lrn;
 mod pool;
-mod relu;
-mod sigmoid;
 mod softmax_loss;
 
 pub use conv::ConvGeometry;
@@ -53,8 +52,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
     match kind {
         Kind::Conv(conv) => conv,
         Kind::Fc(fc) => fc,
-        Kind::Relu => &relu::Relu,
-        Kind::Sigmoid => &sigmoid::Sigmoid,
+        Kind::Activation(function) => function,
         Kind::MaxPool(pool) => pool,
         Kind::AvgPool(pool) => pool,
         Kind::Lrn(lrn) => lrn,

@@ -3,23 +3,24 @@
 
 use rayon::prelude::*;
 
+use super::real::Real;
 use super::sums::over_channels;
 use crate::plan::Shape;
 
 /// Mean and scale of one channel.
-struct ChannelStatistics {
-    mean: f64,
+struct ChannelStatistics<T> {
+    mean: T,
     /// 1 / √(σ² + ε)
-    inverse_deviation: f64,
+    inverse_deviation: T,
 }
 
-pub fn forward(eps: f32, shape: Shape, x: &[f64], weights: &[f64], biases: &[f64]) -> Vec<f64> {
+pub fn forward<T: Real>(eps: f32, shape: Shape, x: &[T], weights: &[T], biases: &[T]) -> Vec<T> {
     let statistics = statistics(eps, shape, x);
     elementwise(shape, |c, at| weights[c] * statistics[c].normalise(x[at]) + biases[c])
 }
 
 /// dx = w / √(σ² + ε) · (dy − mean(dy) − x̂ · mean(dy · x̂)), the means over the channel.
-pub fn backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64], dy: &[f64]) -> Vec<f64> {
+pub fn backward_data<T: Real>(eps: f32, shape: Shape, x: &[T], weights: &[T], dy: &[T]) -> Vec<T> {
     let statistics = statistics(eps, shape, x);
     let [weight_sums, bias_sums] = backward_weights(eps, shape, x, dy);
     let count = per_channel(shape);
@@ -30,41 +31,41 @@ pub fn backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64], dy: &[f
 }
 
 /// Gradients of weights, Σ dy · x̂, and biases, Σ dy.
-pub fn backward_weights(eps: f32, shape: Shape, x: &[f64], dy: &[f64]) -> [Vec<f64>; 2] {
+pub fn backward_weights<T: Real>(eps: f32, shape: Shape, x: &[T], dy: &[T]) -> [Vec<T>; 2] {
     let statistics = statistics(eps, shape, x);
     let weights = over_channels(shape, |c, at| dy[at] * statistics[c].normalise(x[at]));
     [weights, over_channels(shape, |_, at| dy[at])]
 }
 
 /// The first of the terms of [`backward_data`]: what remains of it when the others cancel it is rounding.
-pub fn uncentred_backward_data(eps: f32, shape: Shape, x: &[f64], weights: &[f64], dy: &[f64]) -> Vec<f64> {
+pub fn uncentred_backward_data<T: Real>(eps: f32, shape: Shape, x: &[T], weights: &[T], dy: &[T]) -> Vec<T> {
     let statistics = statistics(eps, shape, x);
     elementwise(shape, |c, at| weights[c] * statistics[c].inverse_deviation * dy[at])
 }
 
-impl ChannelStatistics {
-    fn normalise(&self, x: f64) -> f64 {
+impl<T: Real> ChannelStatistics<T> {
+    fn normalise(&self, x: T) -> T {
         (x - self.mean) * self.inverse_deviation
     }
 }
 
-fn statistics(eps: f32, shape: Shape, x: &[f64]) -> Vec<ChannelStatistics> {
+fn statistics<T: Real>(eps: f32, shape: Shape, x: &[T]) -> Vec<ChannelStatistics<T>> {
     let count = per_channel(shape);
-    let means: Vec<f64> = over_channels(shape, |_, at| x[at]).into_iter().map(|sum| sum / count).collect();
+    let means: Vec<T> = over_channels(shape, |_, at| x[at]).into_iter().map(|sum| sum / count).collect();
     let squares = over_channels(shape, |c, at| (x[at] - means[c]).powi(2));
-    let deviation = |square: f64| (square / count + f64::from(eps)).sqrt();
+    let deviation = |square: T| (square / count + T::of(eps)).sqrt();
     means
         .iter()
         .zip(squares)
-        .map(|(&mean, square)| ChannelStatistics { mean, inverse_deviation: 1.0 / deviation(square) })
+        .map(|(&mean, square)| ChannelStatistics { mean, inverse_deviation: T::one() / deviation(square) })
         .collect()
 }
 
-fn per_channel(shape: Shape) -> f64 {
-    (shape.n * shape.h * shape.w) as f64
+fn per_channel<T: Real>(shape: Shape) -> T {
+    T::of((shape.n * shape.h * shape.w) as f64)
 }
 
-fn elementwise(shape: Shape, value: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+fn elementwise<T: Real>(shape: Shape, value: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
     let plane = shape.h * shape.w;
     (0..shape.elements()).into_par_iter().with_min_len(1024).map(|at| value(at / plane % shape.c, at)).collect()
 }

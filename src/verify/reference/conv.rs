@@ -8,16 +8,17 @@ use std::ops::Range;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::real::Real;
 use crate::model::kind::Conv;
 use crate::plan::Shape;
 
 /// `weights` is \[K, C/groups, R, S\], `biases` \[K\] or empty.
-pub fn forward(conv: &Conv, input: Shape, output: Shape, x: &[f64], weights: &[f64], biases: &[f64]) -> Vec<f64> {
+pub fn forward<T: Real>(conv: &Conv, input: Shape, output: Shape, x: &[T], weights: &[T], biases: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut y = vec![0.0; output.elements()];
+    let mut y = vec![T::zero(); output.elements()];
     y.par_chunks_mut(sizes.output_plane).enumerate().for_each(|(index, y)| {
         let (n, k) = (index / output.c, index % output.c);
-        y.fill(biases.get(k).copied().unwrap_or(0.0));
+        y.fill(biases.get(k).copied().unwrap_or(T::zero()));
         for c in 0..sizes.group_channels {
             let x = sizes.input_plane(x, n, sizes.first_channel(k) + c);
             forward_plane(&sizes.positions, sizes.kernel(weights, k, c), x, y);
@@ -27,9 +28,9 @@ pub fn forward(conv: &Conv, input: Shape, output: Shape, x: &[f64], weights: &[f
 }
 
 /// dx\[n,c,h,w\]: every output whose window covers the element, times the weight at which it does.
-pub fn backward_data(conv: &Conv, input: Shape, output: Shape, weights: &[f64], dy: &[f64]) -> Vec<f64> {
+pub fn backward_data<T: Real>(conv: &Conv, input: Shape, output: Shape, weights: &[T], dy: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut dx = vec![0.0; input.elements()];
+    let mut dx = vec![T::zero(); input.elements()];
     dx.par_chunks_mut(sizes.input_plane).enumerate().for_each(|(index, dx)| {
         let (n, c) = (index / input.c, index % input.c);
         let group = c / sizes.group_channels;
@@ -42,9 +43,9 @@ pub fn backward_data(conv: &Conv, input: Shape, output: Shape, weights: &[f64], 
 }
 
 /// dw\[k,c,r,s\] = Σ over n, p, q of dy\[n,k,p,q\] times the input that the weight met there.
-pub fn backward_weights(conv: &Conv, input: Shape, output: Shape, x: &[f64], dy: &[f64]) -> Vec<f64> {
+pub fn backward_weights<T: Real>(conv: &Conv, input: Shape, output: Shape, x: &[T], dy: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut dw = vec![0.0; output.c * sizes.group_channels * sizes.positions.len()];
+    let mut dw = vec![T::zero(); output.c * sizes.group_channels * sizes.positions.len()];
     dw.par_chunks_mut(sizes.positions.len()).enumerate().for_each(|(index, dw)| {
         let (k, c) = (index / sizes.group_channels, index % sizes.group_channels);
         for n in 0..input.n {
@@ -57,39 +58,39 @@ pub fn backward_weights(conv: &Conv, input: Shape, output: Shape, x: &[f64], dy:
 
 /// y += one kernel over one plane.
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn forward_plane(positions: &[Tap], kernel: &[f64], x: &[f64], y: &mut [f64]) {
+fn forward_plane<T: Real>(positions: &[Tap], kernel: &[T], x: &[T], y: &mut [T]) {
     for (position, &weight) in positions.iter().zip(kernel) {
         for (output, input) in position.rows() {
             let (y, x) = (&mut y[output], &x[input..]);
             match position.stride {
-                1 => y.iter_mut().zip(x).for_each(|(y, x)| *y += weight * x),
-                stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, x)| *y += weight * x),
+                1 => y.iter_mut().zip(x).for_each(|(y, &x)| *y += weight * x),
+                stride => y.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, &x)| *y += weight * x),
             }
         }
     }
 }
 
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn backward_data_plane(positions: &[Tap], kernel: &[f64], dy: &[f64], dx: &mut [f64]) {
+fn backward_data_plane<T: Real>(positions: &[Tap], kernel: &[T], dy: &[T], dx: &mut [T]) {
     for (position, &weight) in positions.iter().zip(kernel) {
         for (output, input) in position.rows() {
             let (dy, dx) = (&dy[output], &mut dx[input..]);
             match position.stride {
-                1 => dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += weight * dy),
-                stride => dx.iter_mut().step_by(stride).zip(dy).for_each(|(dx, dy)| *dx += weight * dy),
+                1 => dx.iter_mut().zip(dy).for_each(|(dx, &dy)| *dx += weight * dy),
+                stride => dx.iter_mut().step_by(stride).zip(dy).for_each(|(dx, &dy)| *dx += weight * dy),
             }
         }
     }
 }
 
 #[multiversion(targets("x86_64+avx2+fma", "x86_64+avx512f"))]
-fn backward_weights_plane(positions: &[Tap], x: &[f64], dy: &[f64], dw: &mut [f64]) {
+fn backward_weights_plane<T: Real>(positions: &[Tap], x: &[T], dy: &[T], dw: &mut [T]) {
     for (position, dw) in positions.iter().zip(dw) {
         for (output, input) in position.rows() {
             let (dy, x) = (&dy[output], &x[input..]);
             *dw += match position.stride {
                 1 => super::sums::dot(dy, &x[..dy.len()]),
-                stride => dy.iter().zip(x.iter().step_by(stride)).map(|(dy, x)| dy * x).sum(),
+                stride => dy.iter().zip(x.iter().step_by(stride)).map(|(&dy, &x)| dy * x).sum(),
             }
         }
     }
@@ -152,11 +153,11 @@ impl Sizes {
         }
     }
 
-    fn input_plane<'a>(&self, x: &'a [f64], n: usize, c: usize) -> &'a [f64] {
+    fn input_plane<'a, T>(&self, x: &'a [T], n: usize, c: usize) -> &'a [T] {
         &x[(n * self.channels + c) * self.input_plane..][..self.input_plane]
     }
 
-    fn output_plane<'a>(&self, y: &'a [f64], n: usize, k: usize) -> &'a [f64] {
+    fn output_plane<'a, T>(&self, y: &'a [T], n: usize, k: usize) -> &'a [T] {
         &y[(n * self.outputs + k) * self.output_plane..][..self.output_plane]
     }
 
@@ -166,7 +167,7 @@ impl Sizes {
     }
 
     /// The weights between output channel `k` and the `c`-th channel of its group.
-    fn kernel<'a>(&self, weights: &'a [f64], k: usize, c: usize) -> &'a [f64] {
+    fn kernel<'a, T>(&self, weights: &'a [T], k: usize, c: usize) -> &'a [T] {
         &weights[(k * self.group_channels + c) * self.positions.len()..][..self.positions.len()]
     }
 }

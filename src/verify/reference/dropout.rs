@@ -1,10 +1,12 @@
 //! Dropout: kept elements are scaled by 1 / (1 − p), so that the expectation stays; dropped ones are zero.
 
+use super::real::Real;
+
 /// Forward and backward are the same product. `mask` has ones and zeros; with dropout off there is none, and nothing changes.
-pub fn apply(p: f32, mask: Option<&[f64]>, values: &[f64]) -> Vec<f64> {
-    let scale = 1.0 / (1.0 - f64::from(p));
+pub fn apply<T: Real>(p: f32, mask: Option<&[T]>, values: &[T]) -> Vec<T> {
+    let scale = T::one() / (T::one() - T::of(p));
     match mask {
-        Some(mask) => values.iter().zip(mask).map(|(value, kept)| value * kept * scale).collect(),
+        Some(mask) => values.iter().zip(mask).map(|(&value, &kept)| value * kept * scale).collect(),
         None => values.to_vec(),
     }
 }

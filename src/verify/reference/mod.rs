@@ -3,6 +3,7 @@
 //! Written to be read against the formulas, and shared with no device. One file per kind; this one says which formula a
 //! layer's phase is.
 
+mod activation;
 mod batchnorm;
 mod conv;
 mod dropout;
@@ -10,14 +11,14 @@ mod fc;
 mod join;
 mod lrn;
 mod pool;
-mod relu;
+mod real;
 mod sgd;
-mod sigmoid;
 mod softmax_loss;
 mod sums;
 #[cfg(test)]
 mod tests;
 
+pub use real::Real;
 pub use sgd::update;
 
 use super::error::norm;
@@ -27,19 +28,19 @@ use crate::plan::{LayerPlan, Phase, PoolGeometry, Shape};
 
 /// The operands of a layer's phase. Those that its formula does not hold may be empty.
 #[derive(Default)]
-pub struct Operands<'a> {
+pub struct Operands<'a, T = f64> {
     /// Values of the layer's inputs.
-    pub inputs: Vec<&'a [f64]>,
+    pub inputs: Vec<&'a [T]>,
     /// The layer's own output: what ReLU's gradient depends on, and the probabilities of softmax_loss.
-    pub output: &'a [f64],
+    pub output: &'a [T],
     /// Gradient of the loss with respect to the output.
-    pub output_gradient: &'a [f64],
+    pub output_gradient: &'a [T],
     /// In canonical order.
-    pub weights: &'a [f64],
+    pub weights: &'a [T],
     /// Empty where the layer has none.
-    pub biases: &'a [f64],
+    pub biases: &'a [T],
     /// Dropout's kept elements as ones; `None` with dropout off.
-    pub mask: Option<&'a [f64]>,
+    pub mask: Option<&'a [T]>,
     /// The class of each image.
     pub labels: &'a [usize],
 }
@@ -65,8 +66,9 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
     match phase {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
-            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_)),
-            output: loss || matches!(layer.kind, Kind::Relu | Kind::Sigmoid),
+            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_))
+                || matches!(layer.kind, Kind::Activation(function) if !activation::is_of_output(function)),
+            output: loss || matches!(layer.kind, Kind::Activation(function) if activation::is_of_output(function)),
             output_gradient: !loss,
             weights,
             biases: false,
@@ -77,14 +79,13 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
 }
 
 /// The layer's output; for softmax_loss the probabilities.
-pub fn forward(layer: &LayerPlan, operands: &Operands) -> Vec<f64> {
+pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
     let Operands { ref inputs, weights, biases, .. } = *operands;
     let (x, shape, images) = (inputs[0], layer.input(), layer.output.n);
     match &layer.kind {
         Kind::Conv(params) => conv::forward(params, shape, layer.output, x, weights, biases),
         Kind::Fc(_) => fc::forward(images, x, weights, biases),
-        Kind::Relu => relu::forward(x),
-        Kind::Sigmoid => sigmoid::forward(x),
+        Kind::Activation(function) => activation::forward(*function, x),
         Kind::MaxPool(params) => pool::max_forward(&max_windows(params, shape), x),
         Kind::AvgPool(params) => pool::average_forward(&average_windows(params, shape), x),
         Kind::Lrn(params) => lrn::forward(params, shape, x),
@@ -98,19 +99,21 @@ pub fn forward(layer: &LayerPlan, operands: &Operands) -> Vec<f64> {
 }
 
 /// Mean cross-entropy of the last layer's input.
-pub fn loss(operands: &Operands) -> f64 {
+pub fn loss<T: Real>(operands: &Operands<T>) -> T {
     softmax_loss::loss(operands.labels, operands.inputs[0])
 }
 
 /// The layer's share of the gradient of its input number `slot`.
-pub fn backward_data(layer: &LayerPlan, slot: usize, operands: &Operands) -> Vec<f64> {
+pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operands<T>) -> Vec<T> {
     let Operands { ref inputs, output, output_gradient: dy, weights, .. } = *operands;
     let (x, shape) = (|| inputs[0], layer.input());
     match &layer.kind {
         Kind::Conv(params) => conv::backward_data(params, shape, layer.output, weights, dy),
         Kind::Fc(_) => fc::backward_data(shape.n, weights, dy),
-        Kind::Relu => relu::backward_data(output, dy),
-        Kind::Sigmoid => sigmoid::backward_data(output, dy),
+        Kind::Activation(function) if activation::is_of_output(*function) => {
+            activation::backward_data(*function, output, dy)
+        }
+        Kind::Activation(function) => activation::backward_data(*function, x(), dy),
         Kind::MaxPool(params) => pool::max_backward_data(&max_windows(params, shape), x(), dy),
         Kind::AvgPool(params) => pool::average_backward_data(&average_windows(params, shape), dy),
         Kind::Lrn(params) => lrn::backward_data(params, shape, x(), dy),
@@ -123,7 +126,7 @@ pub fn backward_data(layer: &LayerPlan, slot: usize, operands: &Operands) -> Vec
 }
 
 /// Gradients of weights and biases; both empty for kinds without weights.
-pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2] {
+pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [Vec<T>; 2] {
     let (x, dy, shape) = (operands.inputs[0], operands.output_gradient, layer.input());
     let biases = || match layer.biases {
         0 => Vec::new(),
@@ -133,8 +136,7 @@ pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2]
         Kind::Conv(params) => [conv::backward_weights(params, shape, layer.output, x, dy), biases()],
         Kind::Fc(_) => [fc::backward_weights(layer.output.n, x, dy), biases()],
         Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
-        Kind::Relu
-        | Kind::Sigmoid
+        Kind::Activation(_)
         | Kind::MaxPool(_)
         | Kind::AvgPool(_)
         | Kind::Lrn(_)
@@ -151,7 +153,7 @@ pub fn backward_weights(layer: &LayerPlan, operands: &Operands) -> [Vec<f64>; 2]
 /// batchnorm's weights) are held against the same sum with random signs, ‖dy‖, and sums of x · dy likewise (a convolution of
 /// one weight per channel before a batchnorm has gradients that vanish); batchnorm's backward_data against its first term.
 /// Zero where nothing cancels by construction.
-pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64; 2] {
+pub fn least_norms<T: Real>(layer: &LayerPlan, phase: Phase, operands: &Operands<T>) -> [f64; 2] {
     let Operands { ref inputs, weights, output_gradient: dy, .. } = *operands;
     match (&layer.kind, phase) {
         (Kind::BatchNorm(params), Phase::BackwardData) => {
@@ -170,7 +172,7 @@ pub fn least_norms(layer: &LayerPlan, phase: Phase, operands: &Operands) -> [f64
 }
 
 /// Inputs of a max pooling layer that tie for the maximum of a window; `None` for other kinds.
-pub fn ties(layer: &LayerPlan, x: &[f64]) -> Option<Vec<bool>> {
+pub fn ties<T: Real>(layer: &LayerPlan, x: &[T]) -> Option<Vec<bool>> {
     if let Kind::MaxPool(params) = &layer.kind {
         return Some(pool::ties(&max_windows(params, layer.input()), x));
     }

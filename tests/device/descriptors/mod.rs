@@ -40,8 +40,7 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         }
         Kind::AvgPool(_)
         | Kind::Fc(_)
-        | Kind::Relu
-        | Kind::Sigmoid
+        | Kind::Activation(_)
         | Kind::Lrn(_)
         | Kind::Dropout(_)
         | Kind::Flatten

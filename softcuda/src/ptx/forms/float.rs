@@ -25,6 +25,7 @@ pub const FORMS: &[Form] = &[
     ("rcp.rn|approx.f32", Unary32(lanes!(|a: u32| -> u32 { (1.0 / float(a)).to_bits() }))),
     ("sqrt.rn|approx.f32", Unary32(lanes!(|a: u32| -> u32 { float(a).sqrt().to_bits() }))),
     ("rsqrt.approx.f32", Unary32(lanes!(|a: u32| -> u32 { (1.0 / float(a).sqrt()).to_bits() }))),
+    ("rcp.approx.ftz.f32", Unary32(lanes!(|a: u32| -> u32 { flush(1.0 / flush(float(a))).to_bits() }))),
     ("ex2.approx.f32", Unary32(lanes!(|a: u32| -> u32 { float(a).exp2().to_bits() }))),
     ("ex2.approx.ftz.f32", Unary32(lanes!(|a: u32| -> u32 { flush(flush(float(a)).exp2()).to_bits() }))),
     ("lg2.approx.f32", Unary32(lanes!(|a: u32| -> u32 { float(a).log2().to_bits() }))),

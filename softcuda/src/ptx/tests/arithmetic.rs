@@ -11,6 +11,8 @@ const UNARY: &[Case<1>] = &[
     Case("abs.f32", R, [R], &[([f(-1.5)], f(1.5)), ([f(-0.0)], f(0.0))]),
     Case("rcp.rn.f32", R, [R], &[([f(3.0)], 0x3eaa_aaab), ([f(-0.0)], f(f32::NEG_INFINITY))]),
     Case("rcp.approx.f32", R, [R], &[([f(4.0)], f(0.25))]),
+    // The least normal number's reciprocal is normal; a subnormal number counts as zero, and a subnormal result is one.
+    Case("rcp.approx.ftz.f32", R, [R], &[([f(4.0)], f(0.25)), ([1], f(f32::INFINITY)), ([f(3e38)], 0)]),
     Case("sqrt.rn.f32", R, [R], &[([f(2.0)], 0x3fb5_04f3)]),
     Case("sqrt.approx.f32", R, [R], &[([f(9.0)], f(3.0))]),
     Case("rsqrt.approx.f32", R, [R], &[([f(4.0)], f(0.5)), ([f(0.0)], f(f32::INFINITY))]),

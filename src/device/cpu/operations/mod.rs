@@ -2,6 +2,7 @@
 //!
 //! Operations work on plain slices, inside the thread pool of the caller, and allocate nothing.
 
+mod activation;
 mod add;
 mod avgpool;
 mod batchnorm;
@@ -13,9 +14,7 @@ mod flatten;
 mod lrn;
 mod maxpool;
 mod pool;
-mod relu;
 pub(super) mod sgd;
-mod sigmoid;
 mod softmax_loss;
 
 use super::compute::simd::Isa;
@@ -140,8 +139,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
     match &layer.kind {
         Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, choice)),
         Kind::Fc(_) => Box::new(fc::FcOp::new(*layer.fc(), threads, isa)),
-        Kind::Relu => Box::new(relu::ReluOp),
-        Kind::Sigmoid => Box::new(sigmoid::SigmoidOp),
+        Kind::Activation(function) => Box::new(activation::ActivationOp(*function)),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),
         Kind::AvgPool(_) => Box::new(avgpool::AvgPoolOp::new(layer.pool().clone())),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, input.c, threads)),

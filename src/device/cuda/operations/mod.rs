@@ -2,6 +2,7 @@
 //!
 //! Operations are enqueued on one stream, allocate nothing and wait for nothing. Only [`operation`] matches on the kind.
 
+mod activation;
 mod add;
 mod avgpool;
 mod batchnorm;
@@ -15,9 +16,7 @@ mod loss_scale;
 mod lrn;
 mod maxpool;
 mod pool;
-mod relu;
 mod sgd;
-mod sigmoid;
 mod softmax_loss;
 mod view;
 
@@ -154,8 +153,7 @@ pub fn operation(
     Ok(match &planned.kind {
         Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu)?),
         Kind::Fc(fc) => Box::new(fc::FcOp::new(planned.fc(), output, fc.bias, gpu)?),
-        Kind::Relu => Box::new(relu::ReluOp::new(output, &gpu.arithmetic)?),
-        Kind::Sigmoid => Box::new(sigmoid::SigmoidOp::new(output, &gpu.arithmetic)?),
+        Kind::Activation(function) => activation::operation(*function, output, gpu)?,
         Kind::MaxPool(pool) => Box::new(maxpool::MaxPoolOp::new(pool, planned, gpu)?),
         Kind::AvgPool(pool) => Box::new(avgpool::AvgPoolOp::new(pool, planned, gpu)?),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, output, gpu)?),

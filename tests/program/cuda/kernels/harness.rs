@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 pub const SIZES: [usize; 7] = [1, 31, 32, 33, 1023, 1025, 70_001];
 
 /// Every committed PTX file, by name.
-pub const SOURCES: [(&str, &str); 11] = [
+pub const SOURCES: [(&str, &str); 12] = [
+    ("activation", include_str!("../../../../kernels/ptx/activation.ptx")),
     ("batchnorm", include_str!("../../../../kernels/ptx/batchnorm.ptx")),
     ("bias", include_str!("../../../../kernels/ptx/bias.ptx")),
     ("copy", include_str!("../../../../kernels/ptx/copy.ptx")),

@@ -2,6 +2,7 @@
 //! loops at awkward sizes. The interpreter looks for out-of-bounds accesses, uninitialised reads and shared-memory
 //! races in each; `watch` proves that it finds them.
 
+mod activation;
 mod batchnorm;
 mod bias;
 mod channels;

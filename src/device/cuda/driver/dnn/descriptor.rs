@@ -171,6 +171,11 @@ impl ActivationDescriptor {
         ActivationDescriptor::of(sys::cudnnActivationMode_t::CUDNN_ACTIVATION_SIGMOID)
     }
 
+    /// Hyperbolic tangent.
+    pub fn tanh() -> Result<ActivationDescriptor, CallError> {
+        ActivationDescriptor::of(sys::cudnnActivationMode_t::CUDNN_ACTIVATION_TANH)
+    }
+
     /// NaN stays visible.
     fn of(mode: sys::cudnnActivationMode_t) -> Result<ActivationDescriptor, CallError> {
         let activation = ActivationDescriptor::blank()?;
