@@ -17,7 +17,7 @@ const BUILT_IN: &str = include_str!("gpus.toml");
 const PEAK: Range = Range::From(0.001, 1e6);
 
 /// The keys that hold numbers.
-const NUMBERS: [(&str, Range); 8] = [
+const NUMBERS: [(&str, Range); 9] = [
     ("f32", PEAK),
     ("tf32", PEAK),
     ("f16", PEAK),
@@ -25,6 +25,7 @@ const NUMBERS: [(&str, Range); 8] = [
     ("bandwidth", Range::From(0.1, 1e6)),
     ("memory", Range::From(0.1, 1e6)),
     ("sms", Range::Whole(1, 100_000)),
+    ("watts", Range::From(1.0, 1e5)),
     ("l2_mb", Range::From(0.001, 1e6)),
 ];
 
@@ -36,6 +37,8 @@ pub struct Gpu {
     pub name: String,
     /// By which reports know it.
     pub title: String,
+    /// Whose fitted constants hold; guessed from the precisions where it is left out.
+    pub generation: Option<Generation>,
     /// Dense TFLOP/s; empty where the GPU does not have the precision.
     pub f32: f64,
     /// As `f32`.
@@ -53,10 +56,65 @@ pub struct Gpu {
     pub memory: f64,
     /// Streaming multiprocessors.
     pub sms: u32,
+    /// The board's power limit.
+    pub watts: Option<f64>,
     /// Level-2 cache, 10⁶ bytes.
     pub l2_mb: Option<f64>,
     /// The source of the figures, and how sure they are.
     pub source: Option<String>,
+}
+
+/// A generation of GPUs, or a branch of one with cores of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generation {
+    /// 2012, sm_3x.
+    Kepler,
+    /// 2014, sm_5x.
+    Maxwell,
+    /// 2016, sm_6x.
+    Pascal,
+    /// 2017, sm_70: the first with tensor cores.
+    Volta,
+    /// 2018, sm_75.
+    Turing,
+    /// 2020, sm_80: GA100.
+    Ampere,
+    /// 2020, sm_86 and sm_87: the other Ampere chips.
+    AmpereGa10x,
+    /// 2022, sm_89.
+    Ada,
+    /// 2022, sm_90.
+    Hopper,
+    /// 2024, sm_100 and sm_120.
+    Blackwell,
+}
+
+impl Generation {
+    /// The part of its cores that Kepler's schedulers can keep busy without pairing instructions: 128 of 192 (NVIDIA, Kepler
+    /// tuning guide).
+    pub const KEPLER_ISSUE: f64 = 2.0 / 3.0;
+
+    /// Watts per TFLOP/s (f32) of its large boards, which hold their boost clock.
+    pub fn full_power(self) -> f64 {
+        match self {
+            Generation::Kepler => 36.0,
+            Generation::Maxwell => 37.0,
+            Generation::Pascal => 22.0,
+            Generation::Volta => 19.0,
+            Generation::Turing => 18.6,
+            Generation::Ampere => 20.0,
+            Generation::AmpereGa10x => 9.5,
+            Generation::Ada => 5.2,
+            Generation::Hopper => 10.4,
+            Generation::Blackwell => 5.5,
+        }
+    }
+
+    /// Tells if single convolutions on one of its GPUs, each direction by itself, are among the published figures.
+    pub fn is_measured_by_layer(self) -> bool {
+        matches!(self, Generation::Maxwell | Generation::Pascal | Generation::Volta | Generation::Turing)
+    }
 }
 
 #[derive(Deserialize)]
@@ -184,8 +242,9 @@ impl Gpu {
             Precision::Tf32 => self.tf32,
             Precision::F16 => self.f16,
             Precision::Bf16 => self.bf16,
-            // Two rates, of which a datasheet's peak is one.
-            Precision::Tf32F32 | Precision::F32Tf32 => None,
+            // That of its convolutions, where both are there.
+            Precision::Tf32F32 => self.tf32,
+            Precision::F32Tf32 => self.tf32.map(|_| self.f32),
         }
     }
 
@@ -197,6 +256,15 @@ impl Gpu {
     /// Tells if multiply-adds of a precision run on tensor cores.
     pub fn uses_tensor_cores(&self, precision: Precision) -> bool {
         self.tensor_cores && precision != Precision::F32
+    }
+
+    /// Its generation, or the one that its precisions point to.
+    pub fn generation(&self) -> Generation {
+        self.generation.unwrap_or(match (self.bf16, self.f16.filter(|_| self.tensor_cores)) {
+            (Some(_), _) => Generation::Ampere,
+            (None, Some(_)) => Generation::Turing,
+            (None, None) => Generation::Pascal,
+        })
     }
 
     /// Memory in bytes.

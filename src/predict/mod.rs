@@ -1,22 +1,31 @@
 //! The time of a training step on a GPU that is not here: `Plan → Predicted → rows`.
 //!
 //! A phase takes the longer of its multiply-adds at the part of the peak that such phases reach and its bytes at the part of
-//! the bandwidth that they reach, and the cost of a launch on top. The parts are [`Fractions`], fitted from published
-//! measurements; the peaks are a [`Gpu`]'s datasheet. A convolution of fewer [`tiles`] than the GPU has multiprocessors
-//! leaves the others idle. Nothing here is measured, and all that is printed or written says so.
+//! the bandwidth that they reach, and the cost of a launch on top ([`time`]). The parts are [`Constants`], fitted from
+//! published measurements; the peaks are a [`Gpu`]'s datasheet. [`Spread`] says how far off that is. Nothing here is measured,
+//! and all that is printed or written says so.
 
-pub mod fractions;
+pub mod constants;
 pub mod gpu;
-pub mod tiles;
+pub mod program;
+pub mod spread;
+pub mod time;
+pub mod work;
 
-pub use fractions::Fractions;
+pub use constants::Constants;
 pub use gpu::{Gpu, GpuError};
+pub use program::Program;
+pub use spread::Spread;
 
 use crate::device::Ceilings;
-use crate::device::options::Search;
+use crate::device::options::{Layout, Search};
 use crate::plan::Precision;
-use crate::plan::{Bound, Cost, F32_BYTES, LayerPlan, Phase, Plan, Roofline};
+use crate::plan::{Bound, Cost, F32_BYTES, Phase, Plan};
+use crate::stats::Interval;
 use crate::step::{Op, Step};
+use spread::Part;
+use time::Machine;
+use work::Work;
 
 /// The conditions of a prediction, beside the plan.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +36,10 @@ pub struct Question<'a> {
     pub precision: Precision,
     /// The choice of convolution algorithms.
     pub search: Search,
+    /// Memory order of activations.
+    pub layout: Layout,
+    /// Whose step it is.
+    pub program: Program,
     /// The phases that count.
     pub phases: &'a [Phase],
 }
@@ -57,19 +70,47 @@ pub struct Predicted {
     pub planned_bytes: u64,
     /// Tells if the GPU's memory holds that.
     pub fits: bool,
+    /// How far off such times are on this GPU in this precision.
+    pub spread: Spread,
 }
 
 impl Predicted {
     /// `Err` when the GPU does not have the plan's precision.
-    pub fn new(plan: Plan, fractions: &Fractions, question: Question) -> Result<Predicted, GpuError> {
+    pub fn new(plan: Plan, constants: &Constants, question: Question) -> Result<Predicted, GpuError> {
         let ceilings = question.gpu.ceilings(question.precision)?;
         let step = Step::new(plan);
         let planned_bytes = planned_bytes(&step, question.precision);
         let mut ops: Vec<Op> = step.ops.into_iter().filter(|op| question.phases.contains(&op.phase)).collect();
         ops.sort_by_key(|op| (op.layer, op.phase));
-        let phases = ops.iter().map(|&op| phase(&step.plan.layers[op.layer], op, ceilings, fractions, question));
-        let phases = phases.collect();
-        Ok(Predicted { phases, plan: step.plan, ceilings, planned_bytes, fits: planned_bytes <= question.gpu.bytes() })
+        let machine = Machine::new(constants, &question);
+        let phase = |op: Op| {
+            let layer = &step.plan.layers[op.layer];
+            let time = machine.time(&Work::of(layer, op.phase, planned_bytes as f64));
+            PredictedPhase { op, us: time.us, cost: layer.cost(op.phase), bound: time.bound }
+        };
+        let phases = ops.into_iter().map(phase).collect();
+        let spread = Spread::fitted().on(question.gpu, question.precision);
+        let fits = planned_bytes <= question.gpu.bytes();
+        Ok(Predicted { phases, plan: step.plan, ceilings, planned_bytes, fits, spread })
+    }
+
+    /// The 95 % interval of the time of some phases, in µs.
+    pub fn interval_us(&self, within: impl Fn(Op) -> bool) -> Interval {
+        let parts: Vec<Part> = self.parts(within).into_iter().filter(|part| part.within).collect();
+        self.spread.of_time(&parts)
+    }
+
+    /// The 95 % interval of the share of some phases, in percent of the step.
+    pub fn interval_pct(&self, within: impl Fn(Op) -> bool) -> Interval {
+        self.spread.of_share(&self.parts(within))
+    }
+
+    fn parts(&self, within: impl Fn(Op) -> bool) -> Vec<Part> {
+        let part = |phase: &PredictedPhase| {
+            let group = self.plan.layers[phase.op.layer].group();
+            Part { us: phase.us, group, phase: phase.op.phase, within: within(phase.op) }
+        };
+        self.phases.iter().map(part).collect()
     }
 
     /// Σ phases.
@@ -79,26 +120,9 @@ impl Predicted {
     }
 }
 
-fn phase(layer: &LayerPlan, op: Op, ceilings: Ceilings, fractions: &Fractions, question: Question) -> PredictedPhase {
-    let Question { gpu, precision, search, .. } = question;
-    let cost = layer.cost(op.phase);
-    // Only multiply-adds run on tensor cores and in the precision's own rate.
-    let peak = if cost.macs > 0 { ceilings.gemm_flops_per_s } else { gpu.f32_flops_per_s() };
-    let compute = fractions.compute(layer, op.phase, search, gpu.uses_tensor_cores(precision));
-    let busy = match tiles::of(layer, op.phase, fractions.tile.side) {
-        Some(tiles) => (tiles as f64 / gpu.sms as f64).min(1.0),
-        None => 1.0,
-    };
-    let bytes_per_s = ceilings.copy_bytes_per_s * fractions.bandwidth(&layer.kind, op.phase);
-    let reached = Roofline { flops_per_s: peak * compute * busy, bytes_per_s, cached_bytes: 0 };
-    let work_us = reached.roof_us(cost);
-    let bound = reached.bound_unless(fractions.launch.us > work_us, cost);
-    PredictedPhase { op, us: work_us + fractions.launch.us, cost, bound }
-}
-
-/// A parameter takes twelve bytes in either case: weight, gradient and momentum in f32; or weight and momentum in f32 beside
+/// Bytes that a whole training step holds. A parameter takes twelve in either case: weight, gradient and momentum in f32; or weight and momentum in f32 beside
 /// weight and gradient of half the size.
-fn planned_bytes(step: &Step, precision: Precision) -> u64 {
+pub fn planned_bytes(step: &Step, precision: Precision) -> u64 {
     let footprint = step.arena.footprint(&step.plan);
     let parameters = footprint.parameters + footprint.gradients + footprint.momentum;
     parameters + (footprint.activations + footprint.input) / F32_BYTES * precision.element_bytes()
@@ -106,3 +130,5 @@ fn planned_bytes(step: &Step, precision: Precision) -> u64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traps;

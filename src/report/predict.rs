@@ -1,12 +1,12 @@
 //! The text that `predict` prints of several GPUs, side by side; one GPU is printed as `run` prints a run. Fits in 80 columns.
 
 use super::run::{Origin, Point, Run};
-use super::run_tables::{NONE, memory, number, share, step_ms, step_us};
+use super::run_tables::{NONE, memory, number, predicted_ms, share_within};
 use super::table::{Room, Table, numbers, words};
 use super::verdict::{self, Crossover};
 use crate::model::kind::Group;
 
-/// One line per GPU, at the largest batch that its memory holds; a table for each image size.
+/// One line per GPU, at the largest batch that its memory holds, with 95 % intervals; a table for each image size.
 pub fn several(runs: &[&Run], room: Room) -> String {
     let images = runs.first().map_or(Vec::new(), |run| run.images());
     images.iter().map(|image| table(runs, image, room).text(room) + "\n").collect()
@@ -14,10 +14,10 @@ pub fn several(runs: &[&Run], room: Room) -> String {
 
 fn table(runs: &[&Run], image: &str, room: Room) -> Table {
     let caption = format!("The training step at the largest batch that fits, image {image}: ms, share in %");
-    let titles = ["batch", "ms", "conv\n%", "fc\n%", "other\n%", "images\n/s", "fc leads\nbelow", "memory"];
+    let titles = ["batch", "ms", "conv\n%", "fc\n%", "fc leads\nbelow", "other\n%", "images\n/s", "memory"];
     let header: Vec<_> = [words("GPU")].into_iter().chain(titles.map(numbers)).collect();
-    // There is no room for the memory beside the names of GPUs.
-    let columns = header.len() - usize::from(room != Room::Wide);
+    // There is no room for the last three beside the names of GPUs and the intervals.
+    let columns = header.len() - if room == Room::Wide { 0 } else { 3 };
     let shown = |mut cells: Vec<String>| {
         cells.truncate(columns);
         cells
@@ -34,20 +34,24 @@ fn line(run: &Run, image: &str) -> Vec<String> {
         let nothing = ["none"].into_iter().chain([NONE; 7]).map(String::from);
         return [gpu].into_iter().chain(nothing).collect();
     };
-    let mut cells = vec![gpu, point.batch.to_string(), step_ms(step_us(point))];
-    cells.extend(Group::ALL.map(|group| share(point.group(group))));
-    cells.push(number(point.images_per_s(), 1));
+    let mut cells = vec![gpu, point.batch.to_string(), predicted_ms(point)];
+    cells.extend([Group::Conv, Group::Fc].map(|group| share_within(point.group(group))));
     cells.push(turn(point, &verdict::crossovers(run), image));
+    cells.push(share_within(point.group(Group::Other)));
+    cells.push(number(point.images_per_s(), 1));
     cells.push(memory(point));
     cells
 }
 
-/// The batch below which fc leads, in one word.
+/// The batch below which fc leads, in short.
 fn turn(largest: &Point, crossovers: &[Crossover], image: &str) -> String {
     let of_fc = |one: &&Crossover| one.image == image && [one.leads_below, one.leads_above].contains(&Group::Fc);
     match crossovers.iter().rev().find(of_fc) {
-        Some(crossover) if crossover.leads_below == Group::Fc => format!("{:.1}", crossover.batch),
-        Some(crossover) => format!("above {:.1}", crossover.batch),
+        Some(crossover) => {
+            let above = if crossover.leads_below == Group::Fc { "" } else { "above " };
+            format!("{above}{:.1}{}", crossover.batch, crossover.span())
+        }
+        None if largest.rival() == Some(Group::Fc) => "cannot tell".into(),
         None if largest.leader() == Group::Fc => "everywhere".into(),
         None => "nowhere".into(),
     }
@@ -57,7 +61,7 @@ fn turn(largest: &Point, crossovers: &[Crossover], image: &str) -> String {
 mod tests {
     use super::*;
     use crate::plan::Bound;
-    use crate::predict::{Predicted, PredictedPhase};
+    use crate::predict::{Predicted, PredictedPhase, Spread};
     use crate::report::fixture;
     use crate::report::run_tables::{Selection, tables_text};
 
@@ -74,7 +78,7 @@ mod tests {
             measured.ops.iter().zip(&measured.samples[0].phases_us).map(phase).collect();
         phases.sort_by_key(|phase| (phase.op.layer, phase.op.phase));
         let ceilings = fixture::run(false).header.unwrap().ceilings;
-        Predicted { plan: measured.plan.clone(), phases, ceilings, planned_bytes: 3 << 29, fits }
+        Predicted { plan: measured.plan.clone(), phases, ceilings, planned_bytes: 3 << 29, fits, spread: Spread::NONE }
     }
 
     fn run(gpu: &str, predicted: &[Predicted]) -> Run {
@@ -84,13 +88,14 @@ mod tests {
     }
 
     const ONE: &str = "\
-The training step by batch size, image 4x4: ms, share of the step in %
+The training step by batch size, image 4x4: ms and shares in %, with 95 %
+intervals
 
-batch      ms  conv %  fc %  other %  images/s    memory  fits
---------------------------------------------------------------
-    1  0.0380    31.6  50.0     18.4   26315.8  1.50 GiB   yes
-    2    0.15    82.2  13.0      4.8   13698.6  1.50 GiB   yes
-    8       -       -     -        -         -  1.50 GiB    no
+batch             ms     conv %       fc %  other %  images/s    memory  fits
+-----------------------------------------------------------------------------
+    1  0.0380 ×/1.00  31.6 ±0.0  50.0 ±0.0     18.4   26315.8  1.50 GiB   yes
+    2    0.15 ×/1.00  82.2 ±0.0  13.0 ±0.0      4.8   13698.6  1.50 GiB   yes
+    8              -          -          -        -         -  1.50 GiB    no
 
 By phase, in % of the step (data: backward_data, weights: backward_weights)
 
@@ -116,11 +121,11 @@ loss   softmax_loss    0.001     0.001         -       -  0.002   1.4
     const SEVERAL: &str = "\
 The training step at the largest batch that fits, image 4x4: ms, share in %
 
-GPU    batch    ms  conv    fc  other   images  fc leads
-                       %     %      %       /s     below
---------------------------------------------------------
-A GPU      2  0.15  82.2  13.0    4.8  13698.6       1.2
-Small   none     -     -     -      -        -         -
+GPU    batch           ms       conv         fc       fc leads
+                                   %          %          below
+--------------------------------------------------------------
+A GPU      2  0.15 ×/1.00  82.2 ±0.0  13.0 ±0.0  1.2 (1.2–1.2)
+Small   none            -          -          -              -
 
 ";
 

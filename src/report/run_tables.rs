@@ -56,7 +56,7 @@ pub fn tables_text(run: &Run, selection: Selection) -> String {
 pub fn tables(run: &Run, image: &str, selection: Selection) -> Vec<Table> {
     let Selection { batch, top, room } = selection;
     let points = run.at(image);
-    let sweep = if run.is_predicted() { predicted_sweep(image, &points) } else { sweep(image, &points, room) };
+    let sweep = if run.is_predicted() { predicted_sweep(image, &points, room) } else { sweep(image, &points, room) };
     let mut tables = vec![sweep, by_phase(&points)];
     let mean = if run.is_predicted() { "ms" } else { "mean ms" };
     let point = match batch {
@@ -128,18 +128,24 @@ fn sweep(image: &str, points: &[&Point], room: Room) -> Table {
     Table::new(caption, header, points.iter().map(line))
 }
 
-fn predicted_sweep(image: &str, points: &[&Point]) -> Table {
+fn predicted_sweep(image: &str, points: &[&Point], room: Room) -> Table {
     let mut header: Vec<_> = ["batch", "ms", "conv %", "fc %", "other %", "images/s", "memory"].map(numbers).into();
     header.push(words("fits"));
+    let interval = match room {
+        Room::Terminal | Room::Pipe => share_within,
+        Room::Wide => share_with_interval,
+    };
     let line = |point: &&Point| {
-        let mut cells = vec![point.batch.to_string(), step_ms(step_us(point))];
-        cells.extend(Group::ALL.map(|group| share(point.group(group))));
+        let mut cells = vec![point.batch.to_string(), predicted_ms(point)];
+        cells.extend([Group::Conv, Group::Fc].map(|group| interval(point.group(group))));
+        let other = point.group(Group::Other);
+        cells.push(if room == Room::Wide { interval(other) } else { share(other) });
         cells.push(number(point.images_per_s(), 1));
         cells.push(memory(point));
         cells.push(if point.is_measured() { "yes" } else { "no" }.into());
         cells
     };
-    let caption = format!("The training step by batch size, image {image}: ms, share of the step in %");
+    let caption = format!("The training step by batch size, image {image}: ms and shares in %, with 95 % intervals");
     Table::new(caption, header, points.iter().map(line))
 }
 
@@ -196,6 +202,15 @@ pub(super) fn step_us(point: &Point) -> Option<f64> {
     point.total(Scope::STEP).map(|step| step.mean_us)
 }
 
+/// A predicted step's time and how far it reaches to either side, as a factor.
+pub(super) fn predicted_ms(point: &Point) -> String {
+    let us = step_us(point);
+    // No decimals of what is known to a third.
+    let ms = us.filter(|us| *us >= 1e5).map_or_else(|| step_ms(us), |us| format!("{:.0}", us / 1e3));
+    let ends = point.total(Scope::STEP).and_then(|step| step.median_ci95).zip(us);
+    ms + &ends.map_or(String::new(), |(ends, us)| format!(" ×/{:.2}", ends.high / us))
+}
+
 /// The memory that the step holds.
 pub(super) fn memory(point: &Point) -> String {
     point.step.planned_bytes.map_or(NONE.into(), size)
@@ -207,7 +222,7 @@ pub(super) fn share(figures: Option<&Figures>) -> String {
 }
 
 /// A share and how far its interval reaches, where it has one.
-fn share_within(figures: Option<&Figures>) -> String {
+pub(super) fn share_within(figures: Option<&Figures>) -> String {
     let half = figures.and_then(|figures| {
         let ends = figures.share_ci95?;
         Some((ends.high - figures.share_pct).max(figures.share_pct - ends.low))

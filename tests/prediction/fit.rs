@@ -1,108 +1,284 @@
-//! The fit: each network gives each constant the value at which the prediction meets what was measured on it, and the constant
-//! is the geometric mean over the networks.
+//! The fit: least squares on the logarithms of predicted over published, far ones counting linearly, with a mild pull of each
+//! constant to a first guess and of each generation to its neighbours.
 
-use layertime::plan::Phase;
-use layertime::predict::Fractions;
-use layertime::predict::fractions::{ConvFractions, Convolutions, Gemm, LaunchCost, Memory, Tile};
+use layertime::predict::Constants;
 
-use super::published::{Network, ms};
+use super::published::{Of, Row};
 
-const BACKWARD: [Phase; 2] = [Phase::BackwardData, Phase::BackwardWeights];
+/// An error that counts as one.
+const SCALE: f64 = 0.15;
 
-/// One constant (or two that cannot be told apart).
-struct Constant {
-    set: fn(&mut Fractions, f64),
-    /// By how many ms a network's prediction exceeds what was measured.
-    excess: fn(&Network, &Fractions) -> f64,
-}
-
-/// In an order in which each needs those before it only. First what moves data: ReLU and max pooling forward, then pooling's
-/// gradient; fully connected layers; convolutions in Caffe, which times both gradients together; convolutions in Torch, which times
-/// whole nets by phase.
-const CONSTANTS: [Constant; 9] = [
-    Constant { set: |fractions, value| fractions.memory.streaming = value, excess: streaming },
-    Constant {
-        set: |fractions, value| fractions.memory.pooling_backward = value,
-        excess: |network, trial| ms(&network.in_caffe(trial), "pool", &BACKWARD) - network.caffe_ms("pool")[1],
-    },
-    Constant {
-        set: |fractions, value| fractions.gemm.forward = value,
-        excess: |network, trial| ms(&network.in_caffe(trial), "fc", &[Phase::Forward]) - network.caffe_ms("fc")[0],
-    },
-    Constant {
-        set: |fractions, value| fractions.gemm.backward = value,
-        excess: |network, trial| ms(&network.in_caffe(trial), "fc", &BACKWARD) - network.caffe_ms("fc")[1],
-    },
-    Constant {
-        set: |fractions, value| fractions.conv.heuristic.forward = value,
-        excess: |network, trial| ms(&network.in_caffe(trial), "conv", &[Phase::Forward]) - network.caffe_ms("conv")[0],
-    },
-    Constant {
-        set: |fractions, value| {
-            fractions.conv.heuristic.backward_data = value;
-            fractions.conv.heuristic.backward_weights = value;
-        },
-        excess: |network, trial| ms(&network.in_caffe(trial), "conv", &BACKWARD) - network.caffe_ms("conv")[1],
-    },
-    Constant {
-        set: |fractions, value| fractions.conv.search.forward = value,
-        excess: |network, trial| ms(&network.in_torch(trial), "", &[Phase::Forward]) - network.torch.forward,
-    },
-    Constant {
-        set: |fractions, value| fractions.conv.search.backward_data = value,
-        excess: |network, trial| ms(&network.in_torch(trial), "", &[Phase::BackwardData]) - network.torch.backward_data,
-    },
-    Constant {
-        set: |fractions, value| fractions.conv.search.backward_weights = value,
-        excess: |network, trial| {
-            ms(&network.in_torch(trial), "", &[Phase::BackwardWeights]) - network.torch.backward_weights
-        },
-    },
+/// How a constant is held: by the end of its name, its first guess, and how far (in its logarithm) it strays at one unit's cost.
+/// The first line that fits holds.
+const GUESSES: &[(&str, f64, f64)] = &[
+    ("power", 0.4, 0.5),
+    ("generation.volta.", 1.0, 0.01),
+    ("generation.", 1.0, 1.5),
+    ("program.layertime.launch_us", 6.0, 1.0),
+    ("program.pytorch-eager.launch_us", 20.0, 0.7),
+    ("launch_us", 10.0, 0.7),
+    ("program.layertime.", 1.0, 1e-6),
+    ("program.pytorch-eager.", 1.0, 1e-6),
+    ("half_passes", 1.05, 0.15),
+    ("passes", 1.15, 0.15),
+    ("conv.direct.", 0.6, 1.0),
+    ("conv.winograd.", 1.2, 1.0),
+    ("conv.large.", 1.0, 1.0),
+    ("conv.tensor.", 0.4, 1.0),
+    ("conv.half.", 0.8, 0.3),
+    ("conv.narrow", 8.0, 1.0),
+    ("conv.patch", 8.0, 1.0),
+    ("conv.short.backward_weights", 100.0, 1.0),
+    ("conv.short.", 8.0, 1.0),
+    ("conv.waves.", 0.5, 1.0),
+    ("conv.strided_data", 1.5, 0.5),
+    ("conv.strided_weights", 1.2, 0.3),
+    ("conv.transforms", 1.0, 0.5),
+    ("conv.reorder", 1.0, 0.5),
+    ("conv.search_large", 0.5, 0.3),
+    ("conv.search", 0.9, 0.1),
+    ("gemm.cores", 0.75, 1.0),
+    ("gemm.tensor", 0.5, 1.0),
+    ("gemm.narrow", 8.0, 1.0),
+    ("gemm.", 1.0, 1.0),
+    ("memory.pool.backward", 0.25, 0.2),
+    ("memory.l2", 2.5, 0.3),
+    ("memory.operands", 0.7, 0.3),
+    ("memory.batchnorm.", 0.8, 0.12),
+    ("memory.update", 0.8, 0.12),
+    ("memory.", 0.7, 0.4),
 ];
 
-/// Of ReLU only the layers that Caffe timed: those behind fully connected layers were not.
-fn streaming(network: &Network, trial: &Fractions) -> f64 {
-    let predicted = network.in_caffe(trial);
-    let timed = network.caffe.iter().filter(|row| row.layer.starts_with("relu"));
-    let relu: f64 = timed.map(|row| ms(&predicted, &row.layer, &[Phase::Forward, Phase::BackwardData])).sum();
-    let measured: f64 = network.caffe_ms("relu").iter().sum();
-    relu + ms(&predicted, "pool", &[Phase::Forward]) - measured - network.caffe_ms("pool")[0]
+/// How far neighbouring generations' logarithms lie apart at one unit's cost.
+const WALK: [(&str, f64); 3] = [("cores", 0.15), ("tensor", 0.25), ("bandwidth", 0.07)];
+
+const GENERATIONS: [&str; 10] =
+    ["kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ampere-ga10x", "ada", "hopper", "blackwell"];
+
+/// Every constant by name, in the order of the struct.
+pub fn named(constants: &impl serde::Serialize) -> Vec<(String, f64)> {
+    fn walk(name: &str, value: &serde_json::Value, into: &mut Vec<(String, f64)>) {
+        match value {
+            serde_json::Value::Object(members) => members.iter().for_each(|(key, value)| {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                walk(&name, value, into);
+            }),
+            number => into.push((name.into(), number.as_f64().unwrap())),
+        }
+    }
+    let mut named = Vec::new();
+    walk("", &serde_json::to_value(constants).unwrap(), &mut named);
+    named
 }
 
-/// From these networks alone. The launch and the tile are assumed, not fitted.
-pub fn fit(networks: &[&Network]) -> Fractions {
-    let one = ConvFractions { forward: 1.0, backward_data: 1.0, backward_weights: 1.0 };
-    let mut fitted = Fractions {
-        conv: Convolutions { heuristic: one, search: one },
-        gemm: Gemm { forward: 1.0, backward: 1.0 },
-        memory: Memory { streaming: 1.0, pooling_backward: 1.0 },
-        launch: LaunchCost { us: 5.0 },
-        tile: Tile { side: 64 },
-    };
-    for Constant { set, excess } in CONSTANTS {
-        let with = |value: f64| {
-            let mut trial = fitted;
-            set(&mut trial, value);
-            trial
+/// The constants of these logarithms, in the order of [`named`].
+fn of_logarithms(logarithms: &[f64]) -> Constants {
+    fn fill(value: &mut serde_json::Value, left: &mut std::slice::Iter<f64>) {
+        match value {
+            serde_json::Value::Object(members) => members.values_mut().for_each(|value| fill(value, left)),
+            number => *number = left.next().unwrap().exp().into(),
+        }
+    }
+    let mut value = serde_json::to_value(Constants::fitted()).unwrap();
+    fill(&mut value, &mut logarithms.iter());
+    serde_json::from_value(value).unwrap()
+}
+
+/// Constants on the way, and what they cost.
+pub struct Fit<'r> {
+    rows: &'r [Row],
+    guesses: Vec<(f64, f64)>,
+    neighbours: Vec<(usize, usize, f64)>,
+    logarithms: Vec<f64>,
+}
+
+impl<'r> Fit<'r> {
+    /// Starts from the first guesses.
+    pub fn new(rows: &'r [Row]) -> Fit<'r> {
+        let names: Vec<String> = named(&Constants::fitted()).into_iter().map(|(name, _)| name).collect();
+        let guess = |name: &String| {
+            let fits = |(part, _, _): &&(&str, f64, f64)| name.contains(part);
+            let (_, guess, reach) = GUESSES.iter().find(fits).unwrap_or_else(|| panic!("no guess for {name}"));
+            (guess.ln(), *reach)
         };
-        let values = networks.iter().map(|network| root(|value| excess(network, &with(value))));
-        fitted = with(geometric_mean(values));
+        let guesses: Vec<(f64, f64)> = names.iter().map(guess).collect();
+        let place = |generation, of| {
+            let name = format!("generation.{generation}.{of}");
+            names.iter().position(|known| *known == name).unwrap()
+        };
+        let pairs = GENERATIONS.windows(2);
+        let neighbours =
+            pairs.flat_map(|pair| WALK.map(|(of, reach)| (place(pair[0], of), place(pair[1], of), reach))).collect();
+        let logarithms = guesses.iter().map(|(guess, _)| *guess).collect();
+        Fit { rows, guesses, neighbours, logarithms }
     }
-    fitted
+
+    pub fn constants(&self) -> Constants {
+        of_logarithms(&self.logarithms)
+    }
+
+    /// ln(predicted / published), row by row.
+    pub fn errors(&self, logarithms: &[f64]) -> Vec<f64> {
+        let constants = of_logarithms(logarithms);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let chunk = self.rows.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let work = |rows: &'r [Row]| rows.iter().map(|row| (row.predicted_us(&constants) / row.us).ln()).collect();
+            let parts: Vec<_> =
+                self.rows.chunks(chunk).map(|rows| scope.spawn(move || -> Vec<f64> { work(rows) })).collect();
+            parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+        })
+    }
+
+    /// How each row's error moves with each constant's logarithm.
+    pub fn slopes(&self) -> Vec<Vec<f64>> {
+        const STEP: f64 = 1e-4;
+        let here = self.errors(&self.logarithms);
+        let slope = |index: usize| {
+            let mut moved = self.logarithms.clone();
+            moved[index] += STEP;
+            self.errors(&moved).iter().zip(&here).map(|(there, here)| (there - here) / STEP).collect()
+        };
+        (0..self.logarithms.len()).map(slope).collect()
+    }
+
+    /// The cost of these constants on the rows that count.
+    fn cost(&self, logarithms: &[f64], errors: &[f64], counts: &[bool]) -> f64 {
+        let far = |(row, error): (&Row, &f64)| (1.0 + (row.weight * error / SCALE).powi(2)).sqrt() - 1.0;
+        let rows = self.rows.iter().zip(errors).zip(counts).filter(|(_, counts)| **counts).map(|(pair, _)| far(pair));
+        let held = logarithms.iter().zip(&self.guesses).map(|(now, (guess, reach))| ((now - guess) / reach).powi(2));
+        let walked = self.neighbours.iter().map(|&(a, b, reach)| ((logarithms[b] - logarithms[a]) / reach).powi(2));
+        2.0 * rows.sum::<f64>() + held.sum::<f64>() + walked.sum::<f64>()
+    }
+
+    /// Moves the constants downhill along the slopes, damped until the cost falls; the cost.
+    pub fn improve(&mut self, slopes: &[Vec<f64>], counts: &[bool], steps: usize) -> f64 {
+        let mut errors = self.errors(&self.logarithms);
+        let mut cost = self.cost(&self.logarithms, &errors, counts);
+        let mut damping = 1e-3;
+        for _ in 0..steps {
+            let (matrix, gradient) = self.normal_equations(slopes, &errors, counts);
+            let mut found = false;
+            for _ in 0..6 {
+                let by = solve(&matrix, &gradient, damping);
+                let moved: Vec<f64> =
+                    self.logarithms.iter().zip(&by).map(|(now, by)| now - by.clamp(-0.7, 0.7)).collect();
+                let there = self.errors(&moved);
+                let less = self.cost(&moved, &there, counts);
+                if less < cost {
+                    (self.logarithms, errors, found) = (moved, there, less < cost * (1.0 - 1e-6));
+                    cost = less;
+                    damping = (damping / 5.0f64).max(1e-6);
+                    break;
+                }
+                damping *= 5.0;
+            }
+            if !found {
+                break;
+            }
+        }
+        cost
+    }
+
+    fn normal_equations(&self, slopes: &[Vec<f64>], errors: &[f64], counts: &[bool]) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let many = self.logarithms.len();
+        let weights: Vec<f64> = (self.rows.iter().zip(errors).zip(counts))
+            .map(|((row, error), counts)| {
+                let weight = row.weight / SCALE;
+                if *counts { weight * weight / (1.0 + (weight * error).powi(2)).sqrt() } else { 0.0 }
+            })
+            .collect();
+        let (mut matrix, mut gradient) = (vec![vec![0.0; many]; many], vec![0.0; many]);
+        for a in 0..many {
+            let weighted: Vec<f64> = slopes[a].iter().zip(&weights).map(|(slope, weight)| slope * weight).collect();
+            gradient[a] = weighted.iter().zip(errors).map(|(slope, error)| slope * error).sum();
+            for b in 0..=a {
+                let product: f64 = weighted.iter().zip(&slopes[b]).map(|(one, other)| one * other).sum();
+                (matrix[a][b], matrix[b][a]) = (product, product);
+            }
+            let (guess, reach) = self.guesses[a];
+            matrix[a][a] += 1.0 / (reach * reach);
+            gradient[a] += (self.logarithms[a] - guess) / (reach * reach);
+        }
+        for &(a, b, reach) in &self.neighbours {
+            let (apart, weight) = (self.logarithms[b] - self.logarithms[a], 1.0 / (reach * reach));
+            matrix[a][a] += weight;
+            matrix[b][b] += weight;
+            matrix[a][b] -= weight;
+            matrix[b][a] -= weight;
+            gradient[b] += weight * apart;
+            gradient[a] -= weight * apart;
+        }
+        (matrix, gradient)
+    }
 }
 
-/// The zero of a falling function of a positive number, by bisection on the logarithm.
-fn root(falling: impl Fn(f64) -> f64) -> f64 {
-    let (mut low, mut high) = (1e-2, 1e2);
-    assert!(falling(low) > 0.0 && falling(high) < 0.0, "no value makes the prediction meet the measurement");
-    for _ in 0..50 {
-        let middle = f64::sqrt(low * high);
-        if falling(middle) > 0.0 { low = middle } else { high = middle }
+/// x of (A + damping · diagonal of A) x = b, for a symmetric positive A, by Cholesky's decomposition.
+fn solve(matrix: &[Vec<f64>], b: &[f64], damping: f64) -> Vec<f64> {
+    let many = b.len();
+    let mut lower = vec![vec![0.0; many]; many];
+    for i in 0..many {
+        for j in 0..=i {
+            let damped = if i == j { matrix[i][i] * (1.0 + damping) } else { matrix[i][j] };
+            let rest: f64 = damped - (0..j).map(|k| lower[i][k] * lower[j][k]).sum::<f64>();
+            lower[i][j] = if i == j { rest.max(1e-12).sqrt() } else { rest / lower[j][j] };
+        }
     }
-    f64::sqrt(low * high)
+    let mut x = vec![0.0; many];
+    for i in 0..many {
+        x[i] = (b[i] - (0..i).map(|k| lower[i][k] * x[k]).sum::<f64>()) / lower[i][i];
+    }
+    for i in (0..many).rev() {
+        x[i] = (x[i] - (i + 1..many).map(|k| lower[k][i] * x[k]).sum::<f64>()) / lower[i][i];
+    }
+    x
 }
 
-fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
-    let logarithms: Vec<f64> = values.map(f64::ln).collect();
-    (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp()
+/// From all rows.
+pub fn fit(rows: &[Row]) -> Fit<'_> {
+    let mut fit = Fit::new(rows);
+    let all = vec![true; rows.len()];
+    let mut before = f64::INFINITY;
+    for _ in 0..20 {
+        let slopes = fit.slopes();
+        let cost = fit.improve(&slopes, &all, 3);
+        if before - cost < 1e-4 * cost {
+            break;
+        }
+        before = cost;
+    }
+    fit
+}
+
+/// The errors of all rows, each with constants that know none of the rows that share its mark.
+pub fn left_out(fitted: &Fit, mark: impl Fn(&Row) -> String) -> Vec<f64> {
+    let slopes = fitted.slopes();
+    let rows = fitted.rows;
+    let marks: Vec<String> = rows.iter().map(mark).collect();
+    let mut errors = vec![f64::NAN; rows.len()];
+    let distinct: std::collections::BTreeSet<&String> = marks.iter().collect();
+    for mark in distinct {
+        let constants = without(fitted, &slopes, &marks.iter().map(|of| of != mark).collect::<Vec<_>>());
+        for (index, row) in rows.iter().enumerate().filter(|(index, _)| marks[*index] == *mark) {
+            errors[index] = (row.predicted_us(&constants) / row.us).ln();
+        }
+    }
+    errors
+}
+
+/// The constants that know only the rows that count.
+pub fn without(fitted: &Fit, slopes: &[Vec<f64>], counts: &[bool]) -> Constants {
+    let mut fit = Fit {
+        rows: fitted.rows,
+        guesses: fitted.guesses.clone(),
+        neighbours: fitted.neighbours.clone(),
+        logarithms: fitted.logarithms.clone(),
+    };
+    fit.improve(slopes, counts, 8);
+    fit.constants()
+}
+
+/// Tells if a row is a whole step of at least eight images.
+pub fn is_step(row: &Row) -> bool {
+    row.of == Of::Step && row.batch >= 8
 }

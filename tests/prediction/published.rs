@@ -1,16 +1,274 @@
-//! The published measurements, and the predictions that stand beside them.
+//! The published measurements, each as the work that was timed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use layertime::device::options::Search;
+use layertime::device::options::{Layout, Search};
 use layertime::model::Model;
-use layertime::plan::Precision;
-use layertime::plan::{Options, Phase, Plan};
-use layertime::predict::{Fractions, Gpu, Predicted, Question};
+use layertime::model::kind::{Conv, Pair};
+use layertime::plan::{ConvGeometry, LayerPlan, Options, Phase, Plan, Precision, Shape};
+use layertime::predict::gpu::Generation;
+use layertime::predict::time::Machine;
+use layertime::predict::work::Work;
+use layertime::predict::{Constants, Gpu, Predicted, Program, Question, planned_bytes};
+use layertime::step::Step;
 use serde::Deserialize;
 
 /// The phases that are timed when a program trains without an update.
 pub const NO_UPDATE: [Phase; 3] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights];
+
+/// The kind of figure that a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Of {
+    /// One convolution in one phase.
+    Conv(Phase),
+    /// One matrix product or fully connected layer.
+    Gemm,
+    /// A whole training step, with or without the update.
+    Step,
+    /// Some layers or phases of a step.
+    Part,
+}
+
+/// One published figure.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub gpu: Gpu,
+    pub program: Program,
+    pub precision: Precision,
+    pub search: Search,
+    pub of: Of,
+    pub network: String,
+    pub batch: usize,
+    /// Each with how often it comes.
+    pub works: Vec<(Work, f64)>,
+    pub us: f64,
+    /// In the fit.
+    pub weight: f64,
+}
+
+impl Row {
+    pub fn predicted_us(&self, constants: &Constants) -> f64 {
+        let question = question(&self.gpu, self.precision, self.search, self.program);
+        let machine = Machine::new(constants, &question);
+        self.works.iter().map(|(work, times)| machine.time(work).us * times).sum()
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.gpu.generation.unwrap()
+    }
+
+    /// GPUs that are left out together: the boards of one chip.
+    pub fn chip(&self) -> &str {
+        let name = self.gpu.name.as_str();
+        match name {
+            "titan-rtx" | "quadro-rtx-6000" | "quadro-rtx-8000" => "TU102 with f16 at full rate",
+            _ if name.starts_with("a100") => "A100",
+            _ if name.starts_with("v100") => "V100",
+            _ if name.starts_with("p100") => "P100",
+            _ if name.starts_with("h100") || name == "h200-sxm" || name == "gh200" => "GH100",
+            _ => name,
+        }
+    }
+}
+
+pub fn question(gpu: &Gpu, precision: Precision, search: Search, program: Program) -> Question<'_> {
+    Question { gpu, precision, search, layout: Layout::Nchw, program, phases: &Phase::ALL }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published")
+}
+
+fn table(name: &str) -> csv::Reader<std::fs::File> {
+    csv::Reader::from_path(folder().join(name)).unwrap()
+}
+
+pub fn gpu(name: &str) -> Gpu {
+    Gpu::find(&Gpu::built_in(), name).unwrap().clone()
+}
+
+pub fn plan(model: &str, batch: usize, input_gradient: bool, precision: Precision) -> Plan {
+    let model = if model.ends_with(".toml") { Model::read(&folder().join(model)) } else { Model::named(model) };
+    Plan::new(&model.unwrap(), Options { input_gradient, precision, ..Options::of_batch(batch) }).unwrap()
+}
+
+/// All of them.
+pub fn rows() -> Vec<Row> {
+    let mut rows = deepbench();
+    rows.extend(neusight());
+    rows.extend(steps());
+    rows.extend(titan_x_rows());
+    rows
+}
+
+/// The GPU and precision in the title of a column.
+fn column(title: &str) -> Option<(Gpu, Precision)> {
+    let (name, precision) = title.split_once(' ')?;
+    Some((gpu(name), precision.parse().ok()?))
+}
+
+fn deepbench() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (file, keys) in [("deepbench-conv.csv", 12), ("deepbench-gemm.csv", 4)] {
+        let mut table = table(file);
+        let columns: Vec<_> = table.headers().unwrap().iter().skip(keys).map(|title| column(title).unwrap()).collect();
+        for record in table.records().map(Result::unwrap) {
+            for ((gpu, precision), cell) in columns.iter().zip(record.iter().skip(keys)) {
+                if cell.is_empty() {
+                    continue;
+                }
+                let element = precision.element_bytes() as f64;
+                let number = |index: usize| record[index].parse::<usize>().unwrap();
+                let (of, batch, work) = if keys == 12 {
+                    let phase: Phase = serde_json::from_value(record[0].into()).unwrap();
+                    let conv = conv(std::array::from_fn(|index| number(index + 1)));
+                    (Of::Conv(phase), conv.n, conv_work(&conv, phase, element))
+                } else {
+                    let phase = match &record[3] {
+                        "NN" => Phase::Forward,
+                        "TN" => Phase::BackwardData,
+                        _ => Phase::BackwardWeights,
+                    };
+                    (Of::Gemm, number(1), gemm_work([number(0), number(1), number(2)], phase, element))
+                };
+                rows.push(Row {
+                    gpu: gpu.clone(),
+                    program: Program::Layertime,
+                    precision: *precision,
+                    search: Search::Heuristic,
+                    of,
+                    network: "DeepBench".into(),
+                    batch,
+                    works: vec![(work, 1.0)],
+                    us: cell.parse().unwrap(),
+                    weight: 0.28,
+                });
+            }
+        }
+    }
+    rows
+}
+
+/// In the order of the file.
+fn conv([n, c, h, w, k, kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w]: [usize; 11]) -> ConvGeometry {
+    let conv = Conv {
+        channels: k,
+        kernel: Pair { h: kernel_h, w: kernel_w },
+        stride: Pair { h: stride_h, w: stride_w },
+        pad: Pair { h: pad_h, w: pad_w },
+        groups: 1,
+        bias: false,
+    };
+    ConvGeometry::new(&conv, Shape { n, c, h, w }).unwrap_or_else(|_| panic!("a convolution that cannot be"))
+}
+
+/// Run again and again, so that the L2 holds its own operands.
+fn conv_work(conv: &ConvGeometry, phase: Phase, element: f64) -> Work {
+    let bytes = element * (conv.input_len() + conv.output_len() + conv.weight_len()) as f64;
+    Work::conv(conv, phase, bytes, bytes)
+}
+
+fn gemm_work([m, n, k]: [usize; 3], phase: Phase, element: f64) -> Work {
+    let bytes = element * (m * k + k * n + m * n) as f64;
+    Work::gemm([m as f64, n as f64, k as f64], phase, bytes, bytes)
+}
+
+#[derive(Deserialize)]
+struct Neusight {
+    what: String,
+    gpu: String,
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+    side: usize,
+    us: f64,
+}
+
+fn neusight() -> Vec<Row> {
+    let row = |Neusight { what, gpu: name, batch, inputs, outputs, side, us }: Neusight| {
+        let (of, work) = if what == "fc" {
+            (Of::Gemm, gemm_work([batch, outputs, inputs], Phase::Forward, 4.0))
+        } else {
+            let conv = conv([batch, inputs, side, side, outputs, 3, 3, 1, 1, 1, 1]);
+            (Of::Conv(Phase::Forward), conv_work(&conv, Phase::Forward, 4.0))
+        };
+        Row {
+            gpu: gpu(&name),
+            program: Program::PytorchEager,
+            precision: Precision::F32,
+            search: Search::Heuristic,
+            of,
+            network: "NeuSight".into(),
+            batch,
+            works: vec![(work, 1.0)],
+            us,
+            weight: 0.2,
+        }
+    };
+    table("neusight.csv").deserialize().map(|record| row(record.unwrap())).collect()
+}
+
+#[derive(Deserialize)]
+struct StepRow {
+    gpu: String,
+    program: String,
+    precision: String,
+    model: String,
+    batch: usize,
+    phases: String,
+    ms: f64,
+    source: String,
+}
+
+/// A step's layers, and the bytes that it holds.
+fn layers_of(model: &str, batch: usize, precision: Precision) -> (Vec<LayerPlan>, f64) {
+    let step = Step::new(plan(model, batch, false, precision));
+    let bytes = planned_bytes(&step, precision) as f64;
+    (step.plan.layers, bytes)
+}
+
+fn steps() -> Vec<Row> {
+    let mut plans: HashMap<(String, usize, u64), (Vec<LayerPlan>, f64)> = HashMap::new();
+    let mut row = |record: StepRow| {
+        assert!(!record.source.is_empty());
+        let precision: Precision = record.precision.parse().unwrap();
+        let key = (record.model.clone(), record.batch, precision.element_bytes());
+        let (layers, bytes) = plans.entry(key).or_insert_with(|| layers_of(&record.model, record.batch, precision));
+        let (of, phases): (Of, &[Phase]) = match record.phases.as_str() {
+            "forward" => (Of::Part, &[Phase::Forward]),
+            "backward" => (Of::Part, &[Phase::BackwardData, Phase::BackwardWeights]),
+            "gradients" => (Of::Step, &NO_UPDATE),
+            _ => (Of::Step, &[NO_UPDATE[0], NO_UPDATE[1], NO_UPDATE[2], Phase::WeightUpdate]),
+        };
+        let (program, batch) = (record.program.parse().unwrap(), record.batch);
+        Row {
+            gpu: gpu(&record.gpu),
+            program,
+            precision,
+            search: Search::Exhaustive,
+            of,
+            network: record.model.trim_end_matches(".toml").into(),
+            batch,
+            works: works(layers.iter(), phases, *bytes),
+            us: record.ms * 1e3,
+            weight: if of == Of::Step && batch < 8 { 0.3 } else { 1.0 },
+        }
+    };
+    table("steps.csv").deserialize().map(|record| row(record.unwrap())).collect()
+}
+
+/// Equal ones once.
+fn works<'l>(layers: impl IntoIterator<Item = &'l LayerPlan>, phases: &[Phase], step_bytes: f64) -> Vec<(Work, f64)> {
+    let mut counted: BTreeMap<String, (Work, f64)> = BTreeMap::new();
+    for layer in layers {
+        for &phase in phases.iter().filter(|&&phase| layer.has(phase)) {
+            let work = Work::of(layer, phase, step_bytes);
+            counted.entry(format!("{work:?}")).or_insert((work, 0.0)).1 += 1.0;
+        }
+    }
+    counted.into_values().collect()
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,16 +284,7 @@ pub struct Network {
     pub model: String,
     pub batch: usize,
     pub caffe_total: f64,
-    pub torch: Torch,
     pub caffe: Vec<CaffeLayer>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Torch {
-    pub forward: f64,
-    pub backward_data: f64,
-    pub backward_weights: f64,
 }
 
 #[derive(Deserialize)]
@@ -46,65 +295,50 @@ pub struct CaffeLayer {
     pub backward: f64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Others {
-    pub figure: Vec<Figure>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Figure {
-    pub program: String,
-    pub network: String,
-    pub model: String,
-    pub gpu: String,
-    pub batch: usize,
-    pub phases: Vec<Phase>,
-    pub ms: f64,
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published")
-}
-
-fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
-    toml::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
-}
-
 pub fn titan_x() -> TitanX {
-    read("titan-x.toml")
+    toml::from_str(&std::fs::read_to_string(folder().join("titan-x.toml")).unwrap()).unwrap()
 }
 
-pub fn others() -> Others {
-    read("others.toml")
-}
-
-pub fn gpu(name: &str) -> Gpu {
-    Gpu::find(&Gpu::built_in(), name).unwrap().clone()
-}
-
-pub fn plan(model: &str, batch: usize, input_gradient: bool) -> Plan {
-    let model = if model.ends_with(".toml") { Model::read(&folder().join(model)) } else { Model::named(model) };
-    Plan::new(&model.unwrap(), Options { input_gradient, ..Options::of_batch(batch) }).unwrap()
-}
-
-pub fn predict(plan: &Plan, gpu: &Gpu, fractions: &Fractions, search: Search, phases: &[Phase]) -> Predicted {
-    let question = Question { gpu, precision: Precision::F32, search, phases };
-    Predicted::new(plan.clone(), fractions, question).unwrap()
+/// Caffe's layers by kind, forward and backward.
+fn titan_x_rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let TitanX { gpu: name, network } = titan_x();
+    for network in &network {
+        let mut add = |program, search, works, ms: f64| {
+            rows.push(Row {
+                gpu: gpu(&name),
+                program,
+                precision: Precision::F32,
+                search,
+                of: Of::Part,
+                network: network.model.trim_end_matches(".toml").into(),
+                batch: network.batch,
+                works,
+                us: ms * 1e3,
+                weight: 1.0,
+            });
+        };
+        let caffe = plan(&network.model, network.batch, true, Precision::F32);
+        for kind in ["conv", "fc", "pool", "relu"] {
+            let timed: Vec<&CaffeLayer> = network.caffe.iter().filter(|row| row.layer.starts_with(kind)).collect();
+            let layers: Vec<&LayerPlan> =
+                caffe.layers.iter().filter(|layer| timed.iter().any(|row| row.layer == layer.name)).collect();
+            let of = |phases: &[Phase]| works(layers.iter().copied(), phases, 1e9);
+            let [forward, backward] = network.caffe_ms(kind);
+            add(Program::Caffe, Search::Heuristic, of(&[Phase::Forward]), forward);
+            add(Program::Caffe, Search::Heuristic, of(&[Phase::BackwardData, Phase::BackwardWeights]), backward);
+        }
+    }
+    rows
 }
 
 impl Network {
     /// As Caffe times it.
-    pub fn in_caffe(&self, fractions: &Fractions) -> Predicted {
-        let plan = plan(&self.model, self.batch, true);
-        predict(&plan, &gpu(&titan_x().gpu), fractions, Search::Heuristic, &NO_UPDATE)
-    }
-
-    /// As Torch times it.
-    pub fn in_torch(&self, fractions: &Fractions) -> Predicted {
-        let plan = plan(&self.model, self.batch, false);
-        predict(&plan, &gpu(&titan_x().gpu), fractions, Search::Exhaustive, &NO_UPDATE)
+    pub fn in_caffe(&self, constants: &Constants) -> Predicted {
+        let plan = plan(&self.model, self.batch, true, Precision::F32);
+        let gpu = gpu(&titan_x().gpu);
+        let question = question(&gpu, Precision::F32, Search::Heuristic, Program::Caffe);
+        Predicted::new(plan, constants, Question { phases: &NO_UPDATE, ..question }).unwrap()
     }
 
     /// Σ of the layers whose name begins so, forward and backward.

@@ -60,7 +60,7 @@ fn crossing(scene: &mut Scene, frame: &Frame, crossover: &Crossover) {
     scene.dashed(vec![[x, bottom], [x, top]], BLACK, 2.0, Some([7.0, 4.0]));
     let of = |group: &Group| [crossover.leads_below, crossover.leads_above].contains(group);
     let groups: Vec<&str> = Group::ALL.into_iter().filter(of).map(Group::name).collect();
-    let label = format!("{} at batch ≈ {}", groups.join(" = "), batch(crossover.batch));
+    let label = format!("{} at batch ≈ {}{}", groups.join(" = "), batch(crossover.batch), crossover.within());
     let (half, y) = (text_width(&label, size) / 2.0 + 5.0, bottom - 1.2 * size);
     let left = frame.x.at(frame.x.values()[0]) + half + 2.0;
     let right = frame.x.at(frame.x.values()[1]) - half - 2.0;

@@ -85,23 +85,22 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// A predicted batch. What only a measurement gives stays empty: samples, intervals, spread, clocks. Where the GPU's memory
-    /// does not hold the step, all figures are, and `planned_bytes` says why.
+    /// A predicted batch; its intervals come from errors of predictions. What only a measurement gives stays empty: samples, spread,
+    /// clocks. Where the GPU's memory does not hold the step, all figures are, and `planned_bytes` says why.
     pub fn predicted(predicted: &'a Predicted) -> Batch<'a> {
-        let (fits, total_us) = (predicted.fits, predicted.total_us());
-        let time = |us: f64| if fits { Time::predicted(us, total_us) } else { Time::default() };
+        let fits = predicted.fits;
+        let time = |within: &dyn Fn(Op) -> bool| {
+            if fits { Time::predicted(predicted, within) } else { Time::default() }
+        };
         let phases = predicted.phases.iter().map(|phase| PhaseTime {
             op: phase.op,
-            time: time(phase.us),
+            time: time(&|op| op == phase.op),
             bound: Some(phase.bound).filter(|_| fits),
             algorithm: None,
             workspace_bytes: None,
         });
         let ops: Vec<Op> = predicted.phases.iter().map(|phase| phase.op).collect();
-        let total = |scope: Scope| {
-            let within = predicted.phases.iter().filter(|phase| scope.holds(&predicted.plan, phase.op));
-            (scope, time(within.map(|phase| phase.us).sum()))
-        };
+        let total = |scope: Scope| (scope, time(&|op| scope.holds(&predicted.plan, op)));
         let ceilings = predicted.ceilings;
         Batch {
             plan: &predicted.plan,
@@ -237,13 +236,18 @@ impl Time {
         }
     }
 
-    /// One figure stands for the mean and the median alike.
-    fn predicted(us: f64, step_us: f64) -> Time {
+    /// Of some phases. One figure stands for the mean and the median alike.
+    fn predicted(predicted: &Predicted, within: &dyn Fn(Op) -> bool) -> Time {
+        let us: f64 = predicted.phases.iter().filter(|phase| within(phase.op)).map(|phase| phase.us).sum();
+        let (ci95_low_us, ci95_high_us) = ends(Some(predicted.interval_us(within)));
+        let (share_ci95_low_pct, share_ci95_high_pct) = ends(Some(predicted.interval_pct(within)));
+        let (median_us, mean_us) = (figure(us), figure(us));
+        let share_pct = figure(100.0 * us / predicted.total_us());
         Time {
             median_us: Some(us),
             stddev_us: None,
-            duration: DurationColumns { median_us: figure(us), mean_us: figure(us), ..DurationColumns::default() },
-            share: ShareColumns { share_pct: figure(100.0 * us / step_us), ..ShareColumns::default() },
+            duration: DurationColumns { median_us, mean_us, ci95_low_us, ci95_high_us, ..DurationColumns::default() },
+            share: ShareColumns { share_pct, share_ci95_low_pct, share_ci95_high_pct },
         }
     }
 }

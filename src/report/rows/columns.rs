@@ -5,7 +5,7 @@ use crate::report::table::{Cells, Table};
 
 const NOT_MEASURED: &str = "where nothing was measured, as when the batch does not fit";
 const PREDICTED: &str = "in a prediction, and where nothing was measured";
-const FEW: &str = "in a prediction, and with fewer than 6 samples";
+const FEW: &str = "with fewer than 6 samples; a prediction's comes from errors of others";
 const NO_CHOICE: &str = "where there is no choice";
 const NOT_TOLD: &str = "where the device does not tell";
 const STEP_ONLY: &str = "on all rows but the step's, in a prediction, and where nothing was measured";
@@ -102,8 +102,8 @@ impl Row for PhaseRow {
             optional("q3_us", "µs", "third quartile", PREDICTED, |row| &mut row.duration.q3_us),
             optional("max_us", "µs", "longest time", PREDICTED, |row| &mut row.duration.max_us),
             required("share_pct", "% of the step", "share of the step, computed in each step and averaged; shares add up", NOT_MEASURED, |row| &mut row.share.share_pct),
-            optional("share_ci95_low_pct", "% of the step", "lower end of the share's 95 % interval", PREDICTED, |row| &mut row.share.share_ci95_low_pct),
-            optional("share_ci95_high_pct", "% of the step", "upper end of the share's 95 % interval", PREDICTED, |row| &mut row.share.share_ci95_high_pct),
+            optional("share_ci95_low_pct", "% of the step", "lower end of the share's 95 % interval", NOT_MEASURED, |row| &mut row.share.share_ci95_low_pct),
+            optional("share_ci95_high_pct", "% of the step", "upper end of the share's 95 % interval", NOT_MEASURED, |row| &mut row.share.share_ci95_high_pct),
             optional("flops", "operations", "operations by the direct count, two per multiply-add", "", |row| &mut row.flops),
             optional("bytes", "bytes", "bytes read and written, each operand once", "", |row| &mut row.bytes),
             optional("gflops_per_s", "GFLOP/s", "`flops` over the median time", NOT_MEASURED, |row| &mut row.roof.gflops_per_s),
@@ -160,8 +160,8 @@ impl Row for SummaryRow {
             optional("ci95_low_us", "µs", "lower end of the median's 95 % interval", FEW, |row| &mut row.duration.ci95_low_us),
             optional("ci95_high_us", "µs", "upper end of the median's 95 % interval", FEW, |row| &mut row.duration.ci95_high_us),
             required("share_pct", "% of the step", "share of the step", NOT_MEASURED, |row| &mut row.share.share_pct),
-            optional("share_ci95_low_pct", "% of the step", "lower end of the share's 95 % interval", PREDICTED, |row| &mut row.share.share_ci95_low_pct),
-            optional("share_ci95_high_pct", "% of the step", "upper end of the share's 95 % interval", PREDICTED, |row| &mut row.share.share_ci95_high_pct),
+            optional("share_ci95_low_pct", "% of the step", "lower end of the share's 95 % interval", NOT_MEASURED, |row| &mut row.share.share_ci95_low_pct),
+            optional("share_ci95_high_pct", "% of the step", "upper end of the share's 95 % interval", NOT_MEASURED, |row| &mut row.share.share_ci95_high_pct),
             optional("closure", "ratio", "Σ phases of a timed step over the plain step beside it, median of the pairs; 1.00 says that marking costs nothing", STEP_ONLY, |row| &mut row.step.closure),
             optional("mark_us", "µs", "median length of an empty phase", STEP_ONLY, |row| &mut row.step.mark_us),
             optional("plain_step_us", "µs", "median step without marks", STEP_ONLY, |row| &mut row.step.plain_step_us),

@@ -13,6 +13,9 @@ pub struct Crossover {
     pub image: String,
     /// Interpolated: shares are taken as linear in log(batch).
     pub batch: f64,
+    /// Of a prediction, the batch sizes between which it lies at 95 %; an end that the sweep does not reach is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_ci95: Option<[Option<f64>; 2]>,
     /// The group that leads below this batch size.
     pub leads_below: Group,
     /// The group that leads above it.
@@ -23,7 +26,11 @@ pub struct Crossover {
 pub fn crossovers(run: &Run) -> Vec<Crossover> {
     let of_image = |image: &std::sync::Arc<str>| {
         let points = run.measured(image);
-        points.windows(2).flat_map(|pair| between(pair[0], pair[1])).collect::<Vec<_>>()
+        let mut found: Vec<Crossover> = points.windows(2).flat_map(|pair| between(pair[0], pair[1])).collect();
+        if run.is_predicted() {
+            found.iter_mut().for_each(|crossover| crossover.batch_ci95 = crossover.interval(&points));
+        }
+        found
     };
     run.images().iter().flat_map(of_image).collect()
 }
@@ -46,10 +53,60 @@ fn between(low: &Point, high: &Point) -> Vec<Crossover> {
         found.push(Crossover {
             image: low.image.to_string(),
             batch: batches[0] * (batches[1] / batches[0]).powf(part),
+            batch_ci95: None,
             leads_below: leader,
             leads_above: next,
         });
         leader = next;
     }
     found
+}
+
+impl Crossover {
+    /// From the largest batch below it at which the one group leads for sure to the least above it at which the other does, both
+    /// interpolated as the crossover is. `None` without intervals.
+    fn interval(&self, points: &[&Point]) -> Option<[Option<f64>; 2]> {
+        let lead = |point: &&Point| point.lead(self.leads_below, self.leads_above);
+        let leads: Option<Vec<(f64, f64)>> = points.iter().map(lead).collect();
+        // By how much the group below is ahead for sure, and by how much it may be ahead at the most.
+        let (sure, most): (Vec<f64>, Vec<f64>) =
+            leads?.into_iter().map(|(ahead, reach)| (ahead - reach, ahead + reach)).unzip();
+        let falls = |values: &[f64], from_above: bool| {
+            let zeros = points.windows(2).zip(values.windows(2)).filter_map(|(pair, value)| zero(pair, value));
+            let (below, above): (Vec<f64>, Vec<f64>) = zeros.partition(|&batch| batch <= self.batch);
+            if from_above { above.into_iter().reduce(f64::min) } else { below.into_iter().reduce(f64::max) }
+        };
+        Some([falls(&sure, false), falls(&most, true)])
+    }
+
+    /// The interval as two numbers, an end beyond the sweep left out; empty where there is none.
+    pub fn span(&self) -> String {
+        let Some(ends) = self.batch_ci95 else { return String::new() };
+        let [low, high] = ends.map(|end| end.map_or(String::new(), number));
+        format!(" ({low}–{high})")
+    }
+
+    /// The interval in words, empty where there is none.
+    pub fn within(&self) -> String {
+        match self.batch_ci95 {
+            None => String::new(),
+            Some([Some(low), Some(high)]) => format!(" (95 %: {} to {})", number(low), number(high)),
+            Some([Some(low), None]) => format!(" (95 %: from {})", number(low)),
+            Some([None, Some(high)]) => format!(" (95 %: up to {})", number(high)),
+            Some([None, None]) => " (95 %: anywhere in the sweep)".into(),
+        }
+    }
+}
+
+fn number(batch: f64) -> String {
+    format!("{batch:.*}", if batch < 10.0 { 1 } else { 0 })
+}
+
+/// The batch between two at which a falling figure is zero, on log(batch).
+fn zero(pair: &[&Point], values: &[f64]) -> Option<f64> {
+    let ([low, high], [before, after]) = (pair, values) else { return None };
+    (*before > 0.0 && *after <= 0.0).then(|| {
+        let batches = [low.batch as f64, high.batch as f64];
+        batches[0] * (batches[1] / batches[0]).powf(before / (before - after))
+    })
 }

@@ -26,6 +26,9 @@ pub struct Answer {
     pub share_pct: f64,
     /// The share's 95 % interval.
     pub share_ci95_pct: Option<[f64; 2]>,
+    /// Of a prediction, the group that may lead in its place: the two cannot be told apart at 95 %.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rival: Option<Group>,
     /// Larger batches that have figures, and why the answer does not speak of them.
     pub passed_over: Vec<PassedOver>,
 }
@@ -63,6 +66,7 @@ fn answer(run: &Run, image: &str) -> Option<Answer> {
         leader,
         share_pct: point.share(leader),
         share_ci95_pct: point.group(leader).and_then(|figures| figures.share_ci95).map(|ends| [ends.low, ends.high]),
+        rival: point.rival(),
         passed_over: passed_over
             .filter_map(|point| Some(PassedOver { batch: point.batch, why: point.shares_unknown()? }))
             .collect(),
@@ -79,15 +83,21 @@ fn sentence(run: &Run, image: &str, several_images: bool) -> String {
     if [Group::Conv, Group::Fc].iter().all(|&group| point.group(group).is_none()) {
         return format!("neither conv nor fc has a part in{}.", at.trim_start_matches("of"));
     }
-    let interval = answer.share_ci95_pct.map(|[low, high]| format!(" (95 % CI {low:.1}–{high:.1})"));
+    let ci = if point.is_predicted() { "95 %:" } else { "95 % CI" };
+    let interval = answer.share_ci95_pct.map(|[low, high]| format!(" ({ci} {low:.1}–{high:.1})"));
+    let rival = answer.rival.map(|rival| {
+        let leader = answer.leader.name();
+        format!(" The prediction cannot tell whether {leader} or {} leads at this batch.", rival.name())
+    });
     let rest: String =
         followers(point).into_iter().map(|group| format!(", {} {:.1} %", group.name(), point.share(group))).collect();
     format!(
-        "{} takes {:.1} % {at}{}{rest}{}.{}{}",
+        "{} takes {:.1} % {at}{}{rest}{}.{}{}{}",
         answer.leader.name(),
         answer.share_pct,
         interval.unwrap_or_default(),
         turn(run, image),
+        rival.unwrap_or_default(),
         reservation(point, &answer),
         point.closure_note().map_or(String::new(), |note| format!(" At batch {} {note}.", point.batch)),
     )
@@ -118,7 +128,14 @@ fn turn(run: &Run, image: &str) -> String {
     match (crossovers.iter().rfind(|crossover| crossover.image == image), &*run.measured(image)) {
         (Some(crossover), _) => {
             let decimals = if crossover.batch < 10.0 { 1 } else { 0 };
-            format!("; {} leads below batch ≈ {:.decimals$}", crossover.leads_below.name(), crossover.batch)
+            let (below, within) = (crossover.leads_below.name(), crossover.within());
+            format!("; {below} leads below batch ≈ {:.decimals$}{within}", crossover.batch)
+        }
+        (None, points @ [least, .., most]) if points.iter().any(|point| point.rival().is_some()) => {
+            let (from, to) = (least.batch, most.batch);
+            let unsure = points.iter().filter(|point| point.rival().is_some()).map(|point| point.batch.to_string());
+            let unsure = unsure.collect::<Vec<_>>().join(", ");
+            format!("; {} leads from {from} to {to}, but at {unsure} by less than the error", least.leader().name())
         }
         (None, [least, .., most]) => {
             format!("; {} leads at every batch from {} to {}", least.leader().name(), least.batch, most.batch)

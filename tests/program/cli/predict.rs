@@ -34,12 +34,17 @@ fn rows_say_that_they_are_predicted_and_add_up() {
     assert_eq!((header("phases.csv").as_str(), header("summary.csv").as_str()), (PHASES, SUMMARY));
 
     let (phases, summary) = (records(&folder.join("phases.csv")), records(&folder.join("summary.csv")));
-    let unmeasured = "samples,ci95_low_us,ci95_high_us,stddev_us,min_us,q1_us,q3_us,max_us,share_ci95_low_pct,\
-        share_ci95_high_pct,algorithm,workspace_bytes,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,\
+    let unmeasured = "samples,stddev_us,min_us,q1_us,q3_us,max_us,algorithm,workspace_bytes,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,\
         closure,mark_us,plain_step_us,wall_step_us,measured_bytes,layout,launch";
     for row in phases.iter().chain(&summary) {
         assert_eq!((row["device"].as_str(), row["status"].as_str()), ("predicted: V100 SXM2 16 GB", "predicted"));
         assert!(number(row, "mean_us") > 0.0 && row["mean_us"] == row["median_us"]);
+        let holds = |low: &str, figure: &str, high: &str| {
+            number(row, low) <= number(row, figure) && number(row, figure) <= number(row, high)
+        };
+        assert!(holds("ci95_low_us", "mean_us", "ci95_high_us"), "{row:?}");
+        assert!(holds("share_ci95_low_pct", "share_pct", "share_ci95_high_pct"), "{row:?}");
+        assert!(number(row, "ci95_low_us") > 0.0 && number(row, "share_ci95_high_pct") <= 100.0);
         for column in unmeasured.split(',') {
             assert!(row.get(column).is_none_or(String::is_empty), "{column} in {row:?}");
         }
@@ -160,6 +165,48 @@ fn phases_that_count() {
     assert!(stdout(&scale).contains("neither conv nor fc"), "{scale:?}");
 }
 
+/// `run`'s arithmetics, a framework in place of layertime, and an order of elements.
+#[test]
+fn what_users_choose() {
+    let program = Program::new();
+    let text =
+        |options: &str| stdout(&program.output(&format!("predict --gpu a100-sxm --model tiny --batch 8{options}")));
+    let mixed = text(" --precision tf32 --fc-precision f32");
+    assert!(mixed.starts_with("tiny, predicted for A100 SXM 40 GB, tf32+f32, search"), "{mixed}");
+    let other = text(" --precision f32 --fc-precision tf32");
+    assert!(other.starts_with("tiny, predicted for A100 SXM 40 GB, f32+tf32"), "{other}");
+    let output = program.output("predict --gpu a100-sxm --precision f16 --fc-precision tf32");
+    assert_refused(&output, 2, &["--fc-precision tf32 goes with f32 and tf32"]);
+    let output = program.output("predict --gpu v100-sxm2 --precision f32 --fc-precision tf32");
+    assert_refused(&output, 2, &["V100 SXM2 16 GB has no f32+tf32"]);
+    let framework = text(" --program tensorflow");
+    assert!(framework.contains("f32, search, as tensorflow;"), "{framework}");
+    assert!(text(" --precision f16 --layout nchw") != text(" --precision f16"));
+    let output = program.output("predict --gpu a100-sxm --program theano");
+    assert_refused(&output, 2, &["theano", "tensorflow"]);
+}
+
+/// Where two groups' intervals meet, the verdict says that it cannot tell; at large batches it can.
+#[test]
+fn the_verdict_says_what_it_cannot_tell() {
+    let program = Program::new();
+    let close = stdout(&program.output("predict --gpu h100-sxm --batch 8,16,32"));
+    let json = |options: &str| {
+        let folder = predicted(&Program::new(), options);
+        let run = folder.display().to_string();
+        let text = stdout(&Program::new().output(&format!("show --format json {run}")));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    assert!(close.contains("95 %:"), "{close}");
+    let sweep = json("--gpu v100-sxm2 --batch 1,2,4,8,16,32,64,128,256,512");
+    let run = if sweep.is_array() { sweep[0].clone() } else { sweep };
+    let crossover = &run["crossovers"][0];
+    let ends = [0, 1].map(|end| crossover["batch_ci95"][end].as_f64());
+    let batch = crossover["batch"].as_f64().unwrap();
+    assert!(ends[0].is_none_or(|low| low < batch) && ends[1].is_none_or(|high| high > batch), "{crossover}");
+    assert!(run["answers"][0].get("rival").is_none(), "{run}");
+}
+
 #[test]
 fn ones_own_gpu() {
     let program = Program::new();
@@ -178,7 +225,10 @@ fn ones_own_gpu() {
 fn bad_input() {
     let program = Program::new();
     let refuse = |arguments: &str, words: &[&str]| assert_refused(&program.output(arguments), 2, words);
-    refuse("predict --gpu a100", &["`a100`", "did you mean a100-sxm or a100-sxm-80gb?", "h100-sxm", "--gpu-file"]);
+    refuse(
+        "predict --gpu a100",
+        &["`a100`", "did you mean a100-sxm or a100-sxm-80gb or a100-pcie or a100-pcie-80gb?", "h100-sxm", "--gpu-file"],
+    );
     refuse("predict --gpu tpu", &["`tpu`", "v100-sxm2", "all"]);
     refuse("predict --gpu t4 --precision bf16", &["T4 has no bf16", "f32, f16"]);
     refuse("predict --gpu t4 --precision f8", &["f8", "tf32"]);

@@ -15,6 +15,7 @@ use layertime::device::monitor::{Clock, Clocks};
 use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
+use layertime::predict::Program;
 pub use manual::{CompletionsArgs, ManArgs};
 pub use room::{Format, RoomArgs};
 pub use values::{Algorithms, ImageSize};
@@ -227,6 +228,15 @@ pub struct PredictArgs {
     pub image: Vec<ImageSize>,
     #[arg(long, default_value = "f32", value_parser = values::precision())]
     pub precision: Precision,
+    /// Arithmetic of fully connected layers, where it is not that of convolutions: f32 with tf32 is PyTorch's default.
+    #[arg(long, value_parser = values::fc_precision())]
+    pub fc_precision: Option<Precision>,
+    /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16].
+    #[arg(long, value_parser = values::layout())]
+    pub layout: Option<Layout>,
+    /// Whose training step: a framework's passes come on top of the library's kernels.
+    #[arg(long, default_value = "layertime", value_parser = values::program())]
+    pub program: Program,
     /// Convolution algorithms: the fastest of all, or the library's own pick.
     #[arg(long, default_value = "search", value_parser = values::search())]
     pub algorithms: Search,
@@ -329,11 +339,7 @@ impl RunArgs {
 impl DeviceArgs {
     /// Makes one precision of the two.
     pub fn settle_precision(&mut self) -> Result<(), String> {
-        let Some(products) = self.fc_precision.take() else { return Ok(()) };
-        let refused =
-            || format!("--fc-precision {products} goes with f32 and tf32, not with --precision {}", self.precision);
-        self.precision = self.precision.with_products(products).ok_or_else(refused)?;
-        Ok(())
+        settle(&mut self.precision, &mut self.fc_precision)
     }
 
     pub fn options(&self) -> DeviceOptions {
@@ -381,4 +387,18 @@ mod tests {
     fn the_definition_is_sound() {
         super::Cli::command().debug_assert();
     }
+}
+
+impl PredictArgs {
+    /// Makes one precision of the two.
+    pub fn settle_precision(&mut self) -> Result<(), String> {
+        settle(&mut self.precision, &mut self.fc_precision)
+    }
+}
+
+fn settle(precision: &mut Precision, products: &mut Option<Precision>) -> Result<(), String> {
+    let Some(products) = products.take() else { return Ok(()) };
+    let refused = || format!("--fc-precision {products} goes with f32 and tf32, not with --precision {precision}");
+    *precision = precision.with_products(products).ok_or_else(refused)?;
+    Ok(())
 }

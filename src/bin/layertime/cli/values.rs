@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use layertime::device::monitor::Clock;
 use layertime::device::options::{CudnnApi, Launch, Layout, Search};
 use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
+use layertime::predict::Program;
 
 const LARGEST_CONSTANT: f32 = 1e6;
 const MOST_THREADS: usize = 4096;
@@ -79,6 +80,10 @@ pub fn algorithms() -> impl TypedValueParser<Value = Algorithms> {
 
 pub fn search() -> impl TypedValueParser<Value = Search> {
     words([(Search::Exhaustive.name(), "Time them all"), (Search::Heuristic.name(), "Ask the library")])
+}
+
+pub fn program() -> impl TypedValueParser<Value = Program> {
+    words(Program::ALL.map(|program| (program.name(), "")))
 }
 
 pub fn cudnn() -> impl TypedValueParser<Value = CudnnApi> {

@@ -9,10 +9,11 @@ use anyhow::{Result, bail};
 
 use super::{UsageError, sweep};
 use crate::cli::PredictArgs;
+use layertime::device::options::Layout;
 use layertime::model::Model;
 use layertime::plan::Precision;
 use layertime::plan::{Phase, Plan};
-use layertime::predict::{Fractions, Gpu, GpuError, Predicted, Question};
+use layertime::predict::{Constants, Gpu, GpuError, Predicted, Program, Question, Spread};
 use layertime::report::folder::Folder;
 use layertime::report::header::{Header, MachineFacts, RunState};
 use layertime::report::predict::several;
@@ -27,7 +28,8 @@ struct Prediction {
     run: Run,
 }
 
-pub fn run(args: PredictArgs) -> Result<ExitCode> {
+pub fn run(mut args: PredictArgs) -> Result<ExitCode> {
+    args.settle_precision().map_err(UsageError)?;
     let known = KnownGpus::new(args.gpu_file.as_deref())?;
     let (gpus, left_out) = known.choose(&args.gpu, args.precision)?;
     let model = Model::open(&args.model)?;
@@ -92,9 +94,16 @@ impl KnownGpus {
 
 impl Prediction {
     fn new(gpu: &Gpu, model: &Model, plans: &[Plan], args: &PredictArgs) -> Result<Prediction, GpuError> {
-        let question = Question { gpu, precision: args.precision, search: args.algorithms, phases: &counted(args) };
-        let fractions = Fractions::fitted();
-        let predict = |plan: &Plan| Predicted::new(plan.clone(), &fractions, question);
+        let question = Question {
+            gpu,
+            precision: args.precision,
+            search: args.algorithms,
+            layout: layout(args),
+            program: args.program,
+            phases: &counted(args),
+        };
+        let constants = Constants::fitted();
+        let predict = |plan: &Plan| Predicted::new(plan.clone(), &constants, question);
         let predicted = plans.iter().map(predict).collect::<Result<Vec<_>, _>>()?;
         let mut run = begun(gpu, model, args)?;
         predicted.iter().for_each(|predicted| run.add_predicted(predicted));
@@ -114,6 +123,12 @@ impl Prediction {
         folder.finish(RunState::Complete)?;
         Ok(folder.path().display().to_string())
     }
+}
+
+/// As `run` chooses it.
+fn layout(args: &PredictArgs) -> Layout {
+    let half = args.precision.element_bytes() == 2;
+    args.layout.unwrap_or(if half { Layout::Nhwc } else { Layout::Nchw })
 }
 
 /// The phases that count, each once.
@@ -145,7 +160,13 @@ fn begun(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Result<Run, GpuError> 
     };
     let header = Header {
         input_gradient: args.input_gradient,
-        options: [("algorithms".into(), args.algorithms.to_string()), ("phases".into(), phases)].into(),
+        options: [
+            ("algorithms".into(), args.algorithms.to_string()),
+            ("layout".into(), layout(args).to_string()),
+            ("phases".into(), phases),
+            ("program".into(), args.program.to_string()),
+        ]
+        .into(),
         machine,
         ..Header::begin(&*model.source, gpu.ceilings(args.precision)?)
     };
@@ -156,7 +177,7 @@ fn begun(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Result<Run, GpuError> 
 fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let mut note = |key: &str, value: Option<String>| facts.extend(value.map(|value| (key.to_owned(), value)));
-    for precision in Precision::ALL {
+    for precision in Precision::ALL.into_iter().filter(|precision| !precision.is_mixed()) {
         note(&format!("peak {precision}, TFLOP/s"), gpu.peak(precision).map(|peak| peak.to_string()));
     }
     note("bandwidth, GB/s", Some(gpu.bandwidth.to_string()));
@@ -164,7 +185,9 @@ fn facts(gpu: &Gpu) -> BTreeMap<String, String> {
     note("SMs", Some(gpu.sms.to_string()));
     note("L2, MB", gpu.l2_mb.map(|size| size.to_string()));
     note("source", gpu.source.clone());
-    note("fractions", serde_json::to_string(&Fractions::fitted()).ok());
+    note("watts", gpu.watts.map(|watts| watts.to_string()));
+    note("constants", serde_json::to_string(&Constants::fitted()).ok());
+    note("spread", serde_json::to_string(&Spread::fitted()).ok());
     facts
 }
 
@@ -177,7 +200,9 @@ fn print(answers: &[Prediction], left_out: &[&Gpu], args: &PredictArgs, model: &
     };
     let phases = if args.phases.is_empty() { String::new() } else { format!(", {} only", names(&counted(args))) };
     let (model, precision, algorithms) = (&model.name, args.precision, args.algorithms);
-    let title = format!("{model}, predicted{on}, {precision}, {algorithms}{phases}; nothing here was measured");
+    let program = if args.program == Program::default() { String::new() } else { format!(", as {}", args.program) };
+    let title =
+        format!("{model}, predicted{on}, {precision}, {algorithms}{program}{phases}; nothing here was measured");
     writeln!(out, "{}\n", wrapped(&title, room))?;
     match answers {
         [answer] => {

@@ -1,0 +1,188 @@
+//! The work of a phase as the formula sees it: a matrix product, or bytes to move.
+
+use crate::model::Kind;
+use crate::plan::{ConvGeometry, FcGeometry, Geometry, LayerPlan, Phase};
+
+/// Rows of Winograd's output tiles; smaller maps are padded to them.
+const WINOGRAD_TILE: usize = 4;
+/// Elements of a transformed 3 x 3 filter, written and read, beside the filter's own nine.
+const TRANSFORMED: usize = 2 * 36 + 9;
+/// Below this many channels no algorithm with fewer operations is in use.
+const LEAST_CHANNELS: usize = 8;
+
+/// One phase of one layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// The phase.
+    pub phase: Phase,
+    /// The kind of work.
+    pub does: Does,
+    /// Bytes, each operand once.
+    pub bytes: f64,
+    /// Bytes that pass through the L2 before its operands come again: its own where they are fresh, else the step's.
+    pub footprint: f64,
+}
+
+/// The kind of work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Does {
+    /// A convolution as a matrix product.
+    Conv(Product, Shortcut),
+    /// A fully connected layer.
+    Gemm(Product),
+    /// Data moved by a kind of layer.
+    Move(Mover),
+}
+
+/// m x k times k x n.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Product {
+    /// Rows of the result.
+    pub m: f64,
+    /// Columns of the result.
+    pub n: f64,
+    /// Summands.
+    pub k: f64,
+    /// Such products side by side.
+    pub groups: f64,
+    /// Multiply-adds of all of them, by the direct count.
+    pub macs: f64,
+}
+
+/// The savings of an algorithm on a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shortcut {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Input channels of a group.
+    pub channels: f64,
+    /// True with a stride.
+    pub strided: bool,
+}
+
+/// Algorithms with fewer operations on ordinary cores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Algorithm {
+    /// None.
+    Direct,
+    /// On 3 x 3 windows.
+    Winograd {
+        /// Pixels after padding to tiles, against those before.
+        padding: f64,
+        /// Bytes of the transformed weights.
+        weight_bytes: f64,
+    },
+    /// On square windows from 5 x 5: FFT, and Winograd's larger forms.
+    Large,
+}
+
+/// The kinds of layers that move data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mover {
+    /// Pooling.
+    Pool,
+    /// Batch normalisation.
+    Batchnorm,
+    /// Local response normalisation.
+    Lrn,
+    /// All else.
+    Elementwise,
+    /// The weight update and the check of gradients.
+    Update,
+}
+
+impl Work {
+    /// Of a planned phase in a step that holds `step_bytes`.
+    pub fn of(layer: &LayerPlan, phase: Phase, step_bytes: f64) -> Work {
+        let bytes = layer.cost(phase).bytes as f64;
+        if matches!(phase, Phase::WeightUpdate | Phase::LossScale) {
+            return Work { phase, does: Does::Move(Mover::Update), bytes, footprint: step_bytes };
+        }
+        match &layer.geometry {
+            Geometry::Conv(conv) => Work::conv(conv, phase, bytes, step_bytes),
+            Geometry::Fc(fc) => Work::fc(fc, phase, bytes, step_bytes),
+            Geometry::Pool(_) | Geometry::Shapes => {
+                // What the layer before wrote is still there, as far as it fits beside what is written.
+                Work { phase, does: Does::Move(Mover::of(&layer.kind)), bytes, footprint: 3.0 * bytes }
+            }
+        }
+    }
+
+    /// Of a convolution.
+    pub fn conv(conv: &ConvGeometry, phase: Phase, bytes: f64, footprint: f64) -> Work {
+        let (out_pixels, in_pixels) = (conv.n * conv.out_h() * conv.out_w(), conv.n * conv.h * conv.w);
+        let window = conv.kernel[0] * conv.kernel[1];
+        let (c, k) = (conv.group_c(), conv.group_k());
+        let strides = conv.stride[0] * conv.stride[1];
+        let (m, n, sum) = match phase {
+            Phase::Forward => (out_pixels, k, (c * window) as f64),
+            Phase::BackwardData => (in_pixels, c, (k * window) as f64 / strides as f64),
+            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => (c * window, k, out_pixels as f64),
+        };
+        let product =
+            Product { m: m as f64, n: n as f64, k: sum, groups: conv.groups as f64, macs: conv.macs() as f64 };
+        let up = |side: usize| side.next_multiple_of(WINOGRAD_TILE);
+        let algorithm = match conv.kernel {
+            _ if strides > 1 || c < LEAST_CHANNELS => Algorithm::Direct,
+            [3, 3] => Algorithm::Winograd {
+                padding: (up(conv.out_h()) * up(conv.out_w())) as f64 / (conv.out_h() * conv.out_w()) as f64,
+                weight_bytes: (4 * conv.k * c * TRANSFORMED) as f64,
+            },
+            [h, w] if h == w && h >= 5 => Algorithm::Large,
+            [_, _] => Algorithm::Direct,
+        };
+        let shortcut = Shortcut { algorithm, channels: c as f64, strided: strides > 1 };
+        Work { phase, does: Does::Conv(product, shortcut), bytes, footprint }
+    }
+
+    /// Of a fully connected layer.
+    fn fc(fc: &FcGeometry, phase: Phase, bytes: f64, footprint: f64) -> Work {
+        let (images, inputs, outputs) = (fc.n as f64, fc.inputs as f64, fc.outputs as f64);
+        let [m, n, k] = match phase {
+            Phase::Forward => [images, outputs, inputs],
+            Phase::BackwardData => [images, inputs, outputs],
+            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => [inputs, outputs, images],
+        };
+        Work::gemm([m, n, k], phase, bytes, footprint)
+    }
+
+    /// Of a matrix product by itself: m, n, k.
+    pub fn gemm([m, n, k]: [f64; 3], phase: Phase, bytes: f64, footprint: f64) -> Work {
+        let product = Product { m, n, k, groups: 1.0, macs: m * n * k };
+        Work { phase, does: Does::Gemm(product), bytes, footprint }
+    }
+}
+
+impl Mover {
+    fn of(kind: &Kind) -> Mover {
+        match kind {
+            Kind::MaxPool(_) | Kind::AvgPool(_) => Mover::Pool,
+            Kind::BatchNorm(_) => Mover::Batchnorm,
+            Kind::Lrn(_) => Mover::Lrn,
+            Kind::Conv(_)
+            | Kind::Fc(_)
+            | Kind::Relu
+            | Kind::Sigmoid
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::Add
+            | Kind::Concat
+            | Kind::SoftmaxLoss => Mover::Elementwise,
+        }
+    }
+}
+
+/// Side of the square tiles that a result is cut into, one per multiprocessor.
+const TILE: f64 = 64.0;
+/// Summands from which a long sum is split among multiprocessors.
+const SPLIT: f64 = 512.0;
+/// Fewest columns that a kernel of a fully connected layer computes.
+pub const LEAST_COLUMNS: f64 = 32.0;
+
+impl Product {
+    /// Pieces of work, long sums split where `splits`.
+    pub fn pieces(&self, splits: bool) -> f64 {
+        let tiles = (self.m / TILE).ceil().max(1.0) * (self.n / TILE).ceil().max(1.0) * self.groups;
+        if splits { tiles * (self.k / SPLIT).max(1.0) } else { tiles }
+    }
+}
