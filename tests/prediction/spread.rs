@@ -57,7 +57,7 @@ fn root(target: f64, rising: impl Fn(f64) -> f64) -> f64 {
     high
 }
 
-fn rows_where<'o>(outcome: &'o Outcome, keep: impl Fn(&Row) -> bool) -> Vec<(&'o Row, Vec<Part>, f64)> {
+fn rows_where(outcome: &Outcome, keep: impl Fn(&Row) -> bool) -> Vec<(&Row, Vec<Part>, f64)> {
     let rows = outcome.rows.iter().zip(&outcome.by_chip).filter(|(row, _)| keep(row));
     rows.map(|(row, error)| (row, parts(outcome, row), *error)).collect()
 }

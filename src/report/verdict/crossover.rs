@@ -71,12 +71,14 @@ impl Crossover {
         // By how much the group below is ahead for sure, and by how much it may be ahead at the most.
         let (sure, most): (Vec<f64>, Vec<f64>) =
             leads?.into_iter().map(|(ahead, reach)| (ahead - reach, ahead + reach)).unzip();
-        let falls = |values: &[f64], from_above: bool| {
-            let zeros = points.windows(2).zip(values.windows(2)).filter_map(|(pair, value)| zero(pair, value));
-            let (below, above): (Vec<f64>, Vec<f64>) = zeros.partition(|&batch| batch <= self.batch);
-            if from_above { above.into_iter().reduce(f64::min) } else { below.into_iter().reduce(f64::max) }
+        let zeros = |values: &[f64]| -> Vec<f64> {
+            points.windows(2).zip(values.windows(2)).filter_map(|(pair, value)| zero(pair, value)).collect()
         };
-        Some([falls(&sure, false), falls(&most, true)])
+        // Without an error both are the crossover itself, but for rounding.
+        let (least, most_batch) = (self.batch * (1.0 - 1e-9), self.batch * (1.0 + 1e-9));
+        let below = zeros(&sure).into_iter().filter(|&batch| batch <= most_batch).reduce(f64::max);
+        let above = zeros(&most).into_iter().filter(|&batch| batch >= least).reduce(f64::min);
+        Some([below, above])
     }
 
     /// The interval as two numbers, an end beyond the sweep left out; empty where there is none.

@@ -1,6 +1,7 @@
 //! The command line: parsed and validated here, acted on elsewhere.
 
 mod manual;
+mod precision;
 pub mod resume;
 mod room;
 mod values;
@@ -339,7 +340,7 @@ impl RunArgs {
 impl DeviceArgs {
     /// Makes one precision of the two.
     pub fn settle_precision(&mut self) -> Result<(), String> {
-        settle(&mut self.precision, &mut self.fc_precision)
+        precision::settle(&mut self.precision, &mut self.fc_precision)
     }
 
     pub fn options(&self) -> DeviceOptions {
@@ -387,18 +388,4 @@ mod tests {
     fn the_definition_is_sound() {
         super::Cli::command().debug_assert();
     }
-}
-
-impl PredictArgs {
-    /// Makes one precision of the two.
-    pub fn settle_precision(&mut self) -> Result<(), String> {
-        settle(&mut self.precision, &mut self.fc_precision)
-    }
-}
-
-fn settle(precision: &mut Precision, products: &mut Option<Precision>) -> Result<(), String> {
-    let Some(products) = products.take() else { return Ok(()) };
-    let refused = || format!("--fc-precision {products} goes with f32 and tf32, not with --precision {precision}");
-    *precision = precision.with_products(products).ok_or_else(refused)?;
-    Ok(())
 }
