@@ -161,8 +161,7 @@ impl Mover {
             Kind::Lrn(_) => Mover::Lrn,
             Kind::Conv(_)
             | Kind::Fc(_)
-            | Kind::Relu
-            | Kind::Sigmoid
+            | Kind::Activation(_)
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::Add
