@@ -1,8 +1,7 @@
 //! Puts layers one behind the other, and goes back to earlier ones for branches.
 
 use crate::model::draft::{Draft, Imported};
-use crate::model::kind::Activation;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Fc, MaxPool, Pair};
+use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Fc, MaxPool, Pair};
 use crate::model::{Kind, Source};
 
 /// The error is a sentence.
@@ -47,6 +46,13 @@ impl Builder {
     pub fn conv(&mut self, name: &str, channels: usize, [kernel, stride, pad]: [usize; 3], bias: bool) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
         self.layer(name, Kind::Conv(Conv { channels, kernel, stride, pad, groups: 1, bias }))
+    }
+
+    /// A convolution of each channel by itself, without a bias.
+    pub fn depthwise_conv(&mut self, name: &str, [kernel, stride, pad]: [usize; 3]) -> Built<()> {
+        let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
+        let channels = self.channels();
+        self.layer(name, Kind::Conv(Conv { channels, kernel, stride, pad, groups: channels, bias: false }))
     }
 
     pub fn batch_norm(&mut self, name: &str) -> Built<()> {

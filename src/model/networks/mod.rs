@@ -5,6 +5,7 @@
 mod builder;
 mod densenet;
 mod inception;
+mod mobilenet;
 mod nin;
 mod resnet;
 mod squeezenet;
@@ -15,7 +16,7 @@ use builder::{Builder, Built};
 /// Name, channels, height and width of the image, and the builder.
 type Network = (&'static str, [usize; 3], fn(&mut Builder) -> Built<()>);
 
-const NETWORKS: [Network; 11] = [
+const NETWORKS: [Network; 12] = [
     ("nin", [3, 224, 224], |net| nin::nin(net, false)),
     ("bn-nin", [3, 224, 224], |net| nin::nin(net, true)),
     ("bn-alexnet", [3, 224, 224], nin::bn_alexnet),
@@ -26,6 +27,7 @@ const NETWORKS: [Network; 11] = [
     ("resnet152", [3, 224, 224], |net| resnet::bottleneck(net, [3, 8, 36, 3])),
     ("inception-v3", [3, 299, 299], inception::v3),
     ("squeezenet1_1", [3, 224, 224], squeezenet::v1_1),
+    ("mobilenet-v2", [3, 224, 224], mobilenet::v2),
     ("densenet121", [3, 224, 224], densenet::densenet121),
 ];
 
