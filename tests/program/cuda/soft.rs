@@ -25,6 +25,7 @@ pub fn command(program: &Program, arguments: &str, gpu: &Softcuda) -> Command {
     let plain = program.command(arguments);
     let mut command = on(gpu, plain.get_program());
     command.args(plain.get_args()).current_dir(program.folder.path());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
 
