@@ -14,9 +14,9 @@ const TEXT: &str = include_str!("constants.toml");
 #[serde(deny_unknown_fields)]
 pub struct Constants {
     /// Convolutions.
-    pub conv: Conv,
+    pub conv: ConvConstants,
     /// Fully connected layers.
-    pub gemm: Gemm,
+    pub gemm: GemmConstants,
     /// Layers that only move data.
     pub memory: Memory,
     /// Exponent of the lowered clock of boards with few watts for their peak.
@@ -54,7 +54,7 @@ pub struct ByUnit {
 /// Convolutions: parts of the peak FLOP/s by algorithm, and what lowers them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Conv {
+pub struct ConvConstants {
     /// Of the peak, direct algorithms on ordinary cores.
     pub direct: ByPhase,
     /// The same of Winograd, by the direct count: above 1 is possible.
@@ -92,7 +92,7 @@ pub struct Conv {
 /// Fully connected layers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gemm {
+pub struct GemmConstants {
     /// Of the peak, ordinary cores.
     pub cores: f64,
     /// Of the peak, tensor cores.
@@ -112,13 +112,13 @@ pub struct Gemm {
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// Pooling, forward and backward.
-    pub pool: Way,
+    pub pool: ByPass,
     /// Batch normalisation.
-    pub batchnorm: Way,
+    pub batchnorm: ByPass,
     /// Local response normalisation.
-    pub lrn: Way,
+    pub lrn: ByPass,
     /// ReLU, dropout, sums, joins, losses.
-    pub elementwise: Way,
+    pub elementwise: ByPass,
     /// The weight update.
     pub update: f64,
     /// Operands of convolutions and fully connected layers.
@@ -130,7 +130,7 @@ pub struct Memory {
 /// Forward and backward.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Way {
+pub struct ByPass {
     /// Forward.
     pub forward: f64,
     /// Backward.
@@ -196,7 +196,7 @@ pub struct Programs {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ConstantsFile {
     constants: Constants,
     spread: Spread,
 }
@@ -215,7 +215,7 @@ impl Spread {
     }
 }
 
-fn file() -> File {
+fn file() -> ConstantsFile {
     toml::from_str(TEXT).expect("the program's own file, read by every test")
 }
 
@@ -241,7 +241,7 @@ impl ByUnit {
     }
 }
 
-impl Way {
+impl ByPass {
     /// Of a phase.
     pub fn of(&self, phase: Phase) -> f64 {
         if phase == Phase::Forward { self.forward } else { self.backward }

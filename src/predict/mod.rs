@@ -24,8 +24,8 @@ use crate::plan::{Bound, Cost, F32_BYTES, Phase, Plan};
 use crate::stats::Interval;
 use crate::step::{Op, Step};
 use spread::Part;
-use time::Machine;
-use work::Work;
+use time::GpuRates;
+use work::PhaseWork;
 
 /// The conditions of a prediction, beside the plan.
 #[derive(Clone, Copy, Debug)]
@@ -82,10 +82,10 @@ impl Predicted {
         let planned_bytes = planned_bytes(&step, question.precision);
         let mut ops: Vec<Op> = step.ops.into_iter().filter(|op| question.phases.contains(&op.phase)).collect();
         ops.sort_by_key(|op| (op.layer, op.phase));
-        let machine = Machine::new(constants, &question);
+        let machine = GpuRates::new(constants, &question);
         let phase = |op: Op| {
             let layer = &step.plan.layers[op.layer];
-            let time = machine.time(&Work::of(layer, op.phase, planned_bytes as f64));
+            let time = machine.time(&PhaseWork::of(layer, op.phase, planned_bytes as f64));
             PredictedPhase { op, us: time.us, cost: layer.cost(op.phase), bound: time.bound }
         };
         let phases = ops.into_iter().map(phase).collect();

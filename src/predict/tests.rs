@@ -1,4 +1,6 @@
-use super::constants::{ByPhase, ByUnit, Conv, Gemm, Generations, Memory, Overhead, Programs, Reach, Way};
+use super::constants::{
+    ByPass, ByPhase, ByUnit, ConvConstants, GemmConstants, Generations, Memory, Overhead, Programs, Reach,
+};
 use super::*;
 use crate::device::options::Search;
 use crate::model::Model;
@@ -27,10 +29,10 @@ const fn by_phase(forward: f64, backward_data: f64, backward_weights: f64) -> By
 /// 1 µs. Nothing slows: no narrow results, no short sums, no idle multiprocessors.
 fn paper() -> Constants {
     let (none, nothing) = (by_phase(0.0, 0.0, 0.0), ByUnit { cores: 0.0, backward_weights: 0.0, tensor: 0.0 });
-    let way = Way { forward: 0.5, backward: 0.25 };
+    let way = ByPass { forward: 0.5, backward: 0.25 };
     let fitted = Constants::fitted();
     Constants {
-        conv: Conv {
+        conv: ConvConstants {
             direct: by_phase(0.5, 0.25, 0.2),
             winograd: by_phase(1.0, 0.5, 0.4),
             large: by_phase(1.0, 0.5, 0.4),
@@ -48,7 +50,7 @@ fn paper() -> Constants {
             search: 0.8,
             search_large: 0.8,
         },
-        gemm: Gemm { cores: 0.5, tensor: 0.5, narrow: 0.0, narrow_tensor: 0.0, short: 0.0, waves: 0.0 },
+        gemm: GemmConstants { cores: 0.5, tensor: 0.5, narrow: 0.0, narrow_tensor: 0.0, short: 0.0, waves: 0.0 },
         memory: Memory { pool: way, batchnorm: way, lrn: way, elementwise: way, update: 0.5, operands: 0.5, l2: 2.0 },
         power: 0.5,
         generation: Generations { volta: Reach { cores: 1.0, tensor: 1.0, bandwidth: 1.0 }, ..fitted.generation },

@@ -4,7 +4,7 @@ use super::Question;
 use super::constants::{Constants, Reach};
 use super::gpu::{Generation, Gpu};
 use super::program::Program;
-use super::work::{Algorithm, Does, LEAST_COLUMNS, Mover, Product, Shortcut, Work};
+use super::work::{Does, FastAlgorithm, LEAST_COLUMNS, MatrixProduct, Mover, PhaseWork, Shortcut};
 use crate::device::options::{Layout, Search};
 use crate::plan::{Bound, Phase, Precision};
 
@@ -15,7 +15,7 @@ const TENSOR_CHANNELS: f64 = 8.0;
 
 /// The time of a phase, in parts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Time {
+pub struct TimeParts {
     /// All of it, in µs.
     pub us: f64,
     /// The part that made it as long as it is.
@@ -24,7 +24,7 @@ pub struct Time {
 
 /// A GPU under a question, its rates worked out.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine<'a> {
+pub struct GpuRates<'a> {
     constants: &'a Constants,
     /// FLOP per µs that ordinary cores reach at the most.
     cores: f64,
@@ -43,9 +43,9 @@ pub struct Machine<'a> {
     program: Program,
 }
 
-impl<'a> Machine<'a> {
+impl<'a> GpuRates<'a> {
     /// Works out the rates. A precision that the GPU has not runs on ordinary cores, in f32 with elements of its own size.
-    pub fn new(constants: &'a Constants, question: &Question) -> Machine<'a> {
+    pub fn new(constants: &'a Constants, question: &Question) -> GpuRates<'a> {
         let gpu = question.gpu;
         let generation = gpu.generation();
         let reach: &Reach = constants.generation.of(generation);
@@ -55,7 +55,7 @@ impl<'a> Machine<'a> {
             Some(peak * 1e6 * reach.tensor * clock)
         };
         let issue = if generation == Generation::Kepler { Generation::KEPLER_ISSUE } else { 1.0 };
-        Machine {
+        GpuRates {
             constants,
             cores: gpu.f32 * 1e6 * issue * reach.cores * clock,
             conv_tensor: tensor(question.precision.convolutions()),
@@ -71,7 +71,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The time of a piece of work.
-    pub fn time(&self, work: &Work) -> Time {
+    pub fn time(&self, work: &PhaseWork) -> TimeParts {
         let overhead = self.constants.program.of(self.program);
         let memory = self.memory_us(work);
         let (compute, extra) = match &work.does {
@@ -86,11 +86,11 @@ impl<'a> Machine<'a> {
             (false, true) => Bound::Compute,
             (false, false) => Bound::Memory,
         };
-        Time { us: busy + overhead.launch_us, bound }
+        TimeParts { us: busy + overhead.launch_us, bound }
     }
 
     /// The arithmetic of the fastest algorithm in µs, and what it moves beside its operands.
-    fn conv(&self, work: &Work, product: &Product, shortcut: &Shortcut) -> (f64, f64) {
+    fn conv(&self, work: &PhaseWork, product: &MatrixProduct, shortcut: &Shortcut) -> (f64, f64) {
         let cores = self.conv_cores(work.phase, product, shortcut);
         let Some(peak) = self.conv_tensor else { return (cores, 0.0) };
         let (conv, phase) = (&self.constants.conv, work.phase);
@@ -106,7 +106,7 @@ impl<'a> Machine<'a> {
         if cores.max(memory) < tensor.max(memory) + reorder { (cores, 0.0) } else { (tensor, reorder) }
     }
 
-    fn conv_cores(&self, phase: Phase, product: &Product, shortcut: &Shortcut) -> f64 {
+    fn conv_cores(&self, phase: Phase, product: &MatrixProduct, shortcut: &Shortcut) -> f64 {
         let conv = &self.constants.conv;
         // Where tensor cores take f16, what runs beside them computes on f32.
         let half = if self.half && self.conv_tensor.is_none() { conv.half.of(phase) } else { 1.0 };
@@ -119,19 +119,21 @@ impl<'a> Machine<'a> {
         let narrow = 1.0 + conv.narrow.of(phase) / product.n;
         let waves = 1.0 + conv.waves.of(phase, false) * self.sms / product.pieces(is_weights(phase));
         match shortcut.algorithm {
-            Algorithm::Direct => direct,
-            Algorithm::Winograd { padding, weight_bytes } => {
+            FastAlgorithm::Direct => direct,
+            FastAlgorithm::Winograd { padding, weight_bytes } => {
                 let short = 1.0 + conv.short.of(phase, false) / shortcut.channels;
                 let slow = padding * narrow * short * waves * self.picked(conv.search);
                 let transforms = conv.transforms * weight_bytes / self.bandwidth;
                 direct.min(at(conv.winograd.of(phase), slow) + transforms)
             }
-            Algorithm::Large => direct.min(at(conv.large.of(phase), narrow * waves * self.picked(conv.search_large))),
+            FastAlgorithm::Large => {
+                direct.min(at(conv.large.of(phase), narrow * waves * self.picked(conv.search_large)))
+            }
         }
     }
 
     /// How much longer than at full efficiency: narrow results, short sums, multiprocessors without work.
-    fn slowed(&self, phase: Phase, product: &Product, tensor: bool) -> f64 {
+    fn slowed(&self, phase: Phase, product: &MatrixProduct, tensor: bool) -> f64 {
         let conv = &self.constants.conv;
         let narrow = if tensor { conv.narrow_tensor } else { conv.narrow.of(phase) };
         let patch = if is_weights(phase) { 1.0 + conv.patch / product.m } else { 1.0 };
@@ -152,7 +154,7 @@ impl<'a> Machine<'a> {
         if self.search == Search::Exhaustive { gain } else { 1.0 }
     }
 
-    fn gemm(&self, product: &Product) -> f64 {
+    fn gemm(&self, product: &MatrixProduct) -> f64 {
         let gemm = &self.constants.gemm;
         let least = product.m.min(product.n).max(1.0);
         let columns = (least / LEAST_COLUMNS).ceil() * LEAST_COLUMNS;
@@ -169,7 +171,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The bytes at the part of the bandwidth that they reach; what the L2 holds comes faster.
-    fn memory_us(&self, work: &Work) -> f64 {
+    fn memory_us(&self, work: &PhaseWork) -> f64 {
         let memory = &self.constants.memory;
         let part = match &work.does {
             Does::Conv(..) | Does::Gemm(_) => memory.operands,

@@ -12,7 +12,7 @@ const LEAST_CHANNELS: usize = 8;
 
 /// One phase of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Work {
+pub struct PhaseWork {
     /// The phase.
     pub phase: Phase,
     /// The kind of work.
@@ -27,16 +27,16 @@ pub struct Work {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Does {
     /// A convolution as a matrix product.
-    Conv(Product, Shortcut),
+    Conv(MatrixProduct, Shortcut),
     /// A fully connected layer.
-    Gemm(Product),
+    Gemm(MatrixProduct),
     /// Data moved by a kind of layer.
     Move(Mover),
 }
 
 /// m x k times k x n.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Product {
+pub struct MatrixProduct {
     /// Rows of the result.
     pub m: f64,
     /// Columns of the result.
@@ -53,7 +53,7 @@ pub struct Product {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shortcut {
     /// The algorithm.
-    pub algorithm: Algorithm,
+    pub algorithm: FastAlgorithm,
     /// Input channels of a group.
     pub channels: f64,
     /// True with a stride.
@@ -62,7 +62,7 @@ pub struct Shortcut {
 
 /// Algorithms with fewer operations on ordinary cores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Algorithm {
+pub enum FastAlgorithm {
     /// None.
     Direct,
     /// On 3 x 3 windows.
@@ -91,25 +91,25 @@ pub enum Mover {
     Update,
 }
 
-impl Work {
+impl PhaseWork {
     /// Of a planned phase in a step that holds `step_bytes`.
-    pub fn of(layer: &LayerPlan, phase: Phase, step_bytes: f64) -> Work {
+    pub fn of(layer: &LayerPlan, phase: Phase, step_bytes: f64) -> PhaseWork {
         let bytes = layer.cost(phase).bytes as f64;
         if matches!(phase, Phase::WeightUpdate | Phase::LossScale) {
-            return Work { phase, does: Does::Move(Mover::Update), bytes, footprint: step_bytes };
+            return PhaseWork { phase, does: Does::Move(Mover::Update), bytes, footprint: step_bytes };
         }
         match &layer.geometry {
-            Geometry::Conv(conv) => Work::conv(conv, phase, bytes, step_bytes),
-            Geometry::Fc(fc) => Work::fc(fc, phase, bytes, step_bytes),
+            Geometry::Conv(conv) => PhaseWork::conv(conv, phase, bytes, step_bytes),
+            Geometry::Fc(fc) => PhaseWork::fc(fc, phase, bytes, step_bytes),
             Geometry::Pool(_) | Geometry::Shapes => {
                 // What the layer before wrote is still there, as far as it fits beside what is written.
-                Work { phase, does: Does::Move(Mover::of(&layer.kind)), bytes, footprint: 3.0 * bytes }
+                PhaseWork { phase, does: Does::Move(Mover::of(&layer.kind)), bytes, footprint: 3.0 * bytes }
             }
         }
     }
 
     /// Of a convolution.
-    pub fn conv(conv: &ConvGeometry, phase: Phase, bytes: f64, footprint: f64) -> Work {
+    pub fn conv(conv: &ConvGeometry, phase: Phase, bytes: f64, footprint: f64) -> PhaseWork {
         let (out_pixels, in_pixels) = (conv.n * conv.out_h() * conv.out_w(), conv.n * conv.h * conv.w);
         let window = conv.kernel[0] * conv.kernel[1];
         let (c, k) = (conv.group_c(), conv.group_k());
@@ -120,36 +120,36 @@ impl Work {
             Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => (c * window, k, out_pixels as f64),
         };
         let product =
-            Product { m: m as f64, n: n as f64, k: sum, groups: conv.groups as f64, macs: conv.macs() as f64 };
+            MatrixProduct { m: m as f64, n: n as f64, k: sum, groups: conv.groups as f64, macs: conv.macs() as f64 };
         let up = |side: usize| side.next_multiple_of(WINOGRAD_TILE);
         let algorithm = match conv.kernel {
-            _ if strides > 1 || c < LEAST_CHANNELS => Algorithm::Direct,
-            [3, 3] => Algorithm::Winograd {
+            _ if strides > 1 || c < LEAST_CHANNELS => FastAlgorithm::Direct,
+            [3, 3] => FastAlgorithm::Winograd {
                 padding: (up(conv.out_h()) * up(conv.out_w())) as f64 / (conv.out_h() * conv.out_w()) as f64,
                 weight_bytes: (4 * conv.k * c * TRANSFORMED) as f64,
             },
-            [h, w] if h == w && h >= 5 => Algorithm::Large,
-            [_, _] => Algorithm::Direct,
+            [h, w] if h == w && h >= 5 => FastAlgorithm::Large,
+            [_, _] => FastAlgorithm::Direct,
         };
         let shortcut = Shortcut { algorithm, channels: c as f64, strided: strides > 1 };
-        Work { phase, does: Does::Conv(product, shortcut), bytes, footprint }
+        PhaseWork { phase, does: Does::Conv(product, shortcut), bytes, footprint }
     }
 
     /// Of a fully connected layer.
-    fn fc(fc: &FcGeometry, phase: Phase, bytes: f64, footprint: f64) -> Work {
+    fn fc(fc: &FcGeometry, phase: Phase, bytes: f64, footprint: f64) -> PhaseWork {
         let (images, inputs, outputs) = (fc.n as f64, fc.inputs as f64, fc.outputs as f64);
         let [m, n, k] = match phase {
             Phase::Forward => [images, outputs, inputs],
             Phase::BackwardData => [images, inputs, outputs],
             Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => [inputs, outputs, images],
         };
-        Work::gemm([m, n, k], phase, bytes, footprint)
+        PhaseWork::gemm([m, n, k], phase, bytes, footprint)
     }
 
     /// Of a matrix product by itself: m, n, k.
-    pub fn gemm([m, n, k]: [f64; 3], phase: Phase, bytes: f64, footprint: f64) -> Work {
-        let product = Product { m, n, k, groups: 1.0, macs: m * n * k };
-        Work { phase, does: Does::Gemm(product), bytes, footprint }
+    pub fn gemm([m, n, k]: [f64; 3], phase: Phase, bytes: f64, footprint: f64) -> PhaseWork {
+        let product = MatrixProduct { m, n, k, groups: 1.0, macs: m * n * k };
+        PhaseWork { phase, does: Does::Gemm(product), bytes, footprint }
     }
 }
 
@@ -178,7 +178,7 @@ const SPLIT: f64 = 512.0;
 /// Fewest columns that a kernel of a fully connected layer computes.
 pub const LEAST_COLUMNS: f64 = 32.0;
 
-impl Product {
+impl MatrixProduct {
     /// Pieces of work, long sums split where `splits`.
     pub fn pieces(&self, splits: bool) -> f64 {
         let tiles = (self.m / TILE).ceil().max(1.0) * (self.n / TILE).ceil().max(1.0) * self.groups;

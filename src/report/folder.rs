@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use csv::StringRecord;
 
 use super::csv as text;
-use super::header::{self, Header, Program, Resumed, RunState};
+use super::header::{self, Header, ProgramVersion, Resumed, RunState};
 use super::rows::build::{Batch, samples};
 use super::rows::{LabelColumns, PhaseRow, Row, SampleRow, SummaryRow};
 use super::run::{Point, Run};
@@ -45,7 +45,7 @@ pub struct Folder {
 #[derive(Debug)]
 struct Pending {
     files: Vec<(&'static str, Vec<u8>)>,
-    program: Program,
+    program: ProgramVersion,
 }
 
 /// The file by which a version control system ignores the runs of a folder.
@@ -95,7 +95,7 @@ impl Folder {
         let batches = records.len();
         let mut folder = Folder { path: path.into(), run: begun, pending: None };
         let files = folder.repaired(records)?;
-        let program = run.header.as_ref().map_or_else(Program::current, |header| header.program.clone());
+        let program = run.header.as_ref().map_or_else(ProgramVersion::current, |header| header.program.clone());
         folder.pending = Some(Pending { files, program });
         if !(was_complete && folder.run.points.len() == batches) {
             folder.go_on()?;

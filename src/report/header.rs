@@ -11,7 +11,7 @@ use crate::plan::Roofline;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// The program that began the run.
-    pub program: Program,
+    pub program: ProgramVersion,
     /// How the run stands.
     pub state: RunState,
     /// The command line that began the run.
@@ -36,7 +36,7 @@ pub struct Header {
 
 /// A version of this program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Program {
+pub struct ProgramVersion {
     /// As in Cargo.toml.
     pub version: String,
     /// The commit it was built from, where that was known.
@@ -66,7 +66,7 @@ pub struct Resumed {
     pub argv: Vec<String>,
     /// The program by which the batches from here on were measured.
     #[serde(default)]
-    pub program: Option<Program>,
+    pub program: Option<ProgramVersion>,
 }
 
 /// When a batch was measured enough.
@@ -109,7 +109,7 @@ pub struct Processor {
     pub threads: usize,
 }
 
-impl std::fmt::Display for Program {
+impl std::fmt::Display for ProgramVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "layertime {}", self.version)?;
         match &self.git_commit {
@@ -119,10 +119,10 @@ impl std::fmt::Display for Program {
     }
 }
 
-impl Program {
+impl ProgramVersion {
     /// This program.
-    pub fn current() -> Program {
-        Program {
+    pub fn current() -> ProgramVersion {
+        ProgramVersion {
             version: env!("CARGO_PKG_VERSION").into(),
             git_commit: option_env!("LAYERTIME_GIT_COMMIT").map(Into::into),
         }
@@ -145,7 +145,7 @@ impl Header {
     /// A run that begins now, with no options and an unknown machine.
     pub fn begin(model_file: impl Into<String>, ceilings: Ceilings) -> Header {
         Header {
-            program: Program::current(),
+            program: ProgramVersion::current(),
             state: RunState::Running,
             argv: argv(),
             started: now(),

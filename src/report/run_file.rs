@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::doubt;
-use super::header::{Header, MachineFacts, Measuring, Program, Resumed, RunState};
+use super::header::{Header, MachineFacts, Measuring, ProgramVersion, Resumed, RunState};
 use super::rows::LabelColumns;
 use super::run::{Measurement, Origin, Run};
 use super::verdict::{self, Answer, Crossover};
@@ -31,7 +31,7 @@ pub struct RunFile {
     /// The folder's name.
     pub run_id: String,
     /// The program that began the run.
-    pub program: Program,
+    pub program: ProgramVersion,
     /// How the run stands.
     pub state: RunState,
     /// The command line that began the run.

@@ -62,14 +62,14 @@ fn step_of(run: &Run, point: &Point, rows: &[PhaseRow], process: usize) -> Vec<V
 }
 
 /// A phase in its place.
-struct Placed<'a> {
+struct PlacedPhase<'a> {
     row: &'a PhaseRow,
     begin_ns: u64,
     ns: u64,
 }
 
 /// A point's phases in the order of the step. A layer is known by its place in the model.
-fn in_order<'a>(run: &Run, point: &Point, rows: &'a [PhaseRow]) -> Vec<Placed<'a>> {
+fn in_order<'a>(run: &Run, point: &Point, rows: &'a [PhaseRow]) -> Vec<PlacedPhase<'a>> {
     let of_point = |row: &&PhaseRow| {
         let at = &row.point;
         at.labels.run_id == run.run_id && at.batch == point.batch && *at.image == *point.image
@@ -86,7 +86,7 @@ fn in_order<'a>(run: &Run, point: &Point, rows: &'a [PhaseRow]) -> Vec<Placed<'a
         let row = row(layer, phase)?;
         let us = row.duration.median_us.or(row.duration.mean_us)?;
         let ns = (us * 1e3).round() as u64;
-        let placed = Placed { row, begin_ns, ns };
+        let placed = PlacedPhase { row, begin_ns, ns };
         begin_ns += ns;
         Some(placed)
     };
@@ -95,25 +95,25 @@ fn in_order<'a>(run: &Run, point: &Point, rows: &'a [PhaseRow]) -> Vec<Placed<'a
 
 /// The passes of a step.
 #[derive(Clone, Copy, PartialEq)]
-enum Pass {
+enum PassOfStep {
     Forward,
     Backward,
     Update,
 }
 
-fn pass(phase: &Placed) -> Pass {
+fn pass(phase: &PlacedPhase) -> PassOfStep {
     match phase.row.phase {
-        Phase::Forward => Pass::Forward,
-        Phase::BackwardData | Phase::BackwardWeights => Pass::Backward,
-        Phase::LossScale | Phase::WeightUpdate => Pass::Update,
+        Phase::Forward => PassOfStep::Forward,
+        Phase::BackwardData | Phase::BackwardWeights => PassOfStep::Backward,
+        Phase::LossScale | Phase::WeightUpdate => PassOfStep::Update,
     }
 }
 
-fn pass_name(phase: &Placed) -> &'static str {
+fn pass_name(phase: &PlacedPhase) -> &'static str {
     match pass(phase) {
-        Pass::Forward => "forward pass",
-        Pass::Backward => "backward pass",
-        Pass::Update => "update",
+        PassOfStep::Forward => "forward pass",
+        PassOfStep::Backward => "backward pass",
+        PassOfStep::Update => "update",
     }
 }
 
@@ -124,7 +124,7 @@ struct Slices {
 
 impl Slices {
     /// A slice over neighbouring phases; `args` are its own, beside the sums of theirs.
-    fn holding(&mut self, name: &str, category: &str, phases: &[Placed], args: Value) {
+    fn holding(&mut self, name: &str, category: &str, phases: &[PlacedPhase], args: Value) {
         let sum = |field: fn(&PhaseRow) -> Option<u64>| phases.iter().filter_map(|phase| field(phase.row)).sum::<u64>();
         let share: f64 = phases.iter().filter_map(|phase| phase.row.share.share_pct).sum();
         let mut all =
@@ -136,7 +136,7 @@ impl Slices {
         self.slice(name, category, begin_ns, phases.iter().map(|phase| phase.ns).sum(), all);
     }
 
-    fn phase(&mut self, Placed { row, begin_ns, ns }: &Placed) {
+    fn phase(&mut self, PlacedPhase { row, begin_ns, ns }: &PlacedPhase) {
         let PhaseRow { duration, share, roof, .. } = row;
         let args = json!({
             "layer": row.layer,

@@ -60,8 +60,8 @@ impl WholeStep<'_> {
     /// To be called after the device's step, whose masks it takes. One row for the loss, then two per layer with weights.
     pub fn check(&self, session: &mut dyn Session) -> Result<Vec<Check>, DeviceError> {
         let drawn = self.drawn(session)?;
-        let mut exact = Pass::<f64>::forward(self, &drawn);
-        let mut plain = Pass::<f32>::forward(self, &drawn);
+        let mut exact = ReferencePass::<f64>::forward(self, &drawn);
+        let mut plain = ReferencePass::<f32>::forward(self, &drawn);
         let loss = session.read(Tensor::Loss)?;
         let error = relative_error(&loss, |_| exact.loss, |_| true, LEAST_LOSS);
         let by_rounding = relative_error(&[plain.loss], |_| exact.loss, |_| true, LEAST_LOSS);
@@ -116,7 +116,7 @@ impl WholeStep<'_> {
 }
 
 /// One step of the reference in one arithmetic.
-struct Pass<'a, T> {
+struct ReferencePass<'a, T> {
     step: &'a WholeStep<'a>,
     labels: &'a [usize],
     image: Vec<T>,
@@ -133,10 +133,10 @@ struct Gradients<T> {
     least_norms: [f64; 2],
 }
 
-impl<'a, T: Real> Pass<'a, T> {
+impl<'a, T: Real> ReferencePass<'a, T> {
     /// All that the backward pass needs.
-    fn forward(step: &'a WholeStep, drawn: &'a Drawn) -> Pass<'a, T> {
-        let mut pass = Pass {
+    fn forward(step: &'a WholeStep, drawn: &'a Drawn) -> ReferencePass<'a, T> {
+        let mut pass = ReferencePass {
             step,
             labels: &drawn.labels,
             image: in_reals(&drawn.image),

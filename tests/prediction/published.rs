@@ -8,8 +8,8 @@ use layertime::model::Model;
 use layertime::model::kind::{Conv, Pair};
 use layertime::plan::{ConvGeometry, LayerPlan, Options, Phase, Plan, Precision, Shape};
 use layertime::predict::gpu::Generation;
-use layertime::predict::time::Machine;
-use layertime::predict::work::Work;
+use layertime::predict::time::GpuRates;
+use layertime::predict::work::PhaseWork;
 use layertime::predict::{Constants, Gpu, Predicted, Program, Question, planned_bytes};
 use layertime::step::Step;
 use serde::Deserialize;
@@ -41,7 +41,7 @@ pub struct Row {
     pub network: String,
     pub batch: usize,
     /// Each with how often it comes.
-    pub works: Vec<(Work, f64)>,
+    pub works: Vec<(PhaseWork, f64)>,
     pub us: f64,
     /// In the fit.
     pub weight: f64,
@@ -50,7 +50,7 @@ pub struct Row {
 impl Row {
     pub fn predicted_us(&self, constants: &Constants) -> f64 {
         let question = question(&self.gpu, self.precision, self.search, self.program);
-        let machine = Machine::new(constants, &question);
+        let machine = GpuRates::new(constants, &question);
         self.works.iter().map(|(work, times)| machine.time(work).us * times).sum()
     }
 
@@ -164,14 +164,14 @@ fn conv([n, c, h, w, k, kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w]: [
 }
 
 /// Run again and again, so that the L2 holds its own operands.
-fn conv_work(conv: &ConvGeometry, phase: Phase, element: f64) -> Work {
+fn conv_work(conv: &ConvGeometry, phase: Phase, element: f64) -> PhaseWork {
     let bytes = element * (conv.input_len() + conv.output_len() + conv.weight_len()) as f64;
-    Work::conv(conv, phase, bytes, bytes)
+    PhaseWork::conv(conv, phase, bytes, bytes)
 }
 
-fn gemm_work([m, n, k]: [usize; 3], phase: Phase, element: f64) -> Work {
+fn gemm_work([m, n, k]: [usize; 3], phase: Phase, element: f64) -> PhaseWork {
     let bytes = element * (m * k + k * n + m * n) as f64;
-    Work::gemm([m as f64, n as f64, k as f64], phase, bytes, bytes)
+    PhaseWork::gemm([m as f64, n as f64, k as f64], phase, bytes, bytes)
 }
 
 #[derive(Deserialize)]
@@ -259,11 +259,15 @@ fn steps() -> Vec<Row> {
 }
 
 /// Equal ones once.
-fn works<'l>(layers: impl IntoIterator<Item = &'l LayerPlan>, phases: &[Phase], step_bytes: f64) -> Vec<(Work, f64)> {
-    let mut counted: BTreeMap<String, (Work, f64)> = BTreeMap::new();
+fn works<'l>(
+    layers: impl IntoIterator<Item = &'l LayerPlan>,
+    phases: &[Phase],
+    step_bytes: f64,
+) -> Vec<(PhaseWork, f64)> {
+    let mut counted: BTreeMap<String, (PhaseWork, f64)> = BTreeMap::new();
     for layer in layers {
         for &phase in phases.iter().filter(|&&phase| layer.has(phase)) {
-            let work = Work::of(layer, phase, step_bytes);
+            let work = PhaseWork::of(layer, phase, step_bytes);
             counted.entry(format!("{work:?}")).or_insert((work, 0.0)).1 += 1.0;
         }
     }

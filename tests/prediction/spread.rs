@@ -22,10 +22,10 @@ fn is_single(row: &Row) -> bool {
 
 /// The row's phases as the spread sees them, with the fit's own times.
 fn parts(outcome: &Outcome, row: &Row) -> Vec<Part> {
-    use layertime::predict::time::Machine;
+    use layertime::predict::time::GpuRates;
     let constants = outcome.fit.constants();
     let question = super::published::question(&row.gpu, row.precision, row.search, row.program);
-    let machine = Machine::new(&constants, &question);
+    let machine = GpuRates::new(&constants, &question);
     let mut parts = Vec::new();
     for (work, times) in &row.works {
         let group = match work.does {

@@ -6,7 +6,7 @@ use super::linear;
 use super::node::Node;
 use super::noise;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
-use super::value::{Activation, Pointwise, Value};
+use super::value::{OnnxActivation, Pointwise, Value};
 use crate::model::Kind;
 
 /// A function of one activation; of constants, their results.
@@ -155,7 +155,7 @@ fn two_layers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 /// A layer of all inputs, which have equal views.
 fn joined<'a>(import: &mut Import<'a>, node: Node<'a>, kind: Kind) -> Imports<Value> {
     let inputs = (0..node.proto.input.len()).map(|input| import.activation(node, input));
-    let inputs: Vec<Activation> = inputs.collect::<Imports<_>>()?;
+    let inputs: Vec<OnnxActivation> = inputs.collect::<Imports<_>>()?;
     match inputs.iter().find(|other| other.view != inputs[0].view) {
         Some(other) => Err(format!("joins {} with {}", inputs[0].view.words(), other.view.words()).into()),
         None if inputs.len() < 2 => Err("joins less than two inputs".into()),
@@ -164,7 +164,7 @@ fn joined<'a>(import: &mut Import<'a>, node: Node<'a>, kind: Kind) -> Imports<Va
 }
 
 /// A curve that no single layer computes: its operand by a layer of its own, and the node's function on top.
-pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Activation> {
+pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActivation> {
     let inputs: Vec<usize> = (0..node.proto.input.len())
         .filter(|&input| {
             node.input(input).is_some_and(|name| !matches!(import.values.get(name), Some(Value::Tensor(_))))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::node::Node;
 use super::proto::GraphProto;
 use super::tensor::ConstTensor;
-use super::value::{Activation, Pointwise, Value, View};
+use super::value::{OnnxActivation, Pointwise, Value, View};
 use super::{constants, curve, elementwise, linear, noise, views, windows};
 use crate::model::draft::Draft;
 use crate::model::{Kind, Layer, Source};
@@ -142,7 +142,7 @@ impl<'a> Import<'a> {
     }
 
     /// An input that depends on the image, as a layer's output.
-    pub fn activation(&mut self, node: Node<'a>, input: usize) -> Imports<Activation> {
+    pub fn activation(&mut self, node: Node<'a>, input: usize) -> Imports<OnnxActivation> {
         match self.value(node, input)? {
             Value::Activation(activation) => Ok(activation),
             Value::Pointwise(curve) => {
@@ -160,7 +160,7 @@ impl<'a> Import<'a> {
     }
 
     /// An input whose view is of an image; others have no layer that takes them.
-    pub fn image(&mut self, node: Node<'a>, input: usize) -> Imports<Activation> {
+    pub fn image(&mut self, node: Node<'a>, input: usize) -> Imports<OnnxActivation> {
         let activation = self.activation(node, input)?;
         match activation.view {
             View::ChannelsFirst | View::ChannelsLast => Ok(activation),
@@ -169,7 +169,7 @@ impl<'a> Import<'a> {
     }
 
     /// The layer that computes a curve; where there is none for the whole, layers for its parts.
-    fn computed(&mut self, curve: &Pointwise) -> Imports<Activation> {
+    fn computed(&mut self, curve: &Pointwise) -> Imports<OnnxActivation> {
         let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
         if curve.samples.is_identity() {
             return Ok(curve.base);
@@ -189,14 +189,14 @@ impl<'a> Import<'a> {
         node: Node,
         weight: Option<&ConstTensor>,
         kind: Kind,
-        inputs: &[Activation],
-    ) -> Imports<Activation> {
+        inputs: &[OnnxActivation],
+    ) -> Imports<OnnxActivation> {
         if inputs.iter().any(|input| input.pad != [0; 4]) {
             return Err("takes zeros around an image, which only a convolution or a pooling can do itself".into());
         }
         let name = node.layer_name(weight.map(|weight| weight.name.as_str()));
         let source = self.draft.push(&name, kind, inputs.iter().map(|input| input.source).collect())?;
-        Ok(Activation::viewed(source, inputs[0].view))
+        Ok(OnnxActivation::viewed(source, inputs[0].view))
     }
 
     /// Tells if nobody else reads the node's input.

@@ -3,7 +3,7 @@
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::tensor::ConstTensor;
-use super::value::{Activation, Value, View};
+use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{Conv, Fc, Pair};
 
@@ -48,7 +48,7 @@ pub fn matmul<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 fn fully_connected<'a>(
     import: &mut Import<'a>,
     node: Node<'a>,
-    input: Activation,
+    input: OnnxActivation,
     weight: &ConstTensor,
     [outputs, inputs]: [usize; 2],
     bias: bool,

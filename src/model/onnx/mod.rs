@@ -33,7 +33,7 @@ use file::FileBuf;
 use import::Import;
 use proto::{GraphProto, ModelProto, ValueInfoProto};
 use tensor::ConstTensor;
-use value::{Activation, Value, View};
+use value::{OnnxActivation, Value, View};
 
 /// Reads a network. An error is one sentence.
 pub fn read(source: impl Read + Seek) -> Result<Imported, String> {
@@ -56,7 +56,7 @@ fn import(model: &ModelProto, graph: &GraphProto) -> Result<Imported, String> {
     for tensor in &graph.initializer {
         import.values.insert(&tensor.name, Value::Tensor(ConstTensor::read(tensor)?));
     }
-    import.values.insert(&image.name, Value::Activation(Activation::viewed(Source::Image, image.view)));
+    import.values.insert(&image.name, Value::Activation(OnnxActivation::viewed(Source::Image, image.view)));
     import.run();
     let (layers, notes) = import.finish()?;
     Ok(Imported { input: image.input, layers, notes })

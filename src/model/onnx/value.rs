@@ -9,7 +9,7 @@ use crate::model::Source;
 #[derive(Clone, Debug)]
 pub enum Value {
     /// The image, or a layer's output.
-    Activation(Activation),
+    Activation(OnnxActivation),
     /// A function of one activation, element by element, which may be a part of a known one.
     Pointwise(Pointwise),
     /// A value that does not depend on the image.
@@ -17,14 +17,14 @@ pub enum Value {
     /// Random numbers, of which a mask is made.
     Noise(Noise),
     /// Softmax of an activation. The network may end in one.
-    Softmax(Activation),
+    Softmax(OnnxActivation),
     /// The reason why there is none, in words. It counts only if the network's output needs the value.
     Missing(String),
 }
 
 /// An activation, as ONNX sees its sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Activation {
+pub struct OnnxActivation {
     /// The owner of the values.
     pub source: Source,
     /// Sizes and their order.
@@ -52,7 +52,7 @@ pub enum View {
 #[derive(Clone, Debug)]
 pub struct Pointwise {
     /// The activation.
-    pub base: Activation,
+    pub base: OnnxActivation,
     /// The function at a few points.
     pub samples: Samples,
     /// The node that gives it, to go back to when no layer computes the whole function.
@@ -61,9 +61,9 @@ pub struct Pointwise {
     pub depth: usize,
 }
 
-impl Activation {
+impl OnnxActivation {
     /// The same values with other sizes.
-    pub fn viewed(source: Source, view: View) -> Activation {
-        Activation { source, view, pad: [0; 4] }
+    pub fn viewed(source: Source, view: View) -> OnnxActivation {
+        OnnxActivation { source, view, pad: [0; 4] }
     }
 }

@@ -4,7 +4,7 @@ use super::constants;
 use super::import::{Fault, Import, Imports};
 use super::node::Node;
 use super::tensor::Number;
-use super::value::{Activation, Value, View};
+use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{AvgPool, Pair};
 use crate::plan::Shape;
@@ -133,7 +133,7 @@ fn places(axes: &[i64], rank: usize) -> Imports<Vec<usize>> {
 }
 
 /// The view that has these sizes.
-fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: Activation, sizes: &[usize]) -> Imports<Value> {
+fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: OnnxActivation, sizes: &[usize]) -> Imports<Value> {
     let shape = import.draft.shape(from.source);
     if from.view.sizes(shape) == sizes {
         return Ok(Value::Activation(from));
@@ -143,12 +143,12 @@ fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: Activation, sizes: 
         return Err(format!("makes {sizes:?} per image of {before:?}: as many elements are wanted").into());
     }
     let single = (shape.h, shape.w) == (1, 1);
-    let to = |view: View| Ok(Value::Activation(Activation { view, ..from }));
+    let to = |view: View| Ok(Value::Activation(OnnxActivation { view, ..from }));
     match (from.view, sizes) {
         (View::ChannelsFirst | View::ChannelsLast | View::Vector, [_]) if single => to(View::Vector),
         (View::ChannelsFirst | View::ChannelsLast, [_]) => {
             let flat = import.layer(node, None, Kind::Flatten, &[from])?;
-            Ok(Value::Activation(Activation { view: View::Vector, ..flat }))
+            Ok(Value::Activation(OnnxActivation { view: View::Vector, ..flat }))
         }
         (View::Vector | View::ChannelsLast, [_, 1, 1]) if single => to(View::ChannelsFirst),
         (View::Vector | View::ChannelsFirst, [1, 1, _]) if single => to(View::ChannelsLast),
@@ -157,7 +157,7 @@ fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: Activation, sizes: 
     }
 }
 
-fn transpose(node: Node, from: Activation) -> Imports<Value> {
+fn transpose(node: Node, from: OnnxActivation) -> Imports<Value> {
     let order = node.ints("perm").unwrap_or_default();
     let view = match (from.view, order) {
         (view, [0, 1]) | (view, [0, 1, 2, 3]) => view,
@@ -166,7 +166,7 @@ fn transpose(node: Node, from: Activation) -> Imports<Value> {
         (View::Grouped(groups), [0, 2, 1, 3, 4]) => View::Shuffled(groups),
         (view, order) => return Err(format!("order {order:?} of {} is not known", view.words()).into()),
     };
-    Ok(Value::Activation(Activation { view, ..from }))
+    Ok(Value::Activation(OnnxActivation { view, ..from }))
 }
 
 /// The mean over all pixels.
@@ -186,7 +186,7 @@ pub fn reduce_mean<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value
     let kind = Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) });
     let mean = import.layer(node, None, kind, &[image])?;
     let view = if node.int("keepdims").unwrap_or(1) == 0 { View::Vector } else { mean.view };
-    Ok(Value::Activation(Activation { view, ..mean }))
+    Ok(Value::Activation(OnnxActivation { view, ..mean }))
 }
 
 /// Joins along the channels; of constants, one list behind the other.
@@ -195,7 +195,7 @@ pub fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return constants::fold(import, node);
     }
     let inputs = (0..node.proto.input.len()).map(|input| import.activation(node, input));
-    let inputs: Vec<Activation> = inputs.collect::<Imports<_>>()?;
+    let inputs: Vec<OnnxActivation> = inputs.collect::<Imports<_>>()?;
     let [first, ..] = inputs.as_slice() else { return Err("joins nothing".into()) };
     let (rank, channels) = match first.view {
         View::ChannelsFirst => (4, 1),

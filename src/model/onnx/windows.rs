@@ -2,7 +2,7 @@
 
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::value::{Activation, Value, View};
+use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Lrn, MaxPool, Pair};
 use crate::plan::Shape;
@@ -55,8 +55,8 @@ fn same_padding(size: usize, kernel: usize, stride: usize, lower: bool) -> [usiz
 }
 
 /// The image as a layer takes it, without the zeros around it.
-fn bare(image: Activation) -> Activation {
-    Activation { pad: [0; 4], ..image }
+fn bare(image: OnnxActivation) -> OnnxActivation {
+    OnnxActivation { pad: [0; 4], ..image }
 }
 
 pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -90,7 +90,7 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     };
     let norm = Kind::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1 });
     let source = import.draft.push(&name, norm, vec![output.source])?;
-    Ok(Value::Activation(Activation { source, ..output }))
+    Ok(Value::Activation(OnnxActivation { source, ..output }))
 }
 
 /// Tells if an exporter has computed the weights and biases from those of a batch norm behind the convolution: PyTorch's
@@ -125,7 +125,7 @@ pub fn average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Valu
     Ok(Value::Activation(import.layer(node, None, kind, &[bare(image)])?))
 }
 
-fn pool_keys(import: &Import, node: Node, image: Activation) -> Imports<WindowKeys> {
+fn pool_keys(import: &Import, node: Node, image: OnnxActivation) -> Imports<WindowKeys> {
     if node.ints("kernel_shape").is_none() {
         return Err("has no `kernel_shape`".into());
     }
@@ -162,7 +162,7 @@ pub fn pad<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     }
     let added = [pads[h], pads[w], pads[4 + h], pads[4 + w]].map(|pad| pad as usize);
     let pad = std::array::from_fn(|side| image.pad[side].saturating_add(added[side]));
-    Ok(Value::Activation(Activation { pad, ..image }))
+    Ok(Value::Activation(OnnxActivation { pad, ..image }))
 }
 
 pub fn batch_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {

@@ -142,7 +142,7 @@ fn another_program_that_resumes_is_noted() {
     let same = Folder::resume(whole.path(), &later).unwrap();
     assert_eq!(same.header().machine.notes, [""; 0]);
     fixture::header(&mut later).program =
-        Program { version: "9.9.9".into(), git_commit: Some("0123456789abcdef".into()) };
+        ProgramVersion { version: "9.9.9".into(), git_commit: Some("0123456789abcdef".into()) };
     let folder = Folder::resume(whole.path(), &later).unwrap();
     let notes = &folder.header().machine.notes;
     assert!(

@@ -30,11 +30,11 @@ pub(super) struct AxisSizes {
 /// The tiles of a batch.
 pub(super) struct Tiling {
     images: usize,
-    rows: Side,
-    columns: Side,
+    rows: TileSide,
+    columns: TileSide,
 }
 
-struct Side {
+struct TileSide {
     sizes: AxisSizes,
     /// Images of a mosaic.
     images: usize,
@@ -56,7 +56,7 @@ impl Tiling {
         };
         let fitting = sizes.filter(|[high, wide]| high * wide <= images);
         let [high, wide] = fitting.min_by_key(|&size| tiles(size)).unwrap_or([1, 1]);
-        let axis = |sizes: AxisSizes, images| Side::new(sizes, images, outputs, inputs);
+        let axis = |sizes: AxisSizes, images| TileSide::new(sizes, images, outputs, inputs);
         Tiling { images, rows: axis(rows, high), columns: axis(columns, wide) }
     }
 
@@ -81,7 +81,7 @@ impl Tiling {
     fn pixels(
         &self,
         tile: usize,
-        lines: impl Fn(&Side) -> &Vec<PixelLine>,
+        lines: impl Fn(&TileSide) -> &Vec<PixelLine>,
         [height, width]: [usize; 2],
         (base, channels): (*mut f32, usize),
         none: *mut f32,
@@ -119,8 +119,8 @@ impl AxisSizes {
     }
 }
 
-impl Side {
-    fn new(sizes: AxisSizes, images: usize, outputs: usize, inputs: usize) -> Side {
+impl TileSide {
+    fn new(sizes: AxisSizes, images: usize, outputs: usize, inputs: usize) -> TileSide {
         let place = |position: Option<usize>, size: usize| {
             let position = position?;
             let place = Place { image: position / sizes.period(), pixel: position % sizes.period() };
@@ -132,7 +132,12 @@ impl Side {
             };
             (0..sizes.tiles(images, outputs)).map(line).collect()
         };
-        Side { sizes, images, inputs: lines(inputs, sizes.pad, sizes.input), outputs: lines(outputs, 0, sizes.output) }
+        TileSide {
+            sizes,
+            images,
+            inputs: lines(inputs, sizes.pad, sizes.input),
+            outputs: lines(outputs, 0, sizes.output),
+        }
     }
 }
 
