@@ -74,8 +74,8 @@ fn depths(slices: &[&Slice]) -> Vec<usize> {
     depths
 }
 
-fn rows(run: &str, batch: &str, image: &str) -> Vec<Record> {
-    let mut rows = records(&home().join(run).join("phases.csv"));
+fn rows(run: &Path, batch: &str, image: &str) -> Vec<Record> {
+    let mut rows = records(&run.join("phases.csv"));
     rows.retain(|row| row["batch"] == batch && row["image"] == image);
     rows
 }
@@ -138,14 +138,21 @@ fn assert_is_the_step(slices: &[&Slice], rows: Vec<Record>) {
 fn phases_stand_in_their_order_and_last_their_medians() {
     let run = format!("{}", home().join("tests/runs/measured").display());
     let of_default = trace(&run);
-    assert_is_the_step(&of_default.process(1), rows("tests/runs/measured", "2", "16x16"));
+    assert_is_the_step(&of_default.process(1), rows(&home().join("tests/runs/measured"), "2", "16x16"));
     assert_eq!(of_default.processes, ["tiny on AMD EPYC, f32, nhwc, image 16x16, batch 2"]);
-    assert_is_the_step(&trace(&format!("{run} --batch 1")).process(1), rows("tests/runs/measured", "1", "16x16"));
+    assert_is_the_step(
+        &trace(&format!("{run} --batch 1")).process(1),
+        rows(&home().join("tests/runs/measured"), "1", "16x16"),
+    );
 }
 
 #[test]
 fn runs_and_image_sizes_are_processes() {
-    let [images, predicted] = ["results/alexnet-image-cpu", "tests/runs/predicted"].map(|run| home().join(run));
+    let program = Program::new();
+    let measured =
+        program.output("run --model tiny --device cpu --batch 2 --image 16,24 --max-time 100ms --target 100%");
+    assert!(measured.status.success(), "{measured:?}");
+    let (images, predicted) = (program.run_folder(), home().join("tests/runs/predicted"));
     let file = records(&images.join("phases.csv"));
     let mut sizes: Vec<&str> = file.iter().map(|row| &*row["image"]).collect();
     sizes.dedup();
@@ -154,10 +161,10 @@ fn runs_and_image_sizes_are_processes() {
     for (index, size) in sizes.iter().enumerate() {
         assert!(both.processes[index].contains(&format!("image {size}, batch ")), "{:?}", both.processes);
         let batch = both.processes[index].rsplit_once(' ').unwrap().1;
-        assert_is_the_step(&both.process(index as u64 + 1), rows("results/alexnet-image-cpu", batch, size));
+        assert_is_the_step(&both.process(index as u64 + 1), rows(&images, batch, size));
     }
     let last = both.processes.last().unwrap();
     assert!(last.contains("predicted for"), "{last}");
     let batch = last.rsplit_once(' ').unwrap().1;
-    assert_is_the_step(&both.process(both.processes.len() as u64), rows("tests/runs/predicted", batch, "16x16"));
+    assert_is_the_step(&both.process(both.processes.len() as u64), rows(&predicted, batch, "16x16"));
 }

@@ -87,6 +87,9 @@ fn double_precision_agrees_at_every_thread_count() {
             assert!(output.status.success(), "{}", stdout(&output));
         }
     }
-    let output = Program::new().output("verify --model alexnet --device cpu --batch 1 --image 63 --input-gradient");
+    let program = Program::new();
+    let alexnet = program.narrow_alexnet();
+    let options = "--device cpu --batch 1 --image 63 --input-gradient";
+    let output = program.output(&format!("verify --model {} {options}", alexnet.display()));
     assert!(output.status.success(), "{}", stdout(&output));
 }
