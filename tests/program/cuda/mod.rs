@@ -8,6 +8,7 @@ mod kernels;
 mod locks;
 mod memory;
 mod nvtx;
+mod planted;
 mod refusals;
 mod run;
 mod settings;
