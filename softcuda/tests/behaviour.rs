@@ -1,8 +1,7 @@
 //! The device as an unmodified program meets it: through the loader. The program is `examples/vector_add`; it is part of
 //! this test too, which runs itself once more as that program.
 
-#[path = "../examples/vector_add/main.rs"]
-#[allow(dead_code, reason = "the example's own main")]
+#[path = "../examples/vector_add/program.rs"]
 mod vector_add;
 
 use softcuda::FindingKind::{self, *};

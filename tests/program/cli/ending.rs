@@ -136,23 +136,43 @@ fn a_reader_that_leaves_early_is_no_failure() {
     assert_eq!(state(&program.run_folder()), "complete");
 }
 
-/// Needs root for a tmpfs; continuous integration has it.
+/// The folder `results` as a disk of its own, unmounted at the end, also of a test that fails.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Needs root; continuous integration has it.
+    fn mounted(program: &Program, size: &str) -> Option<SmallDisk> {
+        let results = program.folder.path().join("results");
+        std::fs::create_dir(&results).unwrap();
+        let size = format!("size={size}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&results).output();
+        if !mount.is_ok_and(|output| output.status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs");
+            return None;
+        }
+        Some(SmallDisk(results))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "{}", self.0.display());
+    }
+}
+
 #[test]
 fn a_full_disk_is_one_clear_line() {
     let program = Program::new();
-    let results = program.folder.path().join("results");
-    std::fs::create_dir(&results).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=40k", "tmpfs"]).arg(&results).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs");
+    let Some(disk) = SmallDisk::mounted(&program, "40k") else {
         return eprintln!("not root: no tmpfs to fill");
-    }
+    };
     let output = program.output(&format!("{QUICK} --samples --batch 1,2,4,8"));
     let folder = program.run_folder();
     let saved = batches(&folder, "summary.csv");
     let phases = batches(&folder, "phases.csv");
     let mean = records(&folder.join("phases.csv")).iter().all(|row| number(row, "mean_us") > 0.0);
-    Command::new("umount").arg(&results).status().unwrap();
+    drop(disk);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let message = stderr(&output);
     assert!(message.contains("space") && message.contains("--resume"), "{message}");
@@ -183,20 +203,16 @@ fn a_full_or_closed_stderr_changes_nothing() {
     }
 }
 
-/// Needs root for a tmpfs; continuous integration has it. One page holds the first file alone.
+/// One page holds the first file alone.
 #[test]
 fn a_disk_full_from_the_start_gives_no_advice_that_cannot_work() {
     let program = Program::new();
-    let results = program.folder.path().join("results");
-    std::fs::create_dir(&results).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs"]).arg(&results).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "cannot mount a tmpfs");
+    let Some(disk) = SmallDisk::mounted(&program, "4k") else {
         return eprintln!("not root: no tmpfs to fill");
-    }
+    };
     let output = program.output(&format!("{QUICK} --batch 1"));
-    let left = crate::program::runs_in(&results);
-    Command::new("umount").arg(&results).status().unwrap();
+    let left = crate::program::runs_in(&disk.0);
+    drop(disk);
     assert_refused(&output, 1, &["cannot save a run in results", "No space left", "--out"]);
     assert!(!stderr(&output).contains("--resume") && left.is_empty(), "{output:?} {left:?}");
 }
