@@ -57,7 +57,7 @@ fn auto(options: &DeviceOptions) -> Result<Opened, DeviceError> {
             let left = DeviceOptions {
                 algorithms: Search::default(),
                 deterministic: false,
-                cudnn: options::CudnnApi::default(),
+                cudnn: None,
                 workspace_limit: None,
                 nvtx: false,
                 ..options.clone()

@@ -85,9 +85,9 @@ pub enum Search {
 #[serde(rename_all = "lowercase")]
 pub enum CudnnApi {
     /// Operation graphs, which all engines serve.
+    #[default]
     Graph,
     /// A function per direction and an enumeration of algorithms, which cuDNN deprecates.
-    #[default]
     Legacy,
 }
 
@@ -100,8 +100,8 @@ pub struct DeviceOptions {
     pub layout: Option<Layout>,
     /// `None` leaves it to the device.
     pub launch: Option<Launch>,
-    /// The part of cuDNN that convolutions go through.
-    pub cudnn: CudnnApi,
+    /// The part of cuDNN that convolutions go through; `None` means graphs, where the library is new enough for them.
+    pub cudnn: Option<CudnnApi>,
     /// The choice of a GPU's convolution algorithms.
     pub algorithms: Search,
     /// Only algorithms that give the same bits every time.
@@ -123,7 +123,7 @@ impl DeviceOptions {
             (self.workspace_limit.is_some(), "--workspace-limit"),
             (self.algorithms != Search::default(), "--algorithms"),
             (self.deterministic, "--deterministic"),
-            (self.cudnn != CudnnApi::default(), "--cudnn"),
+            (self.cudnn.is_some(), "--cudnn"),
         ];
         given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name).collect()
     }

@@ -57,7 +57,8 @@ impl Cuda {
         refuse_overrides(options.precision)?;
         let device = context.device();
         let (name, capability) = (device.name()?, device.capability()?);
-        let arithmetic = arithmetic(options);
+        let (cudnn, older) = cudnn_api(options.cudnn, &libraries)?;
+        let arithmetic = arithmetic(options, cudnn);
         let kernels = Kernels::choose(capability)?.ok_or_else(|| {
             let (major, minor) = capability;
             DeviceError::Unusable(format!(
@@ -69,6 +70,7 @@ impl Cuda {
         let (_, memory) = context.memory()?;
         let nvml = NvmlGpu::open(device.uuid()?);
         let mut gpu = SharedGpu::open(context, kernels, arithmetic)?;
+        older.into_iter().for_each(|why| gpu.note(why));
         match RangeMarking::open(options.nvtx) {
             Ok(ranges) => gpu.ranges = ranges,
             Err(why) => gpu.note(why),
@@ -94,6 +96,19 @@ impl Cuda {
             first_maximum_wins: false,
         };
         Ok(Cuda { gpu: Arc::new(gpu), info, nvml })
+    }
+}
+
+/// The part of cuDNN to use, and a note where it is not the usual one.
+fn cudnn_api(wanted: Option<CudnnApi>, libraries: &Libraries) -> Result<(CudnnApi, Option<String>), DeviceError> {
+    match (wanted, libraries.plan_graphs()) {
+        (Some(CudnnApi::Legacy), _) => Ok((CudnnApi::Legacy, None)),
+        (_, Ok(())) => Ok((CudnnApi::Graph, None)),
+        (Some(CudnnApi::Graph), Err(why)) => Err(DeviceError::Usage(format!("{why}, or give --cudnn legacy"))),
+        (None, Err(why)) => Ok((
+            CudnnApi::Legacy,
+            Some(format!("convolutions went through cuDNN's older functions, as --cudnn legacy: {why}")),
+        )),
     }
 }
 
@@ -126,7 +141,7 @@ fn launch(options: &DeviceOptions, gpu: &SharedGpu) -> Launch {
     wanted
 }
 
-fn arithmetic(options: &DeviceOptions) -> Arithmetic {
+fn arithmetic(options: &DeviceOptions, cudnn: CudnnApi) -> Arithmetic {
     let own_layout = match options.precision {
         Precision::F32 | Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 => Layout::Nchw,
         Precision::F16 | Precision::Bf16 => Layout::Nhwc,
@@ -134,7 +149,7 @@ fn arithmetic(options: &DeviceOptions) -> Arithmetic {
     Arithmetic {
         precision: options.precision,
         layout: options.layout.unwrap_or(own_layout),
-        cudnn: options.cudnn,
+        cudnn,
         algorithms: options.algorithms,
         deterministic: options.deterministic,
         workspace_limit: options.workspace_limit,

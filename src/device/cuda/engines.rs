@@ -5,7 +5,7 @@
 
 use super::driver::dnn::{ConvDirection, ConvGraph, ConvProblem, EngineConfig, EngineNotes, Heuristics, Target};
 use super::driver::libraries::Libraries;
-use super::driver::{CallError, Element};
+use super::driver::{CallError, Cause, Element};
 use crate::device::DeviceError;
 use crate::device::options::Layout;
 use crate::plan::{ConvGeometry, Phase, Precision};
@@ -33,7 +33,10 @@ impl EngineRules {
 /// The configurations that may be used, the most promising first: mode A's, or where none of these may, the fallback's.
 pub fn candidates(graph: &ConvGraph, rules: &EngineRules) -> Result<(Heuristics, Vec<EngineConfig>), CallError> {
     let permitted = |from: Heuristics| -> Result<Vec<EngineConfig>, CallError> {
-        let offers = graph.configs(from)?;
+        let offers = match graph.configs(from) {
+            Err(error) if error.cause == Cause::NotSupported => Vec::new(),
+            offers => offers?,
+        };
         Ok(offers.into_iter().filter(|offer| rules.permit(offer.notes, offer.workspace_bytes)).collect())
     };
     let proposed = permitted(Heuristics::ModeA)?;

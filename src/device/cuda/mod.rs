@@ -5,6 +5,7 @@
 //! `session`, `steps` and `tensors` make a planned step real, `ranges` shows it to a profiler. NVIDIA's libraries are opened when a device is, never before.
 
 mod ceiling;
+mod choosing;
 mod clock;
 mod device;
 mod driver;

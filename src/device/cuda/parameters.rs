@@ -61,6 +61,12 @@ impl Parameters {
         })
     }
 
+    /// Gives the memory back and takes as much that holds nothing.
+    pub fn renew(&mut self) -> Result<(), CallError> {
+        let Parameters { master, momentum, gradients, copies, .. } = self;
+        [master, momentum, gradients, copies].into_iter().try_for_each(Buffer::renew)
+    }
+
     /// Bytes that parameters of a plan will take.
     pub fn bytes_for(plan: &Plan, element: Element) -> usize {
         let (_, [master, gradients, copies]) = places(&plan.layers, element);

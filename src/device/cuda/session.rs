@@ -5,21 +5,18 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::driver::{Buffer, CallError, Event, Handles, memory};
+use super::driver::{Buffer, CallError, Event, Handles};
 use super::failure::Failure;
 use super::gpu::SharedGpu;
 use super::operations::{
-    AlgorithmChooser, AlgorithmRequest, BackwardData, BackwardWeights, ConvAddresses, Forward, LossScale, Operation,
-    ParameterAddresses, Sgd, Update, operation,
+    BackwardData, BackwardWeights, Forward, LossScale, Operation, ParameterAddresses, Sgd, Update, operation,
 };
 use super::parameters::{ParameterKind, Parameters, Span};
 use super::ranges::Ranges;
 use super::stream_gate::StreamGate;
-use crate::device::options::{CudnnApi, Search};
 use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
-use crate::philox::{Philox, RandomStream};
 use crate::plan::{LayerPlan, Phase, Plan, image_name};
 use crate::step::{Op, Step};
 
@@ -31,8 +28,8 @@ pub struct CudaSession {
     pub(super) orders: Orders,
     pub(super) layers: Vec<Box<dyn Operation>>,
     /// [`crate::step::memory::ArenaLayout`]'s arena.
-    arena: Buffer,
-    images: Buffer,
+    pub(super) arena: Buffer,
+    pub(super) images: Buffer,
     pub(super) parameters: Parameters,
     sgd: Sgd,
     pub(super) loss_scale: Option<LossScale>,
@@ -41,7 +38,7 @@ pub struct CudaSession {
     /// Steps without an update when sampling began.
     skipped: Option<u32>,
     /// Scratch for whichever convolution is at work.
-    workspace: Buffer,
+    pub(super) workspace: Buffer,
     pub(super) events: Vec<Event>,
     pub(super) marks: usize,
     pub(super) gate: StreamGate,
@@ -50,7 +47,7 @@ pub struct CudaSession {
     /// Names of steps and phases for a profiler.
     pub(super) ranges: Option<Ranges>,
     /// Given back when this is dropped.
-    handles: Option<Handles>,
+    pub(super) handles: Option<Handles>,
     pub(super) gpu: Arc<SharedGpu>,
 }
 
@@ -124,84 +121,6 @@ impl CudaSession {
         })
     }
 
-    /// Chooses on the session's own buffers, before they hold anything: a search overwrites its outputs.
-    fn choose_algorithms(&mut self) -> Result<(), Failure> {
-        let (gpu, handles) = (self.gpu.clone(), self.handles.take());
-        let Some(handles) = handles else { return Ok(()) };
-        let chosen = self.choose_with(&gpu, &handles);
-        self.handles = Some(handles);
-        chosen
-    }
-
-    fn choose_with(&mut self, gpu: &SharedGpu, handles: &Handles) -> Result<(), Failure> {
-        let wanted: Vec<(Op, ConvAddresses)> =
-            self.step.ops.iter().filter_map(|&op| Some((op, self.conv_addresses(op)?))).collect();
-        self.prepare_search(handles)?;
-        let layers = &mut self.layers;
-        let requests = wanted.iter().map(|&(op, at)| {
-            let LayerPlan { name, accumulate, .. } = &self.step.plan.layers[op.layer];
-            let accumulate = op.phase == Phase::BackwardData && accumulate[0];
-            let request = AlgorithmRequest { layer: name, phase: op.phase, at, accumulate };
-            (op.layer, request)
-        });
-        let mut chooser = AlgorithmChooser::new(gpu, handles)?;
-        for (layer, request) in requests.clone() {
-            if let Some(conv) = layers[layer].convolution() {
-                chooser.measure(conv, &request)?;
-            }
-        }
-        chooser.take_scratch()?;
-        let mut most = 0;
-        for (layer, request) in requests.clone() {
-            if let Some(conv) = layers[layer].convolution() {
-                chooser.choose(conv, &request)?;
-                most = most.max(conv.workspace_bytes());
-            }
-        }
-        drop(chooser);
-        self.workspace = Buffer::new(most)?;
-        for (layer, request) in requests {
-            if let Some(conv) = layers[layer].convolution() {
-                conv.bind(&request, &self.workspace)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills what a search of engines reads: numbers, since hardware runs faster on zeros, and none of them NaN.
-    fn prepare_search(&self, handles: &Handles) -> Result<(), CallError> {
-        const NUMBERS: usize = 1 << 16;
-        let arithmetic = &self.gpu.arithmetic;
-        if (arithmetic.cudnn, arithmetic.algorithms) != (CudnnApi::Graph, Search::Exhaustive) {
-            return Ok(());
-        }
-        let philox = Philox::new(1);
-        let numbers: Vec<f32> = (0..NUMBERS).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
-        let pattern = arithmetic.element().encode(&numbers);
-        let read = self.parameters.read_memory();
-        for (address, bytes) in
-            [(self.arena.address(), self.arena.bytes()), (self.images.address(), self.images.bytes()), read]
-        {
-            memory::repeat(&handles.stream, address, bytes, &pattern)?;
-        }
-        Ok(())
-    }
-
-    /// The tensors of a convolution's phase; `None` for the update.
-    fn conv_addresses(&self, Op { layer, phase }: Op) -> Option<ConvAddresses> {
-        let source = self.planned(layer).inputs[0];
-        let ParameterAddresses { weights, weight_gradients, .. } = self.parameter_addresses(layer);
-        let this = Source::Layer(layer);
-        match phase {
-            Phase::Forward => Some(ConvAddresses { x: self.value(source), w: weights, y: self.value(this) }),
-            Phase::BackwardData => Some(ConvAddresses { x: self.gradient(source), w: weights, y: self.gradient(this) }),
-            Phase::BackwardWeights => {
-                Some(ConvAddresses { x: self.value(source), w: weight_gradients, y: self.gradient(this) })
-            }
-            Phase::LossScale | Phase::WeightUpdate => None,
-        }
-    }
-
     pub(super) fn handles(&self) -> Result<&Handles, DeviceError> {
         self.handles.as_ref().ok_or_else(|| DeviceError::Unusable("the session is closed".into()))
     }
@@ -223,7 +142,7 @@ impl CudaSession {
         self.arena.at(self.step.arena.gradient(of).unwrap_or(0) * self.gpu.arithmetic.element().bytes())
     }
 
-    fn parameter_addresses(&self, layer: usize) -> ParameterAddresses {
+    pub(super) fn parameter_addresses(&self, layer: usize) -> ParameterAddresses {
         let read = |kind| self.parameters.read(layer, kind).address;
         let gradient = |kind| self.parameters.gradient(layer, kind).address;
         ParameterAddresses {

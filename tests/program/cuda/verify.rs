@@ -26,6 +26,22 @@ fn tiny_in_every_precision_layout_and_batch() {
     assert_right("--model tiny --workspace-limit 0");
 }
 
+#[test]
+fn legacy_algorithms_in_every_precision_and_layout() {
+    for precision in ["f32", "tf32", "f16", "bf16"] {
+        for layout in ["nchw", "nhwc"] {
+            let options = format!("--precision {precision} --layout {layout} --cudnn legacy --input-gradient");
+            assert_right(&format!("--model tiny --batch 3 {options}"));
+        }
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    for name in ["groups", "asymmetric"] {
+        let (model, file) = (folder.join(format!("models/{name}.toml")), folder.join(format!("{name}.safetensors")));
+        let (model, file) = (model.display(), file.display());
+        assert_right(&format!("--model {model} --reference {file} --input-gradient --precision f16 --cudnn legacy"));
+    }
+}
+
 /// Of maps and vectors, and with a gradient that others add to.
 #[test]
 fn activations_in_every_precision_and_layout() {
@@ -62,10 +78,11 @@ fn nhwc_that_cudnn_lacks_goes_by_way_of_nchw() {
         let gpu = soft::gpu().faults(faults.clone());
         for precision in ["f32", "f16"] {
             let program = Program::new();
-            let verify = format!("verify --device cuda --model tiny --batch 3 --layout nhwc --precision {precision}");
+            let options = format!("--layout nhwc --precision {precision} --cudnn legacy");
+            let verify = format!("verify --device cuda --model tiny --batch 3 {options}");
             let output = soft::output(&program, &verify, &gpu);
             assert!(output.status.success(), "{faults:?}: {}", stdout(&output));
-            let run = format!("{} --batch 1 --layout nhwc --precision {precision}", soft::QUICK);
+            let run = format!("{} --batch 1 {options}", soft::QUICK);
             assert!(soft::output(&program, &run, &gpu).status.success());
             let rows = records(&program.run_folder().join("phases.csv"));
             let around = rows.iter().filter(|row| row["algorithm"].ends_with(" by way of NCHW")).count();
@@ -85,7 +102,7 @@ fn the_way_around_nhwc_has_workspace() {
         guesses.chain(searches).collect::<Vec<_>>()
     });
     let program = Program::new();
-    let run = format!("{} --batch 1 --layout nhwc", soft::QUICK);
+    let run = format!("{} --batch 1 --layout nhwc --cudnn legacy", soft::QUICK);
     assert!(soft::output(&program, &run, &soft::gpu().faults(faults.concat())).status.success());
     let rows = records(&program.run_folder().join("phases.csv"));
     let winograd = |name: &str| name.contains("WINOGRAD") && name.ends_with(" by way of NCHW");
@@ -150,5 +167,5 @@ fn pytorch_agrees() {
 #[test]
 fn alexnet() {
     let program = Program::new();
-    assert_right(&format!("--model {} --batch 1", program.narrow_alexnet().display()));
+    assert_right(&format!("--model {} --batch 1 --algorithms heuristic", program.narrow_alexnet().display()));
 }

@@ -144,9 +144,9 @@ pub struct DeviceArgs {
     /// How convolution algorithms are chosen.
     #[arg(long, default_value = "search", value_parser = values::algorithms())]
     pub algorithms: Algorithms,
-    /// The part of cuDNN that convolutions go through.
-    #[arg(long, default_value = "legacy", value_parser = values::cudnn())]
-    pub cudnn: CudnnApi,
+    /// The part of cuDNN that convolutions go through [default: graph; legacy where cuDNN is older than 9.2].
+    #[arg(long, value_parser = values::cudnn())]
+    pub cudnn: Option<CudnnApi>,
     /// Only algorithms that give the same bits every time.
     #[arg(long)]
     pub deterministic: bool,

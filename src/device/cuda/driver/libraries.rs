@@ -17,6 +17,8 @@ use advice::{install, packages};
 /// The oldest compute capability that all libraries serve. CUDA 13 dropped what came before, and so did cuDNN 9.11.
 const TURING: (i32, i32) = (7, 5);
 const WITHOUT_VOLTA: (usize, usize) = (9, 11);
+/// The cuDNN whose graphs tell how much scratch a configuration needs (cudnn_graph.h: CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE since 9.2.0).
+const WITH_GRAPHS: (usize, usize) = (9, 2);
 const FOR_VOLTA: [&str; 2] = ["nvidia-cublas-cu12", "\"nvidia-cudnn-cu12<9.11\""];
 
 /// A library that is open.
@@ -101,6 +103,16 @@ impl Libraries {
             ));
         }
         Ok(())
+    }
+
+    /// Fails where cuDNN's graph API lacks something that a search needs, saying what to do.
+    pub fn plan_graphs(&self) -> Result<(), String> {
+        let Library { version, number, cuda, .. } = &self.cudnn;
+        let (major, minor) = WITH_GRAPHS;
+        match *number >= WITH_GRAPHS {
+            true => Ok(()),
+            false => Err(format!("graphs need cuDNN {major}.{minor}, this is {version}: {}", install("cudnn", cuda.0))),
+        }
     }
 
     /// Fails where they do not serve a GPU of this compute capability, saying what to do.

@@ -23,6 +23,14 @@ impl Buffer {
         Ok(Buffer { address, bytes })
     }
 
+    /// Gives the memory back and takes as much that holds nothing.
+    pub fn renew(&mut self) -> Result<(), CallError> {
+        let bytes = self.bytes;
+        *self = Buffer::new(0)?;
+        *self = Buffer::new(bytes)?;
+        Ok(())
+    }
+
     /// Size.
     pub fn bytes(&self) -> usize {
         self.bytes

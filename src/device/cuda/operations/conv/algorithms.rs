@@ -155,7 +155,7 @@ impl<'a> AlgorithmChooser<'a> {
     }
 
     /// Tells if the user's limit allows a workspace.
-    fn permits(&self, bytes: usize) -> bool {
+    pub(super) fn permits(&self, bytes: usize) -> bool {
         self.arithmetic.workspace_limit.is_none_or(|limit| bytes as u64 <= limit)
     }
 

@@ -9,12 +9,22 @@ use crate::device::cuda::engines::{ConvQuery, EngineRules, candidates, problem};
 use crate::device::cuda::failure::Failure;
 use crate::device::options::{Layout, Search};
 
-/// How many of the best are timed again, and how often.
+/// How many of the best are timed again, and how often: less often where one run is long, and its time well known after a few.
 const FINALISTS: usize = 3;
-const REPETITIONS: usize = 10;
+const REPETITIONS: std::ops::RangeInclusive<usize> = 3..=10;
+const LONG_US: f64 = 100_000.0;
+/// Times this near to the best are no reason to prefer an engine; cuDNN's own order decides among them.
+const NEAR: f64 = 1.01;
+
+/// Ways to compute a phase, the most promising first, and why others were passed over.
+#[derive(Default)]
+struct Offers {
+    ways: Vec<PlannedWay>,
+    failed: Option<CallError>,
+}
 
 impl AlgorithmChooser<'_> {
-    /// The engines for a phase in the session's layout, or around it.
+    /// The engines for a phase in the session's layout, or around it; none where cuDNN has no such graph.
     fn configs(&self, conv: &ConvOp, request: &AlgorithmRequest, planar: bool) -> Result<Vec<EngineConfig>, CallError> {
         let arithmetic = self.arithmetic;
         let layout = if planar { Layout::Nchw } else { arithmetic.layout };
@@ -25,7 +35,10 @@ impl AlgorithmChooser<'_> {
             deterministic: arithmetic.deterministic,
             workspace_limit: arithmetic.workspace_limit,
         };
-        let graph = ConvGraph::new(&problem(&query, request.accumulate), &Target::of(&self.handles.dnn))?;
+        let graph = match ConvGraph::new(&problem(&query, request.accumulate), &Target::of(&self.handles.dnn)) {
+            Err(error) if error.cause == Cause::NotSupported => return Ok(Vec::new()),
+            graph => graph?,
+        };
         candidates(&graph, &rules).map(|(_, configs)| configs)
     }
 
@@ -51,58 +64,74 @@ impl AlgorithmChooser<'_> {
         request: &AlgorithmRequest,
     ) -> Result<Option<PlannedWay>, Failure> {
         let within = |error: CallError| Failure::within(error, request.layer, request.phase);
-        let mut ways = Vec::new();
+        let Offers { mut ways, mut failed } = self.offered_ways(conv, request).map_err(within)?;
+        let chosen = match self.arithmetic.algorithms {
+            Search::Heuristic => ways.pop(),
+            Search::Exhaustive => self.fastest(conv, request, ways, &mut failed).map_err(within)?,
+        };
+        match (chosen, failed) {
+            (Some(way), _) => Ok(Some(way.with_kernel_name())),
+            (None, Some(error)) => Err(within(error)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Plans of all engines that fit; for a heuristic's choice of the first alone.
+    fn offered_ways(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Offers, CallError> {
+        let mut offers = Offers::default();
         for planar in Self::layouts(conv) {
-            for config in self.configs(conv, request, planar).map_err(within)? {
-                if let Some(way) = self.planned(conv, request, &config, planar).map_err(within)? {
-                    ways.push(way);
-                }
-                // A heuristic's first is its best.
-                if self.arithmetic.algorithms == Search::Heuristic && !ways.is_empty() {
-                    return Ok(ways.pop());
+            for config in self.configs(conv, request, planar)? {
+                self.add(&mut offers, conv, request, &config, planar)?;
+                if self.arithmetic.algorithms == Search::Heuristic && !offers.ways.is_empty() {
+                    return Ok(offers);
                 }
             }
         }
-        self.fastest(conv, request, ways).map_err(within)
+        Ok(offers)
     }
 
-    /// Makes a plan, with addresses in the chooser's scratch; `None` for one that cannot be made or does not fit.
-    fn planned(
+    /// Adds a plan, with addresses in the chooser's scratch, unless it cannot be made or does not fit.
+    fn add(
         &self,
+        offers: &mut Offers,
         conv: &ConvOp,
         request: &AlgorithmRequest,
         config: &EngineConfig,
         planar: bool,
-    ) -> Result<Option<PlannedWay>, CallError> {
+    ) -> Result<(), CallError> {
         let fits = |bytes: u64| {
             let scratch = conv.scratch_for(bytes as usize, planar) as u64;
             let room = match self.arithmetic.algorithms {
                 Search::Exhaustive => self.space.bytes() as u64,
                 Search::Heuristic => self.room,
             };
-            scratch <= room
+            scratch <= room && self.permits(bytes as usize)
         };
         if !fits(config.workspace_bytes) {
-            return Ok(None);
+            return Ok(());
         }
         let plan = match config.plan() {
             Ok(plan) if fits(plan.workspace_bytes) => plan,
-            Ok(_) => return Ok(None),
-            Err(error) if error.cause == Cause::NotSupported => return Ok(None),
-            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+            Err(error) if error.cause == Cause::NotSupported => return Ok(()),
+            Err(error) => return self.pass_over(error, &mut offers.failed),
         };
-        let mut name = config.name();
-        if let Some(kernel) = plan.kernel_name() {
-            name += &format!(" {kernel}");
-        }
-        if planar {
-            name += " by way of NCHW";
-        }
-        let mut way = PlannedWay { plan, pack: None, name, planar };
+        let mut way = PlannedWay { plan, pack: None, name: config.name(), planar };
         if self.arithmetic.algorithms == Search::Exhaustive {
             conv.pack(&mut way, request.at, &self.space)?;
         }
-        Ok(Some(way))
+        offers.ways.push(way);
+        Ok(())
+    }
+
+    /// Goes on without an engine that failed, such as one whose compiler is missing, where the GPU did not fail with it.
+    fn pass_over(&self, error: CallError, failed: &mut Option<CallError>) -> Result<(), CallError> {
+        let of_the_engine = error.cause != Cause::OutOfMemory && error.call.starts_with("cudnn");
+        if !of_the_engine || self.handles.stream.synchronize().is_err() {
+            return Err(error);
+        }
+        failed.get_or_insert(error);
+        Ok(())
     }
 
     fn fastest(
@@ -110,25 +139,28 @@ impl AlgorithmChooser<'_> {
         conv: &ConvOp,
         request: &AlgorithmRequest,
         ways: Vec<PlannedWay>,
+        failed: &mut Option<CallError>,
     ) -> Result<Option<PlannedWay>, CallError> {
         let clock = [Event::new()?, Event::new()?];
-        let mut timed: Vec<(f64, PlannedWay)> = Vec::new();
-        for way in ways {
+        let mut timed: Vec<(f64, usize, PlannedWay)> = Vec::new();
+        for (rank, way) in ways.into_iter().enumerate() {
             // The first run loads kernels.
             let us = self.time(&clock, conv, request, &way, 1).and_then(|_| self.time(&clock, conv, request, &way, 1));
             match us {
-                Ok(us) => timed.push((us, way)),
+                Ok(us) => timed.push((us, rank, way)),
                 Err(error) if error.cause == Cause::NotSupported => {}
-                Err(error) => return Err(error),
+                Err(error) => self.pass_over(error, failed)?,
             }
         }
-        timed.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        timed.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
         timed.truncate(FINALISTS);
-        for (us, way) in &mut timed {
-            *us = self.time(&clock, conv, request, way, REPETITIONS)?;
+        for (us, _, way) in &mut timed {
+            let repetitions = ((LONG_US / *us) as usize).clamp(*REPETITIONS.start(), *REPETITIONS.end());
+            *us = self.time(&clock, conv, request, way, repetitions)?;
         }
-        let best = timed.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b));
-        Ok(best.map(|(_, way)| way))
+        let best = timed.iter().map(|&(us, ..)| us).fold(f64::INFINITY, f64::min);
+        let near = timed.into_iter().filter(|&(us, ..)| us <= best * NEAR);
+        Ok(near.min_by_key(|&(_, rank, _)| rank).map(|(.., way)| way))
     }
 
     /// Microseconds of one run, transposes included: the mean of several in a row.
@@ -148,6 +180,20 @@ impl AlgorithmChooser<'_> {
         end.record(stream)?;
         stream.synchronize()?;
         Ok(start.us_until(end)? / repetitions as f64)
+    }
+}
+
+impl PlannedWay {
+    /// With the kernel in its name, where the plan tells, and the way around the session's layout. Asked of the chosen one alone: a plan's
+    /// text may hold its machine code.
+    fn with_kernel_name(mut self) -> PlannedWay {
+        if let Some(kernel) = self.plan.kernel_name() {
+            self.name += &format!(" {kernel}");
+        }
+        if self.planar {
+            self.name += " by way of NCHW";
+        }
+        self
     }
 }
 
