@@ -27,6 +27,8 @@ pub enum Kind {
     BatchNorm(BatchNorm),
     /// Sum of inputs of equal shapes.
     Add,
+    /// Product of two inputs, of which one may have a single pixel per channel.
+    Multiply,
     /// Joins inputs along the channels.
     Concat,
     /// Softmax and mean cross-entropy.
@@ -73,6 +75,7 @@ impl Kind {
             Kind::Flatten => "flatten",
             Kind::BatchNorm(_) => "batchnorm",
             Kind::Add => "add",
+            Kind::Multiply => "multiply",
             Kind::Concat => "concat",
             Kind::SoftmaxLoss => "softmax_loss",
         }
@@ -91,14 +94,33 @@ impl Kind {
             | Kind::Flatten
             | Kind::BatchNorm(_)
             | Kind::Add
+            | Kind::Multiply
             | Kind::Concat
             | Kind::SoftmaxLoss => Group::Other,
         }
     }
 
-    /// Tells if the kind takes any number of inputs (at least two) in place of exactly one.
+    /// Tells if the kind takes several inputs in place of exactly one: two or more, or as many as [`Kind::most_inputs`] says.
     pub fn joins(&self) -> bool {
-        matches!(self, Kind::Add | Kind::Concat)
+        matches!(self, Kind::Add | Kind::Multiply | Kind::Concat)
+    }
+
+    /// The most inputs that the kind takes, where there is such a number.
+    pub fn most_inputs(&self) -> Option<usize> {
+        match self {
+            Kind::Add | Kind::Concat => None,
+            Kind::Multiply => Some(2),
+            Kind::Conv(_)
+            | Kind::Fc(_)
+            | Kind::Activation(_)
+            | Kind::MaxPool(_)
+            | Kind::AvgPool(_)
+            | Kind::Lrn(_)
+            | Kind::Dropout(_)
+            | Kind::Flatten
+            | Kind::BatchNorm(_)
+            | Kind::SoftmaxLoss => Some(1),
+        }
     }
 
     /// Tells if the layer only renames its input's memory: it has no phases and no output of its own.
@@ -124,6 +146,7 @@ impl Kind {
             | Kind::Flatten
             | Kind::BatchNorm(_)
             | Kind::Add
+            | Kind::Multiply
             | Kind::Concat
             | Kind::SoftmaxLoss => None,
         }

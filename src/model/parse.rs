@@ -163,8 +163,11 @@ fn sources(
     if kind.joins() && count < 2 {
         return fault(list.span(), format!("{} needs two or more inputs", name.get_ref()));
     }
-    if !kind.joins() && count != 1 {
-        return fault(list.span(), format!("a {} layer takes exactly one input", kind.name()));
+    if let Some(most) = kind.most_inputs()
+        && count != most
+    {
+        let most = if most == 1 { "one input" } else { "two inputs" };
+        return fault(list.span(), format!("a {} layer takes exactly {most}", kind.name()));
     }
     let mut sources = Vec::with_capacity(count);
     for input in list.into_inner() {

@@ -48,7 +48,7 @@ const NUMBERS: [(&str, Range); 15] = [
 ];
 
 const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
-                     avgpool, lrn, dropout, flatten, batchnorm, add, concat, softmax_loss";
+                     avgpool, lrn, dropout, flatten, batchnorm, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -66,6 +66,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "flatten" => table.none(Kind::Flatten)?,
         "batchnorm" => Kind::BatchNorm(table.parameters()?),
         "add" => table.none(Kind::Add)?,
+        "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
         "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
         other => match Activation::PLAIN.into_iter().find(|function| function.name() == other) {
@@ -112,7 +113,7 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => None,
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::SoftmaxLoss => None,
     }
 }
 
@@ -157,7 +158,9 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         Kind::Activation(Activation::Elu(Elu { alpha })) => {
             unless(*alpha == Elu::default().alpha, "alpha", float(*alpha)).into_iter().collect()
         }
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Concat | Kind::SoftmaxLoss => Vec::new(),
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::SoftmaxLoss => {
+            Vec::new()
+        }
     }
 }
 

@@ -108,7 +108,7 @@ fn saved_for_backward_data(layer: &LayerPlan) -> u64 {
     let read = |reads: bool, elements: u64| if reads { elements } else { 0 };
     // A loss reads its probabilities in place of a gradient of its output, which is counted already.
     let output = (reads.output && reads.output_gradient) || reads.mask;
-    read(reads.inputs, elements(layer.input()))
+    read(reads.inputs, layer.input_shapes.iter().map(|&shape| elements(shape)).sum())
         + read(output, elements(layer.output))
         + read(reads.weights, layer.weights)
         + read(reads.biases, layer.biases)

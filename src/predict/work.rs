@@ -165,6 +165,7 @@ impl Mover {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::Add
+            | Kind::Multiply
             | Kind::Concat
             | Kind::SoftmaxLoss => Mover::Elementwise,
         }

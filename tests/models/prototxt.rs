@@ -31,6 +31,27 @@ fn networks_of_caffe_have_their_counts() {
     assert_eq!(counts(&nin), counts(&Model::named("nin").unwrap()));
 }
 
+/// Squeeze and excitation, as SENet's prototxt has it: a Scale along axis 0; and products of three blobs.
+#[test]
+fn products_of_blobs() {
+    let text = r#"
+input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }
+layer { name: "squeeze" type: "Pooling" bottom: "data" top: "squeeze" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "gate" type: "Sigmoid" bottom: "squeeze" top: "gate" }
+layer { name: "excite" type: "Scale" bottom: "data" bottom: "gate" top: "excite" scale_param { axis: 0 } }
+layer { name: "prod" type: "Eltwise" bottom: "excite" bottom: "data" bottom: "data" top: "prod"
+        eltwise_param { operation: PROD } }
+layer { name: "fc" type: "InnerProduct" bottom: "prod" top: "fc" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" top: "loss" }
+"#;
+    let model = Model::from_prototxt(text, "t.prototxt").unwrap();
+    let names: Vec<(&str, &str)> = model.layers.iter().map(|layer| (layer.name.as_str(), layer.kind.name())).collect();
+    assert_eq!(names[2..5], [("excite", "multiply"), ("prod", "multiply"), ("prod_2", "multiply")]);
+    let scaled = text.replace("operation: PROD", "operation: SUM coeff: 1 coeff: 0.5 coeff: 1");
+    let error = Model::from_prototxt(&scaled, "t.prototxt").unwrap_err().to_string();
+    assert_eq!(error, "t.prototxt:6: layer `prod`: the coeff 0.5 is not known: 1 is");
+}
+
 #[test]
 fn what_is_not_known_is_one_line_with_its_place() {
     let layer = |layer: &str| {

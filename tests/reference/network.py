@@ -26,7 +26,7 @@ OPTIONS = {
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
-} | {kind: {} for kind in ("flatten", "add", "concat", "softmax_loss")}
+} | {kind: {} for kind in ("flatten", "add", "multiply", "concat", "softmax_loss")}
 
 # Activation functions without options.
 FUNCTIONS = {
@@ -114,6 +114,8 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return x.reshape(x.shape[0], -1).view(x.shape[0], -1)
         case "add":
             return sum(xs[1:], start=x)
+        case "multiply":
+            return x * xs[1]
         case "concat":
             return torch.cat(xs, dim=1)
         case "softmax_loss":

@@ -76,14 +76,18 @@ impl CpuSession {
         }
         let (source, accumulate) = (planned.inputs[slot], planned.accumulate[slot]);
         let (reads, this) = (planned.reads(Phase::BackwardData), Source::Layer(layer));
-        let [input, output, output_gradient] = [self.value(source), self.value(this), self.gradient(this)];
+        let [output, output_gradient] = [self.value(this), self.gradient(this)];
+        let read_inputs = if reads.inputs { planned.inputs.as_slice() } else { &[] };
+        let inputs: SmallVec<[Range<usize>; FEW_INPUTS]> = read_inputs.iter().map(|&of| self.value(of)).collect();
         let [weights, biases, input_gradient] = [self.weights(layer), self.biases(layer), self.gradient(source)];
         let (input_gradient, rest) = writing(&mut self.arena, input_gradient);
         // The memory of a tensor that is not read may serve another one.
         let read = |wanted: bool, tensor: Range<usize>| if wanted { rest.read(tensor) } else { &[] };
+        let inputs: SmallVec<[&[f32]; FEW_INPUTS]> = inputs.into_iter().map(|input| rest.read(input)).collect();
         self.operations[layer].backward_data(BackwardData {
             slot,
-            input: read(reads.inputs, input),
+            inputs: &inputs,
+            input: inputs.get(slot).copied().unwrap_or_default(),
             output: read(reads.output, output),
             output_gradient: read(reads.output_gradient, output_gradient),
             weights: &self.parameters[weights.clone()],

@@ -196,8 +196,10 @@ impl CudaSession {
             return Ok(());
         }
         let (source, this) = (planned.inputs[input], Source::Layer(layer));
+        let inputs: SmallVec<[u64; 8]> = planned.inputs.iter().map(|&source| self.value(source)).collect();
         let at = BackwardData {
             input,
+            inputs: &inputs,
             x: self.value(source),
             y: self.value(this),
             dy: self.gradient(this),

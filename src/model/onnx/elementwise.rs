@@ -148,7 +148,8 @@ fn with_constant<'a>(
 fn two_layers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     match node.operator() {
         "Add" | "Sum" => joined(import, node, Kind::Add),
-        other => Err(format!("{other} of two activations is not known: Add and Concat are").into()),
+        "Mul" => joined(import, node, Kind::Multiply),
+        other => Err(format!("{other} of two activations is not known: Add, Mul and Concat are").into()),
     }
 }
 

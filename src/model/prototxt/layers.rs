@@ -63,15 +63,13 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
             Kind::Dropout(Dropout { p: ratio.unwrap_or(0.5) })
         }
         "BatchNorm" => batch_norm(layer)?,
+        "Scale" if layer.scalars("bottom").count() > 1 => gate(import, layer)?,
         "Scale" => return scale(import, layer),
         "Concat" => match of(layer, "concat_param").scalar("axis").or(of(layer, "concat_param").scalar("concat_dim")) {
             None | Some("1") => Kind::Concat,
             Some(axis) => return Err(format!("joins along axis {axis}: channels, axis 1, are known")),
         },
-        "Eltwise" => match of(layer, "eltwise_param").scalar("operation") {
-            None | Some("SUM" | "1") => Kind::Add,
-            Some(other) => return Err(format!("the operation {other} is not known: SUM is")),
-        },
+        "Eltwise" => eltwise(layer)?,
         "Flatten" => Kind::Flatten,
         "Split" => return written(import, layer, inputs(import, layer)?[0]),
         "Softmax" | "SoftmaxWithLoss" => {
@@ -85,10 +83,16 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
     if kind.joins() && sources.len() == 1 {
         return written(import, layer, sources[0]);
     }
+    let most = kind.most_inputs().unwrap_or(sources.len());
     if !kind.joins() {
         sources.truncate(1);
     }
-    let source = import.draft.push(layer.scalar("name").unwrap_or_default(), kind, sources)?;
+    let name = layer.scalar("name").unwrap_or_default();
+    let rest = sources.split_off(most.min(sources.len()));
+    let mut source = import.draft.push(name, kind.clone(), sources)?;
+    for next in rest {
+        source = import.draft.push(name, kind.clone(), vec![source, next])?;
+    }
     written(import, layer, source)
 }
 
@@ -158,6 +162,19 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
     })
 }
 
+/// Sums and products of blobs of equal shapes.
+fn eltwise(layer: &Message) -> Result<Kind, String> {
+    let param = of(layer, "eltwise_param");
+    if let Some(factor) = param.scalars("coeff").find(|factor| factor.parse() != Ok(1.0)) {
+        return Err(format!("the coeff {} is not known: 1 is", factor.escape_debug()));
+    }
+    match param.scalar("operation") {
+        None | Some("SUM" | "1") => Ok(Kind::Add),
+        Some("PROD" | "0") => Ok(Kind::Multiply),
+        Some(other) => Err(format!("the operation {} is not known: SUM and PROD are", other.escape_debug())),
+    }
+}
+
 fn inner_product(layer: &Message) -> Result<Fc, String> {
     let param = of(layer, "inner_product_param");
     let outputs = param.number("num_output", SIZE)?.ok_or("has no `num_output`")?;
@@ -207,6 +224,17 @@ fn batch_norm(layer: &Message) -> Result<Kind, String> {
     // Caffe's fraction is the share of what was before.
     let kept: f32 = param.number("moving_average_fraction", SHARE)?.unwrap_or(0.999);
     Ok(Kind::BatchNorm(BatchNorm { eps, momentum: 1.0 - kept }))
+}
+
+/// A Scale of two blobs: a number for each image and channel, where the axis is 0, multiplies its map.
+fn gate(import: &Import, layer: &Message) -> Result<Kind, String> {
+    let param = of(layer, "scale_param");
+    let shapes: Vec<_> = inputs(import, layer)?.into_iter().map(|source| import.draft.shape(source)).collect();
+    let per_channel = shapes.len() == 2 && (shapes[1].h, shapes[1].w, shapes[1].c) == (1, 1, shapes[0].c);
+    match (param.scalar("axis"), is_on(param, "bias_term", false)) {
+        (Some("0"), false) if per_channel || shapes[0] == shapes[1] => Ok(Kind::Multiply),
+        _ => Err("a Scale of two blobs is known with axis 0, and a number for each channel or each element".into()),
+    }
 }
 
 /// Scale and bias behind a BatchNorm are ours' own weights and biases.

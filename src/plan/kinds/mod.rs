@@ -10,6 +10,7 @@ mod fc;
 mod flatten;
 mod join;
 mod lrn;
+mod multiply;
 mod pool;
 mod softmax_loss;
 
@@ -60,6 +61,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::Flatten => &flatten::Flatten,
         Kind::BatchNorm(norm) => norm,
         Kind::Add => &join::Add,
+        Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,
         Kind::SoftmaxLoss => &softmax_loss::SoftmaxLoss,
     }

@@ -66,7 +66,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
     match phase {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
-            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_))
+            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::Multiply)
                 || matches!(layer.kind, Kind::Activation(function) if !activation::is_of_output(function)),
             output: loss || matches!(layer.kind, Kind::Activation(function) if activation::is_of_output(function)),
             output_gradient: !loss,
@@ -93,6 +93,7 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::Flatten => x.to_vec(),
         Kind::BatchNorm(params) => batchnorm::forward(params.eps, shape, x, weights, biases),
         Kind::Add => join::add(inputs),
+        Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
         Kind::SoftmaxLoss => softmax_loss::forward(images, x),
     }
@@ -120,6 +121,7 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::Dropout(params) => dropout::apply(params.p, operands.mask, dy),
         Kind::Flatten | Kind::Add => dy.to_vec(),
         Kind::BatchNorm(params) => batchnorm::backward_data(params.eps, shape, x(), weights, dy),
+        Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
         Kind::SoftmaxLoss => softmax_loss::backward_data(operands.labels, output),
     }
@@ -143,6 +145,7 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         | Kind::Dropout(_)
         | Kind::Flatten
         | Kind::Add
+        | Kind::Multiply
         | Kind::Concat
         | Kind::SoftmaxLoss => Default::default(),
     }

@@ -112,6 +112,7 @@ fn gradients_of_the_other_kinds() {
         "kind = \"batchnorm\"",
         "kind = \"batchnorm\"\neps = 0.3",
         "kind = \"add\"\ninputs = [\"input\", \"input\", \"input\"]",
+        "kind = \"multiply\"\ninputs = [\"input\", \"input\"]",
         "kind = \"concat\"\ninputs = [\"input\", \"input\"]",
     ] {
         check_gradients([4, 5, 6], layer);
@@ -180,6 +181,7 @@ fn joins_by_hand() {
     let inputs: Vec<&[f64]> = vec![&[1., 2., 3., 4.], &[5., 6., 7., 8.]];
     let joined = |kind: &str| forward(&both(kind), &Operands { inputs: inputs.clone(), ..Operands::default() });
     assert_eq!(joined("add"), [6., 8., 10., 12.]);
+    assert_eq!(joined("multiply"), [5., 12., 21., 32.]);
     assert_eq!(joined("concat"), [1., 2., 5., 6., 3., 4., 7., 8.]);
 }
 

@@ -46,6 +46,7 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         | Kind::Flatten
         | Kind::BatchNorm(_)
         | Kind::Add
+        | Kind::Multiply
         | Kind::Concat
         | Kind::SoftmaxLoss => return false,
     };

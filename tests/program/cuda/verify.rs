@@ -42,14 +42,16 @@ fn legacy_algorithms_in_every_precision_and_layout() {
     }
 }
 
-/// Of maps and vectors, and with a gradient that others add to.
+/// Kinds that tiny has not, with gradients that others add to.
 #[test]
-fn activations_in_every_precision_and_layout() {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/models/activations.toml");
-    for precision in ["f32", "tf32", "f16", "bf16"] {
-        for layout in ["nchw", "nhwc"] {
-            let options = format!("--precision {precision} --layout {layout} --batch 3 --input-gradient");
-            assert_right(&format!("--model {} {options}", model.display()));
+fn other_kinds_in_every_precision_and_layout() {
+    for name in ["activations", "multiply"] {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/models").join(name);
+        for precision in ["f32", "tf32", "f16", "bf16"] {
+            for layout in ["nchw", "nhwc"] {
+                let options = format!("--precision {precision} --layout {layout} --batch 3 --input-gradient");
+                assert_right(&format!("--model {}.toml {options}", model.display()));
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod fc;
 mod flatten;
 mod lrn;
 mod maxpool;
+mod multiply;
 mod pool;
 pub(super) mod sgd;
 mod softmax_loss;
@@ -59,7 +60,7 @@ pub trait Operation: Send {
 /// Operands of a forward pass. Activations are \[N, H, W, C\]; what a layer has not is empty.
 #[derive(Default)]
 pub struct Forward<'a> {
-    /// The inputs: one for all kinds but add and concat.
+    /// The inputs: one for all kinds but those that join.
     pub inputs: &'a [&'a [f32]],
     /// Convolution weights \[R, S, C/groups, K\], fully connected ones \[outputs, inputs\], those of batchnorm \[C\].
     pub weights: &'a [f32],
@@ -87,6 +88,8 @@ impl<'a> Forward<'a> {
 pub struct BackwardData<'a> {
     /// Index of the input among the layer's.
     pub slot: usize,
+    /// All inputs.
+    pub inputs: &'a [&'a [f32]],
     /// The input.
     pub input: &'a [f32],
     /// The output of the forward pass.
@@ -149,6 +152,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Flatten => Box::new(flatten::FlattenOp),
         Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, input.c, threads)),
         Kind::Add => Box::new(add::AddOp),
+        Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),
         Kind::SoftmaxLoss => Box::new(softmax_loss::SoftmaxLossOp::new(input.n)),
     }

@@ -15,6 +15,7 @@ mod fc;
 mod loss_scale;
 mod lrn;
 mod maxpool;
+mod multiply;
 mod pool;
 mod sgd;
 mod softmax_loss;
@@ -100,7 +101,7 @@ pub struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// The first input, the only one for all kinds but add and concat.
+    /// The first input, the only one for all kinds but those that join.
     fn x(&self) -> u64 {
         self.inputs[0]
     }
@@ -110,6 +111,8 @@ impl Forward<'_> {
 pub struct BackwardData<'a> {
     /// Index of the input.
     pub input: usize,
+    /// All inputs of the layer.
+    pub inputs: &'a [u64],
     /// The input.
     pub x: u64,
     /// The layer's output.
@@ -164,6 +167,7 @@ pub fn operation(
         Kind::Flatten => Box::new(view::ViewOp),
         Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, output, gpu, handles)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
+        Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),
         Kind::Concat => Box::new(concat::ConcatOp::new(planned, gpu)?),
         Kind::SoftmaxLoss => Box::new(softmax_loss::SoftmaxLossOp::new(output, gpu)?),
     })

@@ -10,6 +10,7 @@ mod elementwise;
 mod harness;
 mod lrn;
 mod measure;
+mod multiply;
 mod pool;
 mod random;
 mod rows;
