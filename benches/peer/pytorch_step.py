@@ -14,6 +14,10 @@ Then the same step in pieces, each timed by itself, in the order of training, wi
 
 These are the calls that autograd makes itself; what autograd and the loop cost on top shows in parts_over_whole (Σ pieces / plain
 step). Networks with branches are not handled.
+
+With --device cuda all times are those of CUDA events, cudnn.benchmark is on, and the whole step is also captured into a CUDA graph and
+replayed, as graph_us. --precision says what computes: f32 alone; PyTorch's default, which permits TF32 in convolutions; or bf16 by
+autocast.
 """
 
 import argparse
@@ -28,6 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "reference"))
 
 import network
+import on_cuda
 import torch
 import torch.nn.functional as F
 
@@ -44,6 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--optimizer", choices=["foreach", "fused"], default="fused")
     parser.add_argument("--seconds", type=float, default=3, help="of plain steps, and again of steps in pieces")
     parser.add_argument("--no-pieces", action="store_true", help="plain steps only")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["f32", "default", "bf16"], default="f32")
     return parser.parse_args()
 
 
@@ -54,11 +61,13 @@ class Training:
         self.model = network.read(args.model)
         generator = torch.Generator().manual_seed(1)
         layout = torch.channels_last if args.layout == "channels_last" else torch.contiguous_format
-        image, self.labels = network.draw_batch(self.model, args.batch, generator)
-        drawn = network.draw_parameters(self.model, image[:1], self.labels[:1], generator)
-        self.image = image.contiguous(memory_format=layout)
+        image, labels = network.draw_batch(self.model, args.batch, generator)
+        drawn = network.draw_parameters(self.model, image[:1], labels[:1], generator)
+        self.device, self.narrow = args.device, torch.bfloat16 if args.precision == "bf16" else torch.float32
+        self.image, self.labels = image.to(args.device).contiguous(memory_format=layout), labels.to(args.device)
         self.parameters = {}
         for layer, pair in drawn.items():
+            pair = [p if p is None else p.to(args.device) for p in pair]
             pair = [p.contiguous(memory_format=layout) if p is not None and p.dim() == 4 else p for p in pair]
             self.parameters[layer] = [p if p is None else p.requires_grad_() for p in pair]
         self.constants = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, args.optimizer: True}
@@ -67,10 +76,28 @@ class Training:
         parameters = [p for layer in layers for p in self.parameters[layer] if p is not None]
         return torch.optim.SGD(parameters, **self.constants)
 
-    def forward(self, layer: network.Layer, x: torch.Tensor) -> torch.Tensor:
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.narrow == torch.bfloat16)
+
+    def narrowed(self, layer: network.Layer, x: torch.Tensor) -> tuple:
+        """Input, weight and bias of a conv or fc as it computes with them: autocast's copies under bf16."""
+        tensors = (x, *self.parameters[layer.name])
+        return tuple(tensor if tensor is None else tensor.to(self.narrow) for tensor in tensors)
+
+    def forward(self, layer: network.Layer, x: torch.Tensor, *parameters) -> torch.Tensor:
         if layer.kind == "relu":
             return F.relu_(x)
-        return network.apply(layer, [x], *self.parameters.get(layer.name, (None, None)), self.labels, training=True)
+        pair = parameters or self.parameters.get(layer.name, (None, None))
+        return network.apply(layer, [x], *pair, self.labels, training=True)
+
+    def step(self, optimizer: torch.optim.SGD) -> None:
+        """One training step, as a user's loop has it; gradients stay where they are."""
+        with self.autocast():
+            x = self.image
+            for layer in self.model.layers:
+                x = self.forward(layer, x)
+        x.backward()
+        optimizer.step()
 
 
 def plain_steps(training: Training, seconds: float) -> list[float]:
@@ -79,11 +106,7 @@ def plain_steps(training: Training, seconds: float) -> list[float]:
     times = []
     while len(times) < WARM_UP + MINIMUM or sum(times[WARM_UP:]) < seconds * 1e6:
         start = time.perf_counter()
-        x = training.image
-        for layer in training.model.layers:
-            x = training.forward(layer, x)
-        x.backward()
-        optimizer.step()
+        training.step(optimizer)
         optimizer.zero_grad()
         times.append((time.perf_counter() - start) * 1e6)
     return times[WARM_UP:]
@@ -101,18 +124,22 @@ class Clock:
         self.pieces[layer, phase] = (now - self.last) * 1e6
         self.last = now
 
+    def read(self) -> dict:
+        return self.pieces
+
 
 def step_in_pieces(training: Training, optimizers: dict) -> dict:
     """Microseconds of one training step by (layer, phase)."""
     layers, taken, given = training.model.layers, {}, {}
-    clock = Clock()
+    clock = on_cuda.Clock() if training.device == "cuda" else Clock()
     x = training.image
     for layer in layers:
         own = layer.kind in ("conv", "fc", "relu")  # whose backward is called below; the rest record a graph of one layer
         x = x.detach().requires_grad_(not own)
-        with torch.set_grad_enabled(not own):
-            y = training.forward(layer, x)
-        taken[layer.name], given[layer.name], x = x, y, y
+        operands = training.narrowed(layer, x) if layer.kind in ("conv", "fc") else (x,)
+        with torch.set_grad_enabled(not own), training.autocast():
+            y = training.forward(layer, *operands)
+        taken[layer.name], given[layer.name], x = operands, y, y
         clock.mark(layer.name, "forward")
     grad = torch.ones_like(x)
     for layer in reversed(layers):
@@ -121,12 +148,12 @@ def step_in_pieces(training: Training, optimizers: dict) -> dict:
         optimizer.step()
         optimizer.zero_grad()
         clock.mark(layer, "weight_update")
-    return clock.pieces
+    return clock.read()
 
 
-def backward(training, clock, layer, x, y, grad, first: bool) -> torch.Tensor | None:
+def backward(training, clock, layer, operands, y, grad, first: bool) -> torch.Tensor | None:
     """The gradient of the layer's input, None for the first layer; the weights' gradients go to their `.grad`."""
-    weight, bias = training.parameters.get(layer.name, (None, None))
+    x, weight, bias = (*operands, None, None)[:3]
     if layer.kind == "conv":
         o, sizes = layer.options, None if bias is None else [len(bias)]
         pair = {key: o[key] if isinstance(o[key], list) else [o[key]] * 2 for key in ("stride", "pad")}
@@ -136,13 +163,14 @@ def backward(training, clock, layer, x, y, grad, first: bool) -> torch.Tensor | 
                 grad, x, weight, sizes, pair["stride"], pair["pad"], [1, 1], False, [0, 0], o["groups"], mask
             )
 
-        _, weight.grad, bias_grad = gradients(False, True, bias is not None)
+        _, weight_grad, bias_grad = gradients(False, True, bias is not None)
     elif layer.kind == "fc":
-        weight.grad = grad.t().mm(x.flatten(1))
+        weight_grad = grad.t().mm(x.flatten(1))
         bias_grad = None if bias is None else grad.sum(0)
     if layer.kind in ("conv", "fc"):
-        if bias is not None:
-            bias.grad = bias_grad
+        for parameter, gradient in zip(training.parameters[layer.name], (weight_grad, bias_grad)):
+            if parameter is not None:
+                parameter.grad = gradient.to(parameter.dtype)
         clock.mark(layer.name, "backward_weights")
     if first:
         return None
@@ -183,9 +211,12 @@ def shares(training: Training, steps: list[dict]) -> dict:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
+    if args.device == "cuda":
+        on_cuda.prepare(args.precision)
     training = Training(args)
-    times = plain_steps(training, args.seconds)
-    measured = {
+    whole = on_cuda.whole_steps(training, args.seconds) if args.device == "cuda" else {}
+    times = whole.pop("times", None) or plain_steps(training, args.seconds)
+    measured = whole | {
         "torch": torch.__version__,
         "step_us": statistics.median(times),
         "fastest_us": min(times),

@@ -5,9 +5,13 @@ are about the same network. It reads a file that layertime accepts; it is not th
 """
 
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # before Python 3.11; pip brings its own
+    from pip._vendor import tomli as tomllib
 
 import torch
 import torch.nn.functional as F

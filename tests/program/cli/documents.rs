@@ -95,7 +95,7 @@ fn the_readme_is_short() {
 
 #[test]
 fn links_lead_somewhere() {
-    let others = ["CONTRIBUTING.md", "CHANGELOG.md", "kernels/README.md", "results/README.md"];
+    let others = ["CONTRIBUTING.md", "CHANGELOG.md", "gpu/README.md", "kernels/README.md", "results/README.md"];
     let mut links = 0;
     for page in manual().into_iter().chain(others.map(|file| Page::read(home().join(file)))) {
         for link in page.links().into_iter().filter(|link| !link.contains("://")) {

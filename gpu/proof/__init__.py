@@ -1,0 +1,1 @@
+"""The parts of gpu/prove: stages, their ranges, and what runs and records them."""
