@@ -72,6 +72,8 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         kernel: [*kernel; 2],
         stride: [*stride; 2],
         pad: [*pad; 2],
+        pad_after: [*pad; 2],
+        dilation: [1; 2],
         groups: 1,
     };
     let flops = 2.0 * geometry.macs() as f64;

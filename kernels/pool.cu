@@ -7,7 +7,8 @@
 
 struct PoolShape {
   u32 channels, in_h, in_w, out_h, out_w;
-  u32 kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+  u32 kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, after_h, after_w;
+  u32 counts_padding;  // in an average's divisor
   u32 nhwc;
 };
 
@@ -32,20 +33,27 @@ __device__ __forceinline__ u32 offset(u32 image, u32 channel, u32 row, u32 colum
 struct Range {
   int begin, end;
 };
-// The inputs of window o; `area` is its extent with the padding counted, as Caffe and PyTorch count it.
-__device__ __forceinline__ Range window(int o, int in, int out, int kernel, int stride, int pad, int* area) {
+// The inputs of window o; `area` is its extent, with the padding counted if `counts`, as Caffe and PyTorch count it.
+__device__ __forceinline__ Range window(int o, int in, int out, int kernel, int stride, int pad, int after, u32 counts,
+                                        int* area) {
   Range r;
   if (kernel == 0) {
     r.begin = o * in / out;
     r.end = ((o + 1) * in + out - 1) / out;
     *area = r.end - r.begin;
   } else {
-    int begin = o * stride - pad, end = min(begin + kernel, in + pad);
-    *area = end - begin;
+    int begin = o * stride - pad, end = min(begin + kernel, in + after);
     r.begin = max(begin, 0);
     r.end = min(end, in);
+    *area = counts ? end - begin : r.end - r.begin;
   }
   return r;
+}
+__device__ __forceinline__ Range window_rows(int o, const PoolShape& s, int* height) {
+  return window(o, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_h, s.after_h, s.counts_padding, height);
+}
+__device__ __forceinline__ Range window_columns(int o, const PoolShape& s, int* width) {
+  return window(o, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_w, s.after_w, s.counts_padding, width);
 }
 // The windows that input i belongs to.
 __device__ __forceinline__ Range windows_of(int i, int in, int out, int kernel, int stride, int pad) {
@@ -67,8 +75,8 @@ __device__ __forceinline__ void maxpool_forward(const T* x, T* y, u32* winner, c
   GRID_STRIDE(i, n) {
     Place at(i, s.channels, s.out_h, s.out_w, s.nhwc);
     int area;
-    Range rows = window(at.row, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_h, &area);
-    Range cols = window(at.column, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_w, &area);
+    Range rows = window_rows(at.row, s, &area);
+    Range cols = window_columns(at.column, s, &area);
     float best = Max::neutral();
     u32 which = rows.begin * s.in_w + cols.begin;
     for (int row = rows.begin; row < rows.end; ++row)
@@ -107,8 +115,8 @@ __device__ __forceinline__ void avgpool_forward(const T* x, T* y, const PoolShap
   GRID_STRIDE(i, n) {
     Place at(i, s.channels, s.out_h, s.out_w, s.nhwc);
     int height, width;
-    Range rows = window(at.row, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_h, &height);
-    Range cols = window(at.column, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_w, &width);
+    Range rows = window_rows(at.row, s, &height);
+    Range cols = window_columns(at.column, s, &width);
     float sum = 0.0f;
     for (int row = rows.begin; row < rows.end; ++row)
       for (int col = cols.begin; col < cols.end; ++col)
@@ -127,8 +135,8 @@ __device__ __forceinline__ void avgpool_backward(const T* dy, T* dx, const PoolS
     for (int row = rows.begin; row < rows.end; ++row)
       for (int col = cols.begin; col < cols.end; ++col) {
         int height, width;
-        window(row, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_h, &height);
-        window(col, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_w, &width);
+        window_rows(row, s, &height);
+        window_columns(col, s, &width);
         u32 o = offset(at.image, at.channel, row, col, s.channels, s.out_h, s.out_w, s.nhwc);
         sum += load(dy, o) / (float)(height * width);
       }

@@ -210,8 +210,19 @@ mod tests {
     /// Two outputs of three channels under a 1×2 kernel: canonical (k, c, s) = (1, 2, 0) is index 10.
     #[test]
     fn filters_in_each_order() {
-        let geometry =
-            ConvGeometry { n: 1, c: 3, h: 1, w: 2, k: 2, kernel: [1, 2], stride: [1, 1], pad: [0, 0], groups: 1 };
+        let geometry = ConvGeometry {
+            n: 1,
+            c: 3,
+            h: 1,
+            w: 2,
+            k: 2,
+            kernel: [1, 2],
+            stride: [1, 1],
+            pad: [0, 0],
+            pad_after: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+        };
         let plain = Order::of(Shape { n: 1, c: 3, h: 1, w: 2 }, Layout::Nhwc);
         let offset = |order| Indices::Filters(order, geometry, plain.clone()).offset(10);
         // (1·3 + 2)·2 + 0, (1·2 + 0)·3 + 2, (0·3 + 2)·2 + 1.

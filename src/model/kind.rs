@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 pub use super::activation::{Activation, Elu, LeakyRelu};
+pub use super::padding::Padding;
 
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,6 +176,13 @@ impl Pair {
     }
 }
 
+/// As a description spells it.
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        if self.h == self.w { write!(f, "{}", self.h) } else { write!(f, "[{}, {}]", self.h, self.w) }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a whole number or [height, width]")]
 enum NumberOrPair {
@@ -202,9 +210,12 @@ pub struct Conv {
     /// Input pixels between neighbouring outputs.
     #[serde(default = "one")]
     pub stride: Pair,
-    /// Zeros added on each side of the input.
-    #[serde(default = "zero")]
-    pub pad: Pair,
+    /// Zeros around the input.
+    #[serde(default = "none")]
+    pub pad: Padding,
+    /// Input pixels between neighbouring taps of the filter.
+    #[serde(default = "one")]
+    pub dilation: Pair,
     /// Input and output channels fall into this many groups that do not mix.
     #[serde(default = "single")]
     pub groups: usize,
@@ -232,9 +243,9 @@ pub struct MaxPool {
     pub kernel: Pair,
     /// Input pixels between neighbouring windows; the kernel when left out.
     pub stride: Option<Pair>,
-    /// Padding on each side, which never is a maximum.
-    #[serde(default = "zero")]
-    pub pad: Pair,
+    /// Padding, which never is a maximum.
+    #[serde(default = "none")]
+    pub pad: Padding,
     /// Rounds the number of windows up in place of down.
     #[serde(default)]
     pub ceil: bool,
@@ -250,10 +261,12 @@ pub enum AvgPool {
         kernel: Pair,
         /// Input pixels between neighbouring windows.
         stride: Pair,
-        /// Zeros added on each side, which the mean counts.
-        pad: Pair,
+        /// Zeros around the input.
+        pad: Padding,
         /// Rounds the number of windows up in place of down.
         ceil: bool,
+        /// The mean counts the padding.
+        count_include_pad: bool,
     },
     /// As many windows as the output has pixels, of nearly equal size, as PyTorch's `AdaptiveAvgPool2d`.
     Adaptive {
@@ -267,9 +280,16 @@ pub enum AvgPool {
 struct AvgPoolKeys {
     kernel: Option<Pair>,
     stride: Option<Pair>,
-    pad: Option<Pair>,
+    pad: Option<Padding>,
     ceil: Option<bool>,
+    count_include_pad: Option<bool>,
     output: Option<Pair>,
+}
+
+impl AvgPoolKeys {
+    fn has_no_windows(&self) -> bool {
+        self.stride.is_none() && self.pad.is_none() && self.ceil.is_none() && self.count_include_pad.is_none()
+    }
 }
 
 impl TryFrom<AvgPoolKeys> for AvgPool {
@@ -280,13 +300,14 @@ impl TryFrom<AvgPoolKeys> for AvgPool {
             (Some(kernel), None) => Ok(AvgPool::Windows {
                 kernel,
                 stride: keys.stride.unwrap_or(kernel),
-                pad: keys.pad.unwrap_or(zero()),
+                pad: keys.pad.unwrap_or(Padding::NONE),
                 ceil: keys.ceil.unwrap_or(false),
+                count_include_pad: keys.count_include_pad.unwrap_or(true),
             }),
-            (None, Some(output)) if keys.stride.is_none() && keys.pad.is_none() && keys.ceil.is_none() => {
-                Ok(AvgPool::Adaptive { output })
+            (None, Some(output)) if keys.has_no_windows() => Ok(AvgPool::Adaptive { output }),
+            (None, Some(_)) => {
+                Err("`output` makes the windows itself: leave out stride, pad, ceil and count_include_pad")
             }
-            (None, Some(_)) => Err("`output` makes the windows itself: leave out stride, pad and ceil"),
             (Some(_), Some(_)) => Err("give either `kernel` or `output` (adaptive), not both"),
             (None, None) => Err("missing field `kernel` (or `output = [h, w]` for adaptive pooling)"),
         }
@@ -335,8 +356,8 @@ pub(super) struct NoParameters {}
 fn one() -> Pair {
     Pair::square(1)
 }
-fn zero() -> Pair {
-    Pair::square(0)
+fn none() -> Padding {
+    Padding::NONE
 }
 fn single() -> usize {
     1

@@ -9,6 +9,7 @@ mod draft;
 pub mod kind;
 mod networks;
 mod onnx;
+mod padding;
 pub(crate) mod parse;
 mod prototxt;
 pub(crate) mod range;

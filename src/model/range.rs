@@ -13,6 +13,8 @@ pub(crate) enum Range {
     Whole(u32, u32),
     /// The same, for both sides or for height and width.
     Sides(u32, u32),
+    /// The same, or for all four sides, or `same`.
+    Padding(u32, u32),
     /// Channels, height and width.
     Image(u32, u32),
     /// Numbers, both ends in.
@@ -28,6 +30,10 @@ impl Display for Range {
         match self {
             Range::Whole(low, high) => write!(f, "a whole number from {low} to {high}"),
             Range::Sides(low, high) => write!(f, "a whole number from {low} to {high}, or two, [height, width]"),
+            Range::Padding(low, high) => write!(
+                f,
+                "a whole number from {low} to {high}, or two, [height, width], or four, [top, left, bottom, right], or \"same\""
+            ),
             Range::Image(low, high) => write!(f, "[channels, height, width], whole numbers from {low} to {high}"),
             Range::From(low, high) => write!(f, "a number from {low} to {high}"),
             Range::Above(low, high) => write!(f, "a number above {low} and up to {high}"),
@@ -40,7 +46,7 @@ impl Range {
     /// Tells if it holds a number; of a whole one the caller knows that it is whole.
     fn holds(self, number: f64) -> bool {
         match self {
-            Range::Whole(low, high) | Range::Sides(low, high) | Range::Image(low, high) => {
+            Range::Whole(low, high) | Range::Sides(low, high) | Range::Padding(low, high) | Range::Image(low, high) => {
                 (f64::from(low)..=f64::from(high)).contains(&number)
             }
             Range::From(low, high) => (low..=high).contains(&number),
@@ -50,7 +56,7 @@ impl Range {
     }
 
     fn is_whole(self) -> bool {
-        matches!(self, Range::Whole(..) | Range::Sides(..) | Range::Image(..))
+        matches!(self, Range::Whole(..) | Range::Sides(..) | Range::Padding(..) | Range::Image(..))
     }
 
     /// The refusal of what was found, in words.
@@ -81,12 +87,14 @@ impl Range {
 
     fn holds_value(self, value: &DeValue) -> bool {
         let sides = match (self, value) {
-            (Range::Sides(low, high), DeValue::Array(_)) => Some((2, Range::Whole(low, high))),
-            (Range::Image(low, high), _) => Some((3, Range::Whole(low, high))),
+            (Range::Padding(..), DeValue::String(word)) => return word == "same",
+            (Range::Sides(low, high), DeValue::Array(_)) => Some((&[2][..], Range::Whole(low, high))),
+            (Range::Padding(low, high), DeValue::Array(_)) => Some((&[2, 4][..], Range::Whole(low, high))),
+            (Range::Image(low, high), _) => Some((&[3][..], Range::Whole(low, high))),
             _ => None,
         };
-        if let Some((count, side)) = sides {
-            let all = value.as_array().filter(|sides| sides.len() == count);
+        if let Some((counts, side)) = sides {
+            let all = value.as_array().filter(|sides| counts.contains(&sides.len()));
             return all.is_some_and(|sides| sides.iter().all(|one| side.holds_value(one.get_ref())));
         }
         let number = match value {

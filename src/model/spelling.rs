@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Kind;
-use super::kind::{Activation, AvgPool, Elu, LeakyRelu, Pair};
+use super::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair};
 use super::parse::{Parsed, TomlTable, fault};
 use super::range::Range;
 use crate::units::quotable;
@@ -16,7 +16,7 @@ pub const SIZE: Range = Range::Whole(1, LARGEST);
 /// Sides of windows, and of what adaptive pooling gives.
 pub const SIDES: Range = Range::Sides(1, LARGEST);
 /// Padding.
-pub const PADS: Range = Range::Sides(0, LARGEST);
+pub const PADS: Range = Range::Padding(0, LARGEST);
 /// The factor of local response normalisation, and elu's.
 pub const ALPHA: Range = Range::From(0.0, 1e6);
 /// Slopes below zero: a negative one would leave no trace in the output of where the input was negative.
@@ -29,13 +29,14 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 15] = [
+const NUMBERS: [(&str, Range); 16] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
     ("size", SIZE),
     ("kernel", SIDES),
     ("stride", SIDES),
+    ("dilation", SIDES),
     ("output", SIDES),
     ("pad", PADS),
     ("alpha", ALPHA),
@@ -86,16 +87,20 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
     let sides = |range: Range, key: &str, pair: Pair| {
         range.refuses_size(key, pair.h).or_else(|| range.refuses_size(key, pair.w))
     };
-    let window = |kernel: Pair, stride: Pair, pad: Pair| {
-        sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(|| sides(PADS, "pad", pad))
+    let pads = |pad: Padding| match pad {
+        Padding::Sides { before, after } => sides(PADS, "pad", before).or_else(|| sides(PADS, "pad", after)),
+        Padding::Same => None,
     };
-    let pooling = |kernel: Pair, stride: Pair, pad: Pair| {
-        let half = 2 * pad.h > kernel.h || 2 * pad.w > kernel.w;
-        window(kernel, stride, pad).or_else(|| half.then(|| "pad must be at most half the kernel".into()))
+    let window = |kernel: Pair, stride: Pair, pad: Padding| {
+        sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(|| pads(pad))
+    };
+    let pooling = |kernel: Pair, stride: Pair, pad: Padding| {
+        window(kernel, stride, pad).or_else(|| beyond_window(kernel, pad).map(str::to_owned))
     };
     match kind {
         Kind::Conv(conv) => size("channels", conv.channels)
             .or_else(|| window(conv.kernel, conv.stride, conv.pad))
+            .or_else(|| sides(SIDES, "dilation", conv.dilation))
             .or_else(|| size("groups", conv.groups))
             .or_else(|| {
                 (conv.channels % conv.groups != 0)
@@ -122,9 +127,10 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
     match kind {
         Kind::Conv(conv) => [
             Some(("channels", conv.channels.to_string())),
-            Some(("kernel", pair(conv.kernel))),
-            unless(conv.stride == Pair::square(1), "stride", pair(conv.stride)),
-            unless(conv.pad == Pair::square(0), "pad", pair(conv.pad)),
+            Some(("kernel", conv.kernel.to_string())),
+            unless(conv.stride == Pair::square(1), "stride", conv.stride.to_string()),
+            unless(conv.pad == Padding::NONE, "pad", conv.pad.to_string()),
+            unless(conv.dilation == Pair::square(1), "dilation", conv.dilation.to_string()),
             unless(conv.groups == 1, "groups", conv.groups.to_string()),
             unless(conv.bias, "bias", conv.bias.to_string()),
         ]
@@ -136,8 +142,12 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             .flatten()
             .collect(),
         Kind::MaxPool(pool) => window(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil),
-        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil }) => window(*kernel, *stride, *pad, *ceil),
-        Kind::AvgPool(AvgPool::Adaptive { output }) => vec![("output", pair(*output))],
+        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad }) => {
+            let mut keys = window(*kernel, *stride, *pad, *ceil);
+            keys.extend(unless(*count_include_pad, "count_include_pad", count_include_pad.to_string()));
+            keys
+        }
+        Kind::AvgPool(AvgPool::Adaptive { output }) => vec![("output", output.to_string())],
         Kind::Lrn(lrn) => vec![
             ("size", lrn.size.to_string()),
             ("alpha", float(lrn.alpha)),
@@ -164,11 +174,23 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
     }
 }
 
-fn window(kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Vec<(&'static str, String)> {
+/// Padding of a pool with which a window could lie beyond the image. PyTorch too takes at most half the kernel on equal sides.
+fn beyond_window(kernel: Pair, pad: Padding) -> Option<&'static str> {
+    match pad {
+        Padding::Same => None,
+        Padding::Sides { before, after } if before == after => {
+            (2 * before.h > kernel.h || 2 * before.w > kernel.w).then_some("pad must be at most half the kernel")
+        }
+        Padding::Sides { before, after } => (before.h.max(after.h) >= kernel.h || before.w.max(after.w) >= kernel.w)
+            .then_some("pad must be less than the kernel"),
+    }
+}
+
+fn window(kernel: Pair, stride: Pair, pad: Padding, ceil: bool) -> Vec<(&'static str, String)> {
     let keys = [
-        Some(("kernel", pair(kernel))),
-        unless(stride == kernel, "stride", pair(stride)),
-        unless(pad == Pair::square(0), "pad", pair(pad)),
+        Some(("kernel", kernel.to_string())),
+        unless(stride == kernel, "stride", stride.to_string()),
+        unless(pad == Padding::NONE, "pad", pad.to_string()),
         unless(!ceil, "ceil", ceil.to_string()),
     ];
     keys.into_iter().flatten().collect()
@@ -176,10 +198,6 @@ fn window(kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Vec<(&'static st
 
 fn unless(default: bool, key: &'static str, value: String) -> Option<(&'static str, String)> {
     (!default).then_some((key, value))
-}
-
-fn pair(pair: Pair) -> String {
-    if pair.h == pair.w { pair.h.to_string() } else { format!("[{}, {}]", pair.h, pair.w) }
 }
 
 /// The shortest form that reads back as the same number, with a point or an exponent, as TOML's floats have.

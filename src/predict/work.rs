@@ -123,7 +123,7 @@ impl PhaseWork {
             MatrixProduct { m: m as f64, n: n as f64, k: sum, groups: conv.groups as f64, macs: conv.macs() as f64 };
         let up = |side: usize| side.next_multiple_of(WINOGRAD_TILE);
         let algorithm = match conv.kernel {
-            _ if strides > 1 || c < LEAST_CHANNELS => FastAlgorithm::Direct,
+            _ if strides > 1 || c < LEAST_CHANNELS || conv.dilation != [1, 1] => FastAlgorithm::Direct,
             [3, 3] => FastAlgorithm::Winograd {
                 padding: (up(conv.out_h()) * up(conv.out_w())) as f64 / (conv.out_h() * conv.out_w()) as f64,
                 weight_bytes: (4 * conv.k * c * TRANSFORMED) as f64,

@@ -179,7 +179,7 @@ proptest! {
         let pool = layertime::model::kind::MaxPool {
             kernel: layertime::model::kind::Pair::square(kernel),
             stride: Some(layertime::model::kind::Pair::square(stride)),
-            pad: layertime::model::kind::Pair::square(pad),
+            pad: layertime::model::kind::Pair::square(pad).into(),
             ceil,
         };
         let input = layertime::plan::Shape { n: 1, c: 1, h: size, w: size };
@@ -197,7 +197,7 @@ proptest! {
                 .collect();
             prop_assert!(!inside.is_empty());
             prop_assert_eq!((window.start, window.end), (inside[0], inside[inside.len() - 1] + 1));
-            prop_assert!(window.padded >= inside.len() && window.padded <= kernel);
+            prop_assert!(window.counted >= inside.len() && window.counted <= kernel);
         }
     }
 }

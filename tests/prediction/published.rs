@@ -156,7 +156,8 @@ fn conv([n, c, h, w, k, kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w]: [
         channels: k,
         kernel: Pair { h: kernel_h, w: kernel_w },
         stride: Pair { h: stride_h, w: stride_w },
-        pad: Pair { h: pad_h, w: pad_w },
+        pad: Pair { h: pad_h, w: pad_w }.into(),
+        dilation: Pair::square(1),
         groups: 1,
         bias: false,
     };

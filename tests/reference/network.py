@@ -21,10 +21,10 @@ IMAGE = "input"  # the name under which a layer's `inputs` may ask for the image
 
 # The options of each kind with their defaults; None: the file must give it.
 OPTIONS = {
-    "conv": {"channels": None, "kernel": None, "stride": 1, "pad": 0, "groups": 1, "bias": True},
+    "conv": {"channels": None, "kernel": None, "stride": 1, "pad": 0, "dilation": 1, "groups": 1, "bias": True},
     "fc": {"outputs": None, "bias": True},
     "maxpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
-    "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
+    "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False, "count_include_pad": True},
     "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
     "dropout": {"p": None},
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
@@ -85,6 +85,42 @@ def read(model: str, image: int | None = None) -> Model:
     return Model(described["name"], [channels, image or height, image or width], layers)
 
 
+def pair(value) -> list[int]:
+    return value if isinstance(value, list) else [value] * 2
+
+
+def pads(shape, o: dict) -> list[int]:
+    """Padding at the top, left, bottom and right."""
+    if isinstance(o["pad"], list) and len(o["pad"]) == 4:
+        return o["pad"]
+    if o["pad"] != "same":
+        return pair(o["pad"]) * 2
+    # TensorFlow's rule: as many windows as strides fit into the image, an odd zero at the end.
+    sides = zip(shape, pair(o["kernel"]), pair(o["stride"] or o["kernel"]), pair(o.get("dilation", 1)))
+    totals = [max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0) for size, k, s, d in sides]
+    return [total // 2 for total in totals] + [total - total // 2 for total in totals]
+
+
+def padded(x: torch.Tensor, o: dict, value: float = 0.0) -> tuple[torch.Tensor, list[int]]:
+    """The padding that PyTorch's functions take, equal on opposite sides; other padding is in the tensor already."""
+    top, left, bottom, right = pads(x.shape[2:], o)
+    if (top, left) == (bottom, right):
+        return x, [top, left]
+    return F.pad(x, [left, right, top, bottom], value=value), [0, 0]
+
+
+def average(x: torch.Tensor, o: dict) -> torch.Tensor:
+    """Means of windows: over padding that differs on opposite sides as sums over numbers of places."""
+    windows = o["kernel"], o["stride"] or o["kernel"]
+    before, pad = padded(x, o)
+    if before is x:
+        return F.avg_pool2d(x, *windows, pad, o["ceil"], count_include_pad=o["count_include_pad"])
+    if o["count_include_pad"]:
+        return F.avg_pool2d(before, *windows, ceil_mode=o["ceil"])
+    inside, _ = padded(torch.ones_like(x), o)
+    return F.avg_pool2d(before, *windows, ceil_mode=o["ceil"]) / F.avg_pool2d(inside, *windows, ceil_mode=o["ceil"])
+
+
 def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=None, training=False) -> torch.Tensor:
     """One layer's forward pass. Always a new tensor object, so that each layer's output has a gradient of its own.
 
@@ -93,7 +129,8 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
     o, x = layer.options, xs[0]
     match layer.kind:
         case "conv":
-            return F.conv2d(x, weight, bias, o["stride"], o["pad"], groups=o["groups"])
+            x, pad = padded(x, o)
+            return F.conv2d(x, weight, bias, o["stride"], pad, o["dilation"], o["groups"])
         case "fc":
             return F.linear(x.flatten(1), weight, bias)
         case "leaky_relu":
@@ -103,11 +140,12 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
         case function if function in FUNCTIONS:
             return FUNCTIONS[function](x)
         case "maxpool":
-            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], ceil_mode=o["ceil"])
+            x, pad = padded(x, o, -math.inf)
+            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], pad, ceil_mode=o["ceil"])
         case "avgpool" if "output" in o:
             return F.adaptive_avg_pool2d(x, o["output"])
         case "avgpool":
-            return F.avg_pool2d(x, o["kernel"], o["stride"] or o["kernel"], o["pad"], o["ceil"], count_include_pad=True)
+            return average(x, o)
         case "lrn":
             return F.local_response_norm(x, o["size"], o["alpha"], o["beta"], o["k"])
         case "dropout":
@@ -141,8 +179,7 @@ def weight_shape(layer: Layer, x: torch.Tensor) -> list[int] | None:
     """conv [K, C/groups, R, S], fc [out, in], batchnorm [C]; None for a layer without weights."""
     o = layer.options
     if layer.kind == "conv":
-        kernel = o["kernel"] if isinstance(o["kernel"], list) else [o["kernel"]] * 2
-        return [o["channels"], x.shape[1] // o["groups"], *kernel]
+        return [o["channels"], x.shape[1] // o["groups"], *pair(o["kernel"])]
     if layer.kind == "fc":
         return [o["outputs"], math.prod(x.shape[1:])]
     return [x.shape[1]] if layer.kind == "batchnorm" else None

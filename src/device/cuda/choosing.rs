@@ -31,6 +31,7 @@ impl CudaSession {
         self.workspace = Buffer::new(most)?;
         for (layer, request) in self.requests() {
             if let Some(conv) = layers[layer].convolution() {
+                let request = conv.inner(&request);
                 conv.bind(&request, &self.workspace)?;
             }
         }
@@ -48,7 +49,7 @@ impl CudaSession {
         let mut chooser = AlgorithmChooser::new(gpu, handles)?;
         for (layer, request) in self.requests() {
             if let Some(conv) = layers[layer].convolution() {
-                chooser.measure(conv, &request)?;
+                chooser.measure(conv, &conv.inner(&request))?;
             }
         }
         chooser.take_scratch()?;
@@ -58,6 +59,7 @@ impl CudaSession {
         let mut most = 0;
         for (layer, request) in self.requests() {
             if let Some(conv) = layers[layer].convolution() {
+                let request = conv.inner(&request);
                 chooser.choose(conv, &request)?;
                 most = most.max(conv.workspace_bytes());
             }

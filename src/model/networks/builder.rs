@@ -45,14 +45,18 @@ impl Builder {
     /// A convolution with a square filter.
     pub fn conv(&mut self, name: &str, channels: usize, [kernel, stride, pad]: [usize; 3], bias: bool) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
-        self.layer(name, Kind::Conv(Conv { channels, kernel, stride, pad, groups: 1, bias }))
+        self.layer(
+            name,
+            Kind::Conv(Conv { channels, kernel, stride, pad: pad.into(), dilation: Pair::square(1), groups: 1, bias }),
+        )
     }
 
     /// A convolution of each channel by itself, without a bias.
     pub fn depthwise_conv(&mut self, name: &str, [kernel, stride, pad]: [usize; 3]) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
         let channels = self.channels();
-        self.layer(name, Kind::Conv(Conv { channels, kernel, stride, pad, groups: channels, bias: false }))
+        let (pad, dilation) = (pad.into(), Pair::square(1));
+        self.layer(name, Kind::Conv(Conv { channels, kernel, stride, pad, dilation, groups: channels, bias: false }))
     }
 
     pub fn batch_norm(&mut self, name: &str) -> Built<()> {
@@ -65,13 +69,14 @@ impl Builder {
 
     pub fn max_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3], ceil: bool) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
-        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil }))
+        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad: pad.into(), ceil }))
     }
 
     /// Means of windows, which count the padding.
     pub fn average_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3]) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
-        self.layer(name, Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil: false }))
+        let pad = pad.into();
+        self.layer(name, Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil: false, count_include_pad: true }))
     }
 
     /// As many means as `side` by `side`, at every size of the image.

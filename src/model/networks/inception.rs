@@ -40,7 +40,11 @@ fn convolution(
     [top, left]: [usize; 2],
 ) -> Built<()> {
     let (kernel, stride, pad) = (Pair { h, w }, Pair::square(stride), Pair { h: top, w: left });
-    net.layer(&format!("{name}.conv"), Kind::Conv(Conv { channels, kernel, stride, pad, groups: 1, bias: false }))?;
+    let (pad, dilation) = (pad.into(), Pair::square(1));
+    net.layer(
+        &format!("{name}.conv"),
+        Kind::Conv(Conv { channels, kernel, stride, pad, dilation, groups: 1, bias: false }),
+    )?;
     net.batch_norm(&format!("{name}.bn"))?;
     net.relu(&format!("{name}.relu"))
 }

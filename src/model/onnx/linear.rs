@@ -5,7 +5,7 @@ use super::node::Node;
 use super::tensor::ConstTensor;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{Conv, Fc, Pair};
+use crate::model::kind::{Conv, Fc, Padding, Pair};
 
 pub fn gemm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let input = import.activation(node, 0)?;
@@ -40,8 +40,8 @@ pub fn matmul<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     if channels != inputs {
         return Err(format!("has weights for {inputs} channels, but {channels} come in").into());
     }
-    let (one, pad) = (Pair::square(1), Pair::square(0));
-    let conv = Conv { channels: outputs, kernel: one, stride: one, pad, groups: 1, bias: false };
+    let (one, pad) = (Pair::square(1), Padding::NONE);
+    let conv = Conv { channels: outputs, kernel: one, stride: one, pad, dilation: one, groups: 1, bias: false };
     Ok(Value::Activation(import.layer(node, Some(&weight), Kind::Conv(conv), &[input])?))
 }
 

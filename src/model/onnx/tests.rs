@@ -7,7 +7,7 @@ use prost::Message;
 use super::proto::*;
 use super::read;
 use crate::model::Kind;
-use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, Pair};
+use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair};
 
 const RELU: Kind = Kind::Activation(Activation::Relu);
 const SIGMOID: Kind = Kind::Activation(Activation::Sigmoid);
@@ -127,9 +127,6 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
         cycle,
         "node `a` (Relu, opset 17): takes `b`, which nothing before it gives: a cycle, or a damaged file"
     );
-    let mut dilated = node("Conv", &["x", "w"], "y");
-    dilated.attribute.push(AttributeProto { name: "dilations".into(), ints: vec![2, 2], ..AttributeProto::default() });
-    assert!(refused(graph(vec![dilated])).contains("dilations [2, 2] are not known: 1 is"));
     // An operator that the network's output does not need may be unknown.
     assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [RELU]);
 }
@@ -148,6 +145,44 @@ fn inputs_that_are_no_image_are_refused() {
     let mut huge = graph(vec![node("Conv", &["x", "w"], "y")]);
     huge.initializer[1] = weight("w", &[i64::MAX, 8, 3, 3]);
     assert!(refused(huge).starts_with("the sizes of `w` make no tensor"));
+}
+
+/// Dilation, four pads, `auto_pad`, an earlier Pad, and means that leave padding out.
+#[test]
+fn windows_with_all_their_keys() {
+    let with = |operator: &str, inputs: &[&str], keys: &[(&str, &[i64])]| {
+        let mut with = node(operator, inputs, "y");
+        with.attribute.extend(keys.iter().map(|&(name, ints)| AttributeProto {
+            name: name.into(),
+            ints: ints.to_vec(),
+            ..AttributeProto::default()
+        }));
+        with
+    };
+    // All give as many values as the image has, 8 × 4 pixels with 4 channels.
+    let kind = |window: NodeProto| {
+        let mut graph = graph(vec![window]);
+        graph.initializer[1] = weight("w", &[4, 4, 3, 3]);
+        imported(graph).unwrap().remove(0)
+    };
+    let dilated = with("Conv", &["x", "w"], &[("dilations", &[2, 1]), ("pads", &[3, 1, 1, 1])]);
+    let Kind::Conv(conv) = kind(dilated) else { panic!() };
+    assert_eq!((conv.dilation, conv.pad), (Pair { h: 2, w: 1 }, Padding::sides([3, 1, 1, 1])));
+    let mut same = with("Conv", &["x", "w"], &[]);
+    let upper = AttributeProto { name: "auto_pad".into(), s: "SAME_UPPER".into(), ..AttributeProto::default() };
+    same.attribute.push(upper);
+    let Kind::Conv(conv) = kind(same) else { panic!() };
+    assert_eq!(conv.pad, Padding::Same);
+    let padded: [(&str, &[i64]); 2] = [("kernel_shape", &[3, 3]), ("pads", &[1, 1, 1, 1])];
+    for (keys, counted) in [(&padded[..], false), (&[("kernel_shape", &[1, 1])], true)] {
+        let Kind::AvgPool(AvgPool::Windows { count_include_pad, .. }) = kind(with("AveragePool", &["x"], keys)) else {
+            panic!()
+        };
+        assert_eq!(count_include_pad, counted);
+    }
+    let pool = with("MaxPool", &["x"], &[("kernel_shape", &[3, 3]), ("pads", &[0, 0, 2, 2])]);
+    let Kind::MaxPool(pool) = kind(pool) else { panic!() };
+    assert_eq!(pool.pad, Padding::sides([0, 0, 2, 2]));
 }
 
 /// As exporters write squeeze and excitation, whichever factor comes first; views of the same order are wanted.

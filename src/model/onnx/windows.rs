@@ -4,54 +4,58 @@ use super::import::{Import, Imports};
 use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Lrn, MaxPool, Pair};
+use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Lrn, MaxPool, Padding, Pair};
 use crate::plan::Shape;
 
 pub fn pair([h, w]: [usize; 2]) -> Pair {
     Pair { h, w }
 }
 
-/// Kernel, stride and padding of a window, with what `auto_pad` and an earlier Pad ask for.
+/// Kernel, stride, dilation and padding of a window.
 struct WindowKeys {
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    /// Top, left, bottom, right.
-    pad: [usize; 4],
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair,
+    /// The window's own padding, without that of an earlier Pad.
+    own: Padding,
 }
 
 impl WindowKeys {
-    fn read(node: Node, kernel: [usize; 2], input: Shape, before: [usize; 4]) -> Result<WindowKeys, String> {
-        let stride = node.pair("strides", 1)?;
-        if stride.contains(&0) || kernel.contains(&0) {
-            return Err("kernel and stride must be at least 1".into());
+    fn read(node: Node, [h, w]: [usize; 2], input: Shape) -> Result<WindowKeys, String> {
+        let kernel = Pair { h, w };
+        let (stride, dilation) = (pair(node.pair("strides", 1)?), pair(node.pair("dilations", 1)?));
+        let sizes = [kernel, stride, dilation];
+        if sizes.iter().any(|size| size.h == 0 || size.w == 0) {
+            return Err("kernel, stride and dilation must be at least 1".into());
         }
+        let reach = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
+        let extent = Pair { h: reach(kernel.h, dilation.h), w: reach(kernel.w, dilation.w) };
         let own = match node.text("auto_pad") {
-            None | Some("NOTSET" | "") => node.pads()?,
-            Some("VALID") => [0; 4],
-            Some(same @ ("SAME_UPPER" | "SAME_LOWER")) => {
-                let [top, bottom] = same_padding(input.h, kernel[0], stride[0], same == "SAME_LOWER");
-                let [left, right] = same_padding(input.w, kernel[1], stride[1], same == "SAME_LOWER");
-                [top, left, bottom, right]
+            None | Some("NOTSET" | "") => Padding::sides(node.pads()?),
+            Some("VALID") => Padding::NONE,
+            Some("SAME_UPPER") => Padding::Same,
+            Some("SAME_LOWER") => {
+                // An odd zero goes to the start.
+                let [before, after] = Padding::Same.around([input.h, input.w], extent, stride);
+                Padding::Sides { before: after, after: before }
             }
             Some(other) => return Err(format!("auto_pad `{other}` is not known")),
         };
-        let pad: [usize; 4] = std::array::from_fn(|side| own[side].saturating_add(before[side]));
-        Ok(WindowKeys { kernel, stride, pad })
+        Ok(WindowKeys { kernel, stride, dilation, own })
     }
 
-    /// Padding that is equal on opposite sides.
-    fn symmetric(&self) -> Result<Pair, String> {
-        match self.pad {
-            [top, left, bottom, right] if top == bottom && left == right => Ok(Pair { h: top, w: left }),
-            other => Err(format!("pads {other:?} differ on opposite sides: equal ones are known")),
+    /// The window's padding and that of an earlier Pad.
+    fn with(&self, earlier: [usize; 4], input: Shape) -> Padding {
+        if earlier == [0; 4] {
+            return self.own;
         }
+        let reach = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
+        let extent = Pair { h: reach(self.kernel.h, self.dilation.h), w: reach(self.kernel.w, self.dilation.w) };
+        let padded = [input.h + earlier[0] + earlier[2], input.w + earlier[1] + earlier[3]];
+        let [before, after] = self.own.around(padded, extent, self.stride);
+        let own = [before.h, before.w, after.h, after.w];
+        Padding::sides(std::array::from_fn(|side| own[side].saturating_add(earlier[side])))
     }
-}
-
-/// The padding with which ⌈size / stride⌉ windows cover the input; an odd one goes to the end, or to the start.
-fn same_padding(size: usize, kernel: usize, stride: usize, lower: bool) -> [usize; 2] {
-    let total = (size.div_ceil(stride).saturating_sub(1) * stride).saturating_add(kernel).saturating_sub(size);
-    if lower { [total.div_ceil(2), total / 2] } else { [total / 2, total.div_ceil(2)] }
 }
 
 /// The image as a layer takes it, without the zeros around it.
@@ -66,9 +70,6 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Err(format!("has weights of {} sizes: 4 are known, as of images", weight.dims.len()).into());
     };
     let bias = import.tensor(node, 2)?;
-    if node.pair("dilations", 1)? != [1, 1] {
-        return Err(format!("dilations {:?} are not known: 1 is", node.ints("dilations").unwrap_or_default()).into());
-    }
     let groups = node.int("group").map_or(Ok(1), usize::try_from).map_err(|_| "`group` is no size")?;
     let shape = import.draft.shape(image.source);
     if group_channels.checked_mul(groups) != Some(shape.c) {
@@ -76,13 +77,14 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
             format!("has weights for {groups} groups of {group_channels} channels, but {} come in", shape.c).into()
         );
     }
-    let keys = WindowKeys::read(node, [h, w], shape, image.pad)?;
-    let (kernel, stride, pad) = (pair(keys.kernel), pair(keys.stride), keys.symmetric()?);
+    let keys = WindowKeys::read(node, [h, w], shape)?;
+    let pad = keys.with(image.pad, shape);
+    let WindowKeys { kernel, stride, dilation, .. } = keys;
     // Zeros that an operator has made stand for no bias.
     let folded = bias.as_ref().is_some_and(|bias| is_folded(&weight.name, &bias.name));
     let restored = node.folded_batch_norm();
     let bias = bias.is_some_and(|bias| bias.fill != Some(0.0)) && restored.is_none();
-    let kind = Kind::Conv(Conv { channels, kernel, stride, pad, groups, bias });
+    let kind = Kind::Conv(Conv { channels, kernel, stride, pad, dilation, groups, bias });
     let output = import.layer(node, Some(&weight), kind, &[bare(image)])?;
     let Some(name) = restored else {
         import.folded += usize::from(folded);
@@ -104,24 +106,24 @@ pub fn max_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     if image.pad != [0; 4] {
         return Err("takes zeros around the image, which may be maxima: use the pool's own padding".into());
     }
-    if node.pair("dilations", 1)? != [1, 1] {
-        return Err("dilations are not known: 1 is".into());
-    }
-    let keys = pool_keys(import, node, image)?;
-    let (kernel, stride, pad) = (pair(keys.kernel), Some(pair(keys.stride)), keys.symmetric()?);
-    let kind = Kind::MaxPool(MaxPool { kernel, stride, pad, ceil: node.int("ceil_mode") == Some(1) });
+    let WindowKeys { kernel, stride, own: pad, .. } = pool_keys(import, node, image)?;
+    let ceil = node.int("ceil_mode") == Some(1);
+    let kind = Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil });
     Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
 }
 
 pub fn average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
     let keys = pool_keys(import, node, image)?;
-    let pad = keys.symmetric()?;
-    if pad != Pair::square(0) && image.pad == [0; 4] && node.int("count_include_pad") != Some(1) {
-        return Err("leaves its padding out of the mean: count_include_pad = 1 is known".into());
+    let counts_own = node.int("count_include_pad") == Some(1);
+    // Zeros of an earlier Pad always count.
+    if !counts_own && image.pad != [0; 4] && keys.own != Padding::NONE {
+        return Err("counts some of its padding and leaves out the rest: count_include_pad = 1 is known".into());
     }
-    let (kernel, stride, ceil) = (pair(keys.kernel), pair(keys.stride), node.int("ceil_mode") == Some(1));
-    let kind = Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil });
+    let count_include_pad = counts_own || keys.own == Padding::NONE;
+    let pad = keys.with(image.pad, import.draft.shape(image.source));
+    let (WindowKeys { kernel, stride, .. }, ceil) = (keys, node.int("ceil_mode") == Some(1));
+    let kind = Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad });
     Ok(Value::Activation(import.layer(node, None, kind, &[bare(image)])?))
 }
 
@@ -130,7 +132,11 @@ fn pool_keys(import: &Import, node: Node, image: OnnxActivation) -> Imports<Wind
         return Err("has no `kernel_shape`".into());
     }
     let kernel = node.pair("kernel_shape", 1)?;
-    Ok(WindowKeys::read(node, kernel, import.draft.shape(image.source), image.pad)?)
+    let keys = WindowKeys::read(node, kernel, import.draft.shape(image.source))?;
+    if keys.dilation != Pair::square(1) {
+        return Err("dilations of a pool are not known: 1 is".into());
+    }
+    Ok(keys)
 }
 
 /// One mean per channel, as PyTorch's adaptive pooling to 1 × 1.

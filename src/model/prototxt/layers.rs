@@ -149,14 +149,12 @@ fn is_on(param: &Message, key: &str, default: bool) -> bool {
 
 fn convolution(layer: &Message) -> Result<Conv, String> {
     let param = of(layer, "convolution_param");
-    if param.scalars("dilation").any(|dilation| dilation != "1") {
-        return Err("dilation is not known: 1 is".into());
-    }
     Ok(Conv {
         channels: param.number("num_output", SIZE)?.ok_or("has no `num_output`")?,
         kernel: pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?,
         stride: pair(param, "stride", ["stride_h", "stride_w"], Some(1))?,
-        pad: pair(param, "pad", ["pad_h", "pad_w"], Some(0))?,
+        pad: pair(param, "pad", ["pad_h", "pad_w"], Some(0))?.into(),
+        dilation: pair(param, "dilation", ["dilation_h", "dilation_w"], Some(1))?,
         groups: param.number("group", SIZE)?.unwrap_or(1),
         bias: is_on(param, "bias_term", true),
     })
@@ -197,10 +195,10 @@ fn pooling(layer: &Message) -> Result<Kind, String> {
     }
     let kernel = pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?;
     let stride = pair(param, "stride", ["stride_h", "stride_w"], Some(1))?;
-    let pad = pair(param, "pad", ["pad_h", "pad_w"], Some(0))?;
+    let pad = pair(param, "pad", ["pad_h", "pad_w"], Some(0))?.into();
     let ceil = !matches!(param.scalar("round_mode"), Some("FLOOR" | "1"));
     Ok(match average {
-        true => Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil }),
+        true => Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad: true }),
         false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil }),
     })
 }

@@ -1,7 +1,7 @@
 //! Convolution.
 
 use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules};
-use crate::model::kind::Conv;
+use crate::model::kind::{Conv, Pair};
 use crate::plan::{LayerPlan, Phase, Shape};
 
 impl Rules for Conv {
@@ -43,8 +43,12 @@ pub struct ConvGeometry {
     pub kernel: [usize; 2],
     /// Input pixels between neighbouring outputs.
     pub stride: [usize; 2],
-    /// Zeros before the first and after the last row (column).
+    /// Zeros before the first row and column.
     pub pad: [usize; 2],
+    /// Zeros behind the last row and column.
+    pub pad_after: [usize; 2],
+    /// Input pixels between neighbouring taps.
+    pub dilation: [usize; 2],
     /// Input and output channels fall into this many groups that do not mix.
     pub groups: usize,
 }
@@ -52,24 +56,34 @@ pub struct ConvGeometry {
 impl ConvGeometry {
     /// Fails where groups do not divide the input's channels, or the window is larger than the padded input.
     pub fn new(conv: &Conv, input: Shape) -> Result<ConvGeometry, Misfit> {
-        let Conv { channels: k, kernel, stride, pad, groups, bias: _ } = *conv;
+        let Conv { channels: k, kernel, stride, pad, dilation, groups, bias: _ } = *conv;
         let Shape { n, c, h, w } = input;
         if c % groups != 0 {
             return Err(Misfit::Other(format!("{c} input channels do not divide into {groups} groups")));
         }
-        Misfit::check_window(kernel, input, pad)?;
-        let [kernel, stride, pad] = [kernel, stride, pad].map(|pair| [pair.h, pair.w]);
-        Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, groups })
+        let extent = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
+        let extent = Pair { h: extent(kernel.h, dilation.h), w: extent(kernel.w, dilation.w) };
+        let padding = pad.around([h, w], extent, stride);
+        Misfit::check_window(extent, input, padding)?;
+        let [before, after] = padding;
+        let [kernel, stride, pad, pad_after, dilation] =
+            [kernel, stride, before, after, dilation].map(|pair| [pair.h, pair.w]);
+        Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, dilation, groups })
     }
 
-    /// ⌊(h + 2·pad − kernel) / stride⌋ + 1.
+    /// Pixels that a filter reaches over, vertically or horizontally: (kernel − 1) · dilation + 1.
+    pub fn extent(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
+
+    /// ⌊(h + pads − extent) / stride⌋ + 1.
     pub fn out_h(&self) -> usize {
-        (self.h + 2 * self.pad[0] - self.kernel[0]) / self.stride[0] + 1
+        (self.h + self.pad[0] + self.pad_after[0] - self.extent(0)) / self.stride[0] + 1
     }
 
-    /// ⌊(w + 2·pad − kernel) / stride⌋ + 1.
+    /// ⌊(w + pads − extent) / stride⌋ + 1.
     pub fn out_w(&self) -> usize {
-        (self.w + 2 * self.pad[1] - self.kernel[1]) / self.stride[1] + 1
+        (self.w + self.pad[1] + self.pad_after[1] - self.extent(1)) / self.stride[1] + 1
     }
 
     /// Shape of the output.

@@ -20,7 +20,7 @@ pub use pool::{PoolGeometry, Window};
 
 use super::{LayerPlan, Phase, Shape};
 use crate::model::Kind;
-use crate::model::kind::Pair;
+use crate::model::kind::{Padding, Pair};
 
 /// The rules of a layer kind. The parameters of a kind implement them.
 pub trait Rules {
@@ -145,16 +145,16 @@ pub enum AfterFlatten {
 pub enum Misfit {
     /// A larger image would do.
     #[error(
-        "window {}x{} is larger than its input {}x{} with padding {}x{}",
-        kernel.h, kernel.w, input.h, input.w, pad.h, pad.w
+        "window {}x{} is larger than its input {}x{} with padding {}",
+        kernel.h, kernel.w, input.h, input.w, padding_name(*padding)
     )]
     Window {
         /// Height and width of the window.
         kernel: Pair,
         /// The input that it does not fit in.
         input: Shape,
-        /// Padding on each side.
-        pad: Pair,
+        /// Padding before and behind the image.
+        padding: [Pair; 2],
     },
     /// Another reason, in words.
     #[error("{0}")]
@@ -163,10 +163,19 @@ pub enum Misfit {
 
 impl Misfit {
     /// Fails where a window with its padding is larger than the input.
-    fn check_window(kernel: Pair, input: Shape, pad: Pair) -> Result<(), Misfit> {
-        let fits = input.h + 2 * pad.h >= kernel.h && input.w + 2 * pad.w >= kernel.w;
-        if fits { Ok(()) } else { Err(Misfit::Window { kernel, input, pad }) }
+    fn check_window(kernel: Pair, input: Shape, padding: [Pair; 2]) -> Result<(), Misfit> {
+        let [before, after] = padding;
+        let fits = input.h + before.h + after.h >= kernel.h && input.w + before.w + after.w >= kernel.w;
+        if fits { Ok(()) } else { Err(Misfit::Window { kernel, input, padding }) }
     }
+}
+
+/// One side's of each pair where opposite sides are equal, else all four.
+fn padding_name([before, after]: [Pair; 2]) -> String {
+    if before == after {
+        return format!("{}x{}", before.h, before.w);
+    }
+    Padding::Sides { before, after }.to_string()
 }
 
 fn elements(shape: Shape) -> u64 {

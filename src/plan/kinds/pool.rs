@@ -1,7 +1,7 @@
 //! Pooling's windows: fixed, with ceil mode, or adaptive. The same arithmetic serves max and average.
 
 use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules, elements};
-use crate::model::kind::{AvgPool, MaxPool, Pair};
+use crate::model::kind::{AvgPool, MaxPool, Padding, Pair};
 use crate::plan::{LayerPlan, Phase, Shape};
 
 impl Rules for MaxPool {
@@ -56,8 +56,8 @@ pub struct Window {
     pub start: usize,
     /// One past the last.
     pub end: usize,
-    /// Length with the padding it covers: what an average divides by.
-    pub padded: usize,
+    /// What an average divides by: the length, with the padding it covers where that counts.
+    pub counted: usize,
 }
 
 /// The windows of a pooling layer, one per output row and one per output column.
@@ -74,23 +74,36 @@ pub struct PoolGeometry {
 impl PoolGeometry {
     /// The windows of max pooling. Fails where one is larger than the padded input.
     pub fn max(pool: &MaxPool, input: Shape) -> Result<PoolGeometry, Misfit> {
-        PoolGeometry::fixed(input, pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil)
+        PoolGeometry::fixed(input, [pool.kernel, pool.stride.unwrap_or(pool.kernel)], pool.pad, pool.ceil, true)
     }
 
     /// The windows of average pooling. Fails where a fixed one is larger than the padded input.
     pub fn average(pool: &AvgPool, input: Shape) -> Result<PoolGeometry, Misfit> {
         match *pool {
-            AvgPool::Windows { kernel, stride, pad, ceil } => PoolGeometry::fixed(input, kernel, stride, pad, ceil),
+            AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad } => {
+                PoolGeometry::fixed(input, [kernel, stride], pad, ceil, count_include_pad)
+            }
             AvgPool::Adaptive { output } => {
                 Ok(PoolGeometry { input, rows: adaptive(input.h, output.h), columns: adaptive(input.w, output.w) })
             }
         }
     }
 
-    fn fixed(input: Shape, kernel: Pair, stride: Pair, pad: Pair, ceil: bool) -> Result<PoolGeometry, Misfit> {
-        Misfit::check_window(kernel, input, pad)?;
-        let rows = fixed(input.h, kernel.h, stride.h, pad.h, ceil);
-        let columns = fixed(input.w, kernel.w, stride.w, pad.w, ceil);
+    fn fixed(
+        input: Shape,
+        [kernel, stride]: [Pair; 2],
+        pad: Padding,
+        ceil: bool,
+        counts_padding: bool,
+    ) -> Result<PoolGeometry, Misfit> {
+        let padding = pad.around([input.h, input.w], kernel, stride);
+        Misfit::check_window(kernel, input, padding)?;
+        let [before, after] = padding;
+        let windows = |size: usize, kernel: usize, stride: usize, pads: [usize; 2]| {
+            Axis { size, kernel, stride, pads }.windows(ceil, counts_padding)
+        };
+        let rows = windows(input.h, kernel.h, stride.h, [before.h, after.h]);
+        let columns = windows(input.w, kernel.w, stride.w, [before.w, after.w]);
         Ok(PoolGeometry { input, rows, columns })
     }
 
@@ -106,21 +119,33 @@ impl PoolGeometry {
     }
 }
 
-/// Floor or ceil of (size + 2·pad − kernel) / stride, plus one; in ceil mode a window that would begin beyond the input
-/// and its leading pad is dropped.
-fn fixed(size: usize, kernel: usize, stride: usize, pad: usize, ceil: bool) -> Vec<Window> {
-    let reach = size + 2 * pad - kernel;
-    let mut count = if ceil { reach.div_ceil(stride) } else { reach / stride } + 1;
-    if ceil && (count - 1) * stride >= size + pad {
-        count -= 1;
-    }
-    (0..count)
-        .map(|index| {
+/// Fixed windows along one axis.
+struct Axis {
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    /// Before and behind.
+    pads: [usize; 2],
+}
+
+impl Axis {
+    /// Floor or ceil of (size + pads − kernel) / stride, plus one; in ceil mode a window that would begin beyond the input
+    /// and its leading pad is dropped.
+    fn windows(&self, ceil: bool, counts_padding: bool) -> Vec<Window> {
+        let &Axis { size, kernel, stride, pads: [before, after] } = self;
+        let reach = size + before + after - kernel;
+        let mut count = if ceil { reach.div_ceil(stride) } else { reach / stride } + 1;
+        if ceil && (count - 1) * stride >= size + before {
+            count -= 1;
+        }
+        let window = |index: usize| {
             let begin = index * stride;
-            let stop = (begin + kernel).min(size + 2 * pad);
-            Window { start: begin.max(pad) - pad, end: stop.clamp(pad, size + pad) - pad, padded: stop - begin }
-        })
-        .collect()
+            let stop = (begin + kernel).min(size + before + after);
+            let (start, end) = (begin.max(before) - before, stop.clamp(before, size + before) - before);
+            Window { start, end, counted: if counts_padding { stop - begin } else { end - start } }
+        };
+        (0..count).map(window).collect()
+    }
 }
 
 /// Window i of n runs from ⌊i·size/n⌋ to ⌈(i+1)·size/n⌉, as in PyTorch's adaptive pooling.
@@ -129,7 +154,7 @@ fn adaptive(size: usize, outputs: usize) -> Vec<Window> {
         .map(|index| {
             let start = index * size / outputs;
             let end = ((index + 1) * size).div_ceil(outputs);
-            Window { start, end, padded: end - start }
+            Window { start, end, counted: end - start }
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Convolution (cross-correlation) by its definition: y\[n,k,p,q\] = b\[k\] + Σ w\[k,c,r,s\] · x\[n, c, p·stride + r − pad, q·stride + s − pad\].
+//! Convolution (cross-correlation) by its definition: y\[n,k,p,q\] = b\[k\] + Σ w\[k,c,r,s\] · x\[n, c, p·stride + r·dilation − pad, q·stride + s·dilation − pad\].
 //!
 //! Loops run over planes and kernel positions, and for each over the parts of output rows whose input lies inside the image,
 //! so that the innermost loop has no conditions and vectorises.
@@ -9,7 +9,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::real::Real;
-use crate::model::kind::Conv;
+use crate::model::kind::{Conv, Pair};
 use crate::plan::Shape;
 
 /// `weights` is \[K, C/groups, R, S\], `biases` \[K\] or empty.
@@ -123,8 +123,11 @@ struct Tap {
 
 impl Sizes {
     fn new(conv: &Conv, input: Shape, output: Shape) -> Sizes {
-        let Conv { kernel, stride, pad, groups, .. } = *conv;
+        let Conv { kernel, stride, dilation, groups, .. } = *conv;
+        let extent = Pair { h: (kernel.h - 1) * dilation.h + 1, w: (kernel.w - 1) * dilation.w + 1 };
+        let [pad, _] = conv.pad.around([input.h, input.w], extent, stride);
         let position = |row: usize, column: usize| {
+            let (row, column) = (row * dilation.h, column * dilation.w);
             let output_rows = reach(input.h, output.h, stride.h, pad.h, row);
             let output_columns = reach(input.w, output.w, stride.w, pad.w, column);
             // The start does not matter when nothing is reached.

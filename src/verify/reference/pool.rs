@@ -30,7 +30,7 @@ pub fn ties<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<bool> {
     tied
 }
 
-/// The mean over a window, padding counted as zeros.
+/// The mean over a window, padding as zeros where it counts.
 pub fn average_forward<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<T> {
     per_window(pool, x, |_, plane, window| window.elements().map(|at| plane[at]).sum::<T>() / window.divisor::<T>())
 }
@@ -54,7 +54,7 @@ impl Area<'_> {
     }
 
     fn divisor<T: Real>(&self) -> T {
-        T::of((self.rows.padded * self.columns.padded) as f64)
+        T::of((self.rows.counted * self.columns.counted) as f64)
     }
 }
 

@@ -88,6 +88,8 @@ fn gradients_of_convolutions() {
         "kernel = [1, 4]\nstride = [3, 1]\npad = [0, 3]\ngroups = 2",
         "kernel = 7\npad = 3\ngroups = 4",
         "kernel = 2\nstride = 4\npad = 2",
+        "kernel = [2, 3]\ndilation = [3, 2]\nstride = [1, 2]\npad = [1, 2, 0, 3]",
+        "kernel = [4, 3]\nstride = [1, 2]\npad = \"same\"",
     ] {
         check_gradients([4, 5, 6], &format!("kind = \"conv\"\nchannels = 4\n{options}"));
     }
@@ -103,6 +105,8 @@ fn gradients_of_the_other_kinds() {
         "kind = \"maxpool\"\nkernel = 3\nstride = 2",
         "kind = \"maxpool\"\nkernel = [3, 2]\nstride = [1, 2]\npad = [1, 0]\nceil = true",
         "kind = \"avgpool\"\nkernel = 3\nstride = 2\npad = 1\nceil = true",
+        "kind = \"avgpool\"\nkernel = 3\nstride = 2\npad = [0, 1, 2, 1]\ncount_include_pad = false",
+        "kind = \"maxpool\"\nkernel = 3\nstride = 2\npad = \"same\"",
         "kind = \"avgpool\"\noutput = [2, 4]",
         "kind = \"lrn\"\nsize = 3\nalpha = 0.7\nbeta = 0.75\nk = 1.5",
         "kind = \"lrn\"\nsize = 4\nalpha = 0.7\nbeta = 0.5\nk = 1.0",
@@ -161,6 +165,14 @@ fn forward_by_hand() {
     // Padding counts: corners (1) / 4, (2 + 3) / 4, (4 + 7) / 4, (5 + 6 + 8 + 9) / 4.
     let average = "kind = \"avgpool\"\nkernel = 2\npad = 1";
     check_forward([1, 3, 3], average, &nine, &[], &[], &[0.25, 1.25, 2.75, 7.0]);
+    let within = "kind = \"avgpool\"\nkernel = 2\npad = 1\ncount_include_pad = false";
+    check_forward([1, 3, 3], within, &nine, &[], &[], &[1.0, 2.5, 5.5, 7.0]);
+    // Taps two apart: 1 + 2·3 and so on at the corners of 3 × 3.
+    let dilated = "kind = \"conv\"\nchannels = 1\nkernel = 2\ndilation = 2\nbias = false";
+    check_forward([1, 3, 3], dilated, &nine, &[1., 10., 100., 1000.], &[], &[9731.]);
+    // One column of zeros on the right, one row at the end.
+    let same = "kind = \"conv\"\nchannels = 1\nkernel = 2\nstride = 2\npad = \"same\"\nbias = false";
+    check_forward([1, 3, 3], same, &nine, &[1., 10., 100., 1000.], &[], &[5421., 603., 87., 9.]);
     // Adaptive 3 → 2: windows 0..2 and 1..3.
     check_forward([1, 3, 3], "kind = \"avgpool\"\noutput = [2, 2]", &nine, &[], &[], &[3., 4., 6., 7.]);
     // s = 1 + 3/3 · Σ x² of neighbours: 1 + 1 + 4, 1 + 1 + 4 + 4, 1 + 4 + 4.

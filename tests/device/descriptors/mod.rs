@@ -34,8 +34,9 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         }
         Kind::MaxPool(pool) => {
             assert!(!pool.ceil, "cuDNN has no ceil mode");
-            let [kernel, stride, pad] =
-                [pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad].map(|pair| square([pair.h, pair.w]));
+            let stride = pool.stride.unwrap_or(pool.kernel);
+            let [pad, _] = pool.pad.around([input.h, input.w], pool.kernel, stride);
+            let [kernel, stride, pad] = [pool.kernel, stride, pad].map(|pair| square([pair.h, pair.w]));
             library.pool(sizes(input), [kernel, stride, pad])
         }
         Kind::AvgPool(_)

@@ -13,8 +13,8 @@ fn products(g: &ConvGeometry, mut visit: impl FnMut(usize, usize, usize)) {
     let (group_c, group_k) = (g.c / g.groups, g.k / g.groups);
     for (n, p, q, k) in indices([g.n, g.out_h(), g.out_w(), g.k]) {
         for (r, s, c, _) in indices([g.kernel[0], g.kernel[1], group_c, 1]) {
-            let h = (p * g.stride[0] + r) as isize - g.pad[0] as isize;
-            let w = (q * g.stride[1] + s) as isize - g.pad[1] as isize;
+            let h = (p * g.stride[0] + r * g.dilation[0]) as isize - g.pad[0] as isize;
+            let w = (q * g.stride[1] + s * g.dilation[1]) as isize - g.pad[1] as isize;
             if h >= 0 && w >= 0 && (h as usize) < g.h && (w as usize) < g.w {
                 let channel = k / group_k * group_c + c;
                 visit(
@@ -92,15 +92,23 @@ fn case() -> impl Strategy<Value = Case> {
     let channels = prop_oneof![4 => 1..8usize, 2 => 8..40usize, 1 => Just(32usize), 1 => Just(70usize)];
     (
         (1..5usize, pair(1..20), channels.clone(), channels, 1..4usize),
-        (pair(1..6), pair(1..5), pair(0..7)),
+        (pair(1..6), pair(1..5), pair(0..7), pair(0..7), prop_oneof![2 => Just([1, 1]), 1 => pair(1..4)]),
         (any::<bool>(), any::<bool>(), 1..4usize),
     )
-        .prop_filter_map("the window fits", |((n, [h, w], c, k, groups), (kernel, stride, pad), rest)| {
-            let fits = kernel[0] <= h + 2 * pad[0] && kernel[1] <= w + 2 * pad[1];
-            let groups = if rest.0 { groups } else { 1 };
-            let geometry = ConvGeometry { n, c: c * groups, h, w, k: k * groups, kernel, stride, pad, groups };
-            fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
-        })
+        .prop_filter_map(
+            "the window fits",
+            |((n, [h, w], c, k, groups), (kernel, stride, pad, other_pad, dilation), rest)| {
+                let pad_after = if rest.1 { pad } else { other_pad };
+                let groups = if rest.0 { groups } else { 1 };
+                let (c, k) = (c * groups, k * groups);
+                let geometry = ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, dilation, groups };
+                let fits = [h, w]
+                    .iter()
+                    .enumerate()
+                    .all(|(axis, size)| geometry.extent(axis) <= size + pad[axis] + pad_after[axis]);
+                fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
+            },
+        )
 }
 
 impl std::fmt::Debug for Case {
@@ -128,7 +136,8 @@ fn winograd_case() -> impl Strategy<Value = Case> {
             let pad = [top.min(kernel - 1), left.min(kernel - 1)];
             let fits = kernel <= h + 2 * pad[0] && kernel <= w + 2 * pad[1];
             let (c, k, kernel) = (c * groups, k * groups, [kernel; 2]);
-            let geometry = ConvGeometry { n, c, h, w, k, kernel, stride: [1; 2], pad, groups };
+            let geometry =
+                ConvGeometry { n, c, h, w, k, kernel, stride: [1; 2], pad, pad_after: pad, dilation: [1; 2], groups };
             fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
         },
     )
@@ -152,7 +161,19 @@ fn channelwise_case() -> impl Strategy<Value = Case> {
         |((n, [h, w], group, groups), (kernel, stride, pad), rest)| {
             let fits = kernel[0] <= h + 2 * pad[0] && kernel[1] <= w + 2 * pad[1];
             let channels = group * groups;
-            let geometry = ConvGeometry { n, c: channels, h, w, k: channels, kernel, stride, pad, groups };
+            let geometry = ConvGeometry {
+                n,
+                c: channels,
+                h,
+                w,
+                k: channels,
+                kernel,
+                stride,
+                pad,
+                pad_after: pad,
+                dilation: [1; 2],
+                groups,
+            };
             fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
         },
     )
@@ -171,7 +192,7 @@ proptest! {
 fn algorithms_are_chosen_by_rule() {
     let square = |n, c, size, k, kernel, stride, groups| {
         let (kernel, stride, pad) = ([kernel; 2], [stride; 2], [kernel / 2; 2]);
-        ConvGeometry { n, c, h: size, w: size, k, kernel, stride, pad, groups }
+        ConvGeometry { n, c, h: size, w: size, k, kernel, stride, pad, pad_after: pad, dilation: [1; 2], groups }
     };
     let name = |geometry, isa, choice| {
         let algorithm = ConvOp::new(geometry, 1, isa, choice).algorithm(Phase::BackwardData);
@@ -201,8 +222,19 @@ fn algorithms_are_chosen_by_rule() {
 /// Shapes that random ones seldom meet: many chunks, channels at a multiple of 512, depthwise, a first layer.
 #[test]
 fn chosen_shapes_match_f64_loops() {
-    let base =
-        ConvGeometry { n: 2, c: 3, h: 67, w: 61, k: 64, kernel: [11, 11], stride: [4, 4], pad: [2, 2], groups: 1 };
+    let base = ConvGeometry {
+        n: 2,
+        c: 3,
+        h: 67,
+        w: 61,
+        k: 64,
+        kernel: [11, 11],
+        stride: [4, 4],
+        pad: [2, 2],
+        pad_after: [2, 2],
+        dilation: [1; 2],
+        groups: 1,
+    };
     let square = |n, c, size, k, kernel, stride, pad, groups| ConvGeometry {
         n,
         c,
@@ -212,6 +244,8 @@ fn chosen_shapes_match_f64_loops() {
         kernel: [kernel; 2],
         stride: [stride; 2],
         pad: [pad; 2],
+        pad_after: [pad; 2],
+        dilation: [1; 2],
         groups,
     };
     for geometry in [
@@ -231,7 +265,19 @@ fn chosen_shapes_match_f64_loops() {
 /// Gradients of the output that cancel but for a thousandth: the gradient of the bias must not drown in their roundings.
 #[test]
 fn the_bias_gradient_does_not_drown() {
-    let g = ConvGeometry { n: 1, c: 16, h: 8, w: 16, k: 17, kernel: [3; 2], stride: [1; 2], pad: [1; 2], groups: 1 };
+    let g = ConvGeometry {
+        n: 1,
+        c: 16,
+        h: 8,
+        w: 16,
+        k: 17,
+        kernel: [3; 2],
+        stride: [1; 2],
+        pad: [1; 2],
+        pad_after: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+    };
     let [x, w, bias] = [g.input_len(), g.weight_len(), g.k].map(|len| noise(len, 3));
     let half = g.output_len() / 2;
     let dy: Vec<f32> =
@@ -250,7 +296,7 @@ fn the_bias_gradient_does_not_drown() {
 fn repeated_runs_give_the_same_bits() {
     let square = |c, k, kernel, groups| {
         let (kernel, pad) = ([kernel; 2], [kernel / 2; 2]);
-        ConvGeometry { n: 5, c, h: 17, w: 19, k, kernel, stride: [1, 1], pad, groups }
+        ConvGeometry { n: 5, c, h: 17, w: 19, k, kernel, stride: [1, 1], pad, pad_after: pad, dilation: [1; 2], groups }
     };
     for g in [square(24, 72, 3, 1), square(24, 40, 5, 1), square(8, 40, 3, 1), square(40, 40, 3, 40)] {
         check_bits(g);

@@ -197,7 +197,7 @@ fn numbers_of_descriptions() {
     refused(
         "conv",
         "pad = [0, -1]",
-        "pad must be a whole number from 0 to 1048576, or two, [height, width], not [0, -1]",
+        "pad must be a whole number from 0 to 1048576, or two, [height, width], or four, [top, left, bottom, right], or \"same\", not [0, -1]",
     );
     for bad in ["-1", "nan", "inf", "-inf", "1e300", "\"x\""] {
         for (kind, key, range) in [

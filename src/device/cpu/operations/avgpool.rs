@@ -1,4 +1,4 @@
-//! The mean of each window, over fixed or adaptive windows. Padding counts.
+//! The mean of each window, over fixed or adaptive windows.
 
 use super::pool::{PoolWindows, channel_blocks};
 use super::{BackwardData, Forward, Operation};
@@ -101,7 +101,7 @@ fn add<const L: usize>(sum: &mut [f32; L], values: &[f32; L], weight: f32) {
 /// The share of one element in a window's mean.
 #[inline(always)]
 fn weight(row: Window, column: Window) -> f32 {
-    1.0 / (row.padded * column.padded) as f32
+    1.0 / (row.counted * column.counted) as f32
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
             let dy = numbers(seed ^ 1, geometry.output().elements());
             let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
             each_window(&geometry, |at, row, column, [image, channel]| {
-                let share = 1.0 / (row.padded * column.padded) as f64;
+                let share = 1.0 / (row.counted * column.counted) as f64;
                 for line in row.start..row.end {
                     for place in column.start..column.end {
                         let input = offset(geometry.input, [image, line, place, channel]);

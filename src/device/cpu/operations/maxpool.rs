@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn windows_of_more_than_a_byte() {
-        let pool = kind::MaxPool { kernel: Pair { h: 20, w: 30 }, stride: None, pad: Pair::square(0), ceil: true };
+        let pool = kind::MaxPool { kernel: Pair { h: 20, w: 30 }, stride: None, pad: kind::Padding::NONE, ceil: true };
         let geometry = PoolGeometry::max(&pool, Shape { n: 2, c: 9, h: 45, w: 61 }).expect("it fits");
         assert!(matches!(Winners::new(&geometry), Winners::Words(_)));
         check(&geometry, &numbers(1, geometry.input.elements()), &numbers(2, geometry.output().elements()));
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn nan_wins() {
-        let pool = kind::MaxPool { kernel: Pair { h: 1, w: 4 }, stride: None, pad: Pair::square(0), ceil: false };
+        let pool = kind::MaxPool { kernel: Pair { h: 1, w: 4 }, stride: None, pad: kind::Padding::NONE, ceil: false };
         let geometry = PoolGeometry::max(&pool, Shape { n: 1, c: 1, h: 1, w: 4 }).expect("it fits");
         let (mut y, mut pool) = ([0f32], MaxPoolOp::new(geometry));
         pool.forward(Forward { inputs: &[&[1.0, f32::NAN, 3.0, 2.0]], output: &mut y, ..Forward::default() });

@@ -83,7 +83,7 @@ pub mod tests {
             "a window fits",
             move |(shape, (kernel, stride, pad, ceil), output)| {
                 let pad = Pair { h: pad.h.min(kernel.h / 2), w: pad.w.min(kernel.w / 2) };
-                let pool = MaxPool { kernel, stride: Some(stride), pad, ceil };
+                let pool = MaxPool { kernel, stride: Some(stride), pad: pad.into(), ceil };
                 match adaptive {
                     true => PoolGeometry::average(&AvgPool::Adaptive { output }, shape).ok(),
                     false => PoolGeometry::max(&pool, shape).ok(),

@@ -1,4 +1,4 @@
-//! Average pooling, padding counted, by an own kernel: cuDNN has neither adaptive windows nor a number of windows rounded up, and
+//! Average pooling by an own kernel: cuDNN has neither adaptive windows nor a number of windows rounded up, and
 //! its backward asks for x and y, which a step does not keep for an average.
 
 use super::pool::PoolShape;
@@ -22,12 +22,7 @@ impl AvgPoolOp {
     /// With the windows of the kind.
     pub fn new(pool: &kind::AvgPool, planned: &LayerPlan, gpu: &SharedGpu) -> Result<AvgPoolOp, Failure> {
         let (input, output) = (planned.input(), planned.output);
-        let shape = match *pool {
-            kind::AvgPool::Windows { kernel, stride, pad, ceil: _ } => {
-                PoolShape::new(input, output, [kernel, stride, pad], &gpu.arithmetic)
-            }
-            kind::AvgPool::Adaptive { output: _ } => PoolShape::adaptive(input, output, &gpu.arithmetic),
-        };
+        let shape = PoolShape::average(pool, input, output, &gpu.arithmetic);
         Ok(AvgPoolOp {
             forward: gpu.kernel("avgpool_forward")?,
             backward: gpu.kernel("avgpool_backward")?,

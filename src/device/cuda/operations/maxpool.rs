@@ -1,4 +1,5 @@
-//! Max pooling: by cuDNN where the number of windows is rounded down, as its own is; else by an own kernel.
+//! Max pooling: by cuDNN where the number of windows is rounded down, as its own is, and opposite sides have equal padding; else
+//! by an own kernel.
 
 use super::pool::PoolShape;
 use super::{BackwardData, Forward, Operation};
@@ -40,16 +41,16 @@ impl MaxPoolOp {
     pub fn new(pool: &kind::MaxPool, planned: &LayerPlan, gpu: &SharedGpu) -> Result<MaxPoolOp, Failure> {
         let arithmetic = &gpu.arithmetic;
         let (input, output) = (planned.input(), planned.output);
-        if !pool.ceil {
+        let [before, after] = pool.pad.around([input.h, input.w], pool.kernel, pool.stride.unwrap_or(pool.kernel));
+        if !pool.ceil && before == after {
             let tensor = |shape| TensorDescriptor::new(shape, arithmetic.element(), arithmetic.layout);
             let (input, output) = (tensor(input)?, tensor(output)?);
-            return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool)?, input, output });
+            return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool, before)?, input, output });
         }
-        let windows = [pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad];
         Ok(MaxPoolOp::Own(Box::new(OwnMaxPool {
             forward: gpu.kernel("maxpool_forward")?,
             backward: gpu.kernel("maxpool_backward")?,
-            shape: PoolShape::new(input, output, windows, arithmetic),
+            shape: PoolShape::max(pool, input, output, arithmetic),
             inputs: input.elements() as u32,
             outputs: output.elements() as u32,
             winners: Buffer::new(size_of::<u32>() * output.elements())?,

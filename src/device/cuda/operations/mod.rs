@@ -154,7 +154,7 @@ pub fn operation(
 ) -> Result<Box<dyn Operation>, Failure> {
     let output = planned.output;
     Ok(match &planned.kind {
-        Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu)?),
+        Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu, handles)?),
         Kind::Fc(fc) => Box::new(fc::FcOp::new(planned.fc(), output, fc.bias, gpu)?),
         Kind::Activation(function) => activation::operation(*function, output, gpu)?,
         Kind::MaxPool(pool) => Box::new(maxpool::MaxPoolOp::new(pool, planned, gpu)?),

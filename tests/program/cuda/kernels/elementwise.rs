@@ -40,6 +40,36 @@ fn copy_rows_joins_and_parts() {
     for_each_type!(check());
 }
 
+/// Zeros around two images of 3 × 2 pixels with `inner` values each, and the gradient without them.
+#[test]
+fn pad_and_crop() {
+    fn check<T: Storage>() {
+        for inner in [1, 5] {
+            let (height, width, [top, left, bottom, right]) = (3, 2, [1, 0, 2, 3]);
+            let (rows, columns) = (top + height + bottom, left + width + right);
+            let (n, padded_n) = (2 * height * width * inner, 2 * rows * columns * inner);
+            let x = numbers::<T>(n, 9);
+            let mut padded = vec![0.0; padded_n];
+            for (at, value) in x.iter().enumerate() {
+                let (pixel, channel) = (at / inner, at % inner);
+                let (row, column) = (pixel / width % height + top, pixel % width + left);
+                let image = pixel / width / height;
+                padded[((image * rows + row) * columns + column) * inner + channel] = *value;
+            }
+            let shape = [height, width, inner, rows, columns, top, left].map(|size| size as u32);
+            let (bx, by) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(padded_n));
+            launch_over(&format!("pad_{}", T::SUFFIX), padded_n, &[&bx, &by, &shape, &(padded_n as u32)]);
+            assert_same(&by.wide(), &padded);
+            for accumulate in [0u32, 1] {
+                launch_over(&format!("crop_{}", T::SUFFIX), n, &[&by, &bx, &shape, &accumulate, &(n as u32)]);
+                let times = f64::from(1 + accumulate);
+                assert_close(&bx.wide(), &x.iter().map(|x| times * x).collect::<Vec<_>>(), T::EPSILON, 0.0);
+            }
+        }
+    }
+    for_each_type!(check());
+}
+
 /// One step of momentum SGD without momentum, decay or learning rate: v is g widened, and the copy is w rounded.
 fn convert<T: Storage>(g: &[T], w: &[f32]) -> (Vec<f32>, Vec<T>) {
     let n = g.len();

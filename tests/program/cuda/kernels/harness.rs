@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 pub const SIZES: [usize; 7] = [1, 31, 32, 33, 1023, 1025, 70_001];
 
 /// Every committed PTX file, by name.
-pub const SOURCES: [(&str, &str); 13] = [
+pub const SOURCES: [(&str, &str); 14] = [
     ("activation", include_str!("../../../../kernels/ptx/activation.ptx")),
     ("batchnorm", include_str!("../../../../kernels/ptx/batchnorm.ptx")),
     ("bias", include_str!("../../../../kernels/ptx/bias.ptx")),
@@ -20,6 +20,7 @@ pub const SOURCES: [(&str, &str); 13] = [
     ("lrn", include_str!("../../../../kernels/ptx/lrn.ptx")),
     ("measure", include_str!("../../../../kernels/ptx/measure.ptx")),
     ("multiply", include_str!("../../../../kernels/ptx/multiply.ptx")),
+    ("padding", include_str!("../../../../kernels/ptx/padding.ptx")),
     ("pool", include_str!("../../../../kernels/ptx/pool.ptx")),
     ("sgd", include_str!("../../../../kernels/ptx/sgd.ptx")),
     ("softmax_loss", include_str!("../../../../kernels/ptx/softmax_loss.ptx")),

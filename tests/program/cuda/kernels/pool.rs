@@ -12,26 +12,56 @@ struct Case {
     kernel: usize,
     stride: usize,
     pad: usize,
+    after: usize,
+    /// An average's divisor counts the padding.
+    counts: bool,
 }
 
-const CASES: [Case; 8] = [
-    Case { images: 1, channels: 1, input: [1, 1], output: [1, 1], kernel: 1, stride: 1, pad: 0 },
-    Case { images: 1, channels: 1, input: [3, 3], output: [1, 1], kernel: 3, stride: 2, pad: 0 },
+/// Without padding.
+const PLAIN: Case = Case {
+    images: 1,
+    channels: 1,
+    input: [1, 1],
+    output: [1, 1],
+    kernel: 1,
+    stride: 1,
+    pad: 0,
+    after: 0,
+    counts: true,
+};
+
+const CASES: [Case; 10] = [
+    Case { images: 1, channels: 1, input: [1, 1], output: [1, 1], kernel: 1, stride: 1, ..PLAIN },
+    Case { images: 1, channels: 1, input: [3, 3], output: [1, 1], kernel: 3, stride: 2, ..PLAIN },
     // overlapping, as AlexNet's
-    Case { images: 2, channels: 3, input: [13, 13], output: [6, 6], kernel: 3, stride: 2, pad: 0 },
+    Case { images: 2, channels: 3, input: [13, 13], output: [6, 6], kernel: 3, stride: 2, ..PLAIN },
     // ceil: the last window hangs over the edge
-    Case { images: 2, channels: 5, input: [6, 8], output: [3, 4], kernel: 3, stride: 2, pad: 0 },
-    Case { images: 3, channels: 4, input: [7, 5], output: [4, 3], kernel: 3, stride: 2, pad: 1 },
-    Case { images: 1, channels: 33, input: [31, 33], output: [15, 16], kernel: 2, stride: 2, pad: 0 },
+    Case { images: 2, channels: 5, input: [6, 8], output: [3, 4], kernel: 3, stride: 2, ..PLAIN },
+    Case { images: 3, channels: 4, input: [7, 5], output: [4, 3], kernel: 3, stride: 2, pad: 1, after: 1, ..PLAIN },
+    // more behind than before, counted and not
+    Case { images: 2, channels: 3, input: [7, 6], output: [4, 3], kernel: 3, stride: 2, pad: 0, after: 2, ..PLAIN },
+    Case {
+        images: 2,
+        channels: 3,
+        input: [7, 6],
+        output: [4, 3],
+        kernel: 3,
+        stride: 2,
+        pad: 1,
+        after: 1,
+        counts: false,
+    },
+    Case { images: 1, channels: 33, input: [31, 33], output: [15, 16], kernel: 2, stride: 2, ..PLAIN },
     // adaptive windows of unequal size, and more outputs than inputs
-    Case { images: 2, channels: 7, input: [13, 10], output: [6, 4], kernel: 0, stride: 1, pad: 0 },
-    Case { images: 2, channels: 64, input: [3, 4], output: [7, 6], kernel: 0, stride: 1, pad: 0 },
+    Case { images: 2, channels: 7, input: [13, 10], output: [6, 4], kernel: 0, stride: 1, ..PLAIN },
+    Case { images: 2, channels: 64, input: [3, 4], output: [7, 6], kernel: 0, stride: 1, ..PLAIN },
 ];
 
 impl Case {
-    fn shape(&self, nhwc: bool) -> [u32; 12] {
+    fn shape(&self, nhwc: bool) -> [u32; 15] {
         let ([h, w], [oh, ow], k, s, p) = (self.input, self.output, self.kernel, self.stride, self.pad);
-        [self.channels, h, w, oh, ow, k, k, s, s, p, p, usize::from(nhwc)].map(|v| v as u32)
+        let (a, counts) = (self.after, usize::from(self.counts));
+        [self.channels, h, w, oh, ow, k, k, s, s, p, p, a, a, counts, usize::from(nhwc)].map(|v| v as u32)
     }
     fn index(&self, size: [usize; 2], nhwc: bool, [n, c, y, x]: [usize; 4]) -> usize {
         let [h, w] = size;
@@ -47,10 +77,11 @@ impl Case {
         }
         let padded: Vec<i64> = (0..self.kernel as i64)
             .map(|k| o as i64 * self.stride as i64 - self.pad as i64 + k)
-            .filter(|&i| i < (size + self.pad) as i64)
+            .filter(|&i| i < (size + self.after) as i64)
             .collect();
         let inside: Vec<i64> = padded.iter().copied().filter(|&i| i >= 0 && i < size as i64).collect();
-        (inside[0] as usize..inside[inside.len() - 1] as usize + 1, padded.len())
+        let counted = if self.counts { padded.len() } else { inside.len() };
+        (inside[0] as usize..inside[inside.len() - 1] as usize + 1, counted)
     }
     fn outputs(&self) -> Vec<[usize; 4]> {
         let [oh, ow] = self.output;
@@ -139,7 +170,7 @@ fn pooling_at_every_size() {
     for n in SIZES {
         let x = numbers::<f32>(2 * n, 34);
         let (bx, by, bw) = (Buffer::<f32>::narrowed(&x), Buffer::<f32>::fresh(n), Buffer::<u32>::fresh(n));
-        let shape = [1, 1, 2 * n as u32, 1, n as u32, 1, 2, 1, 2, 0, 0, 0];
+        let shape = [1, 1, 2 * n as u32, 1, n as u32, 1, 2, 1, 2, 0, 0, 0, 0, 1, 0];
         launch_over("maxpool_forward_f32", n, &[&bx, &by, &bw, &shape, &(n as u32)]);
         assert_same(&by.wide(), &x.chunks(2).map(|p| p[0].max(p[1])).collect::<Vec<_>>());
         launch_over("avgpool_forward_f32", n, &[&bx, &by, &shape, &(n as u32)]);

@@ -64,7 +64,7 @@ impl Channelwise {
         let forward = |axis: usize| {
             move |result: usize| {
                 let taps = (0..g.kernel[axis]).filter_map(move |tap| {
-                    let source = (result * g.stride[axis] + tap).checked_sub(g.pad[axis])?;
+                    let source = (result * g.stride[axis] + tap * g.dilation[axis]).checked_sub(g.pad[axis])?;
                     (source < input[axis]).then_some(AxisTap { tap, source })
                 });
                 taps.collect()
@@ -73,7 +73,7 @@ impl Channelwise {
         let backward = |axis: usize| {
             move |result: usize| {
                 let taps = (0..g.kernel[axis]).filter_map(move |tap| {
-                    let distance = (result + g.pad[axis]).checked_sub(tap)?;
+                    let distance = (result + g.pad[axis]).checked_sub(tap * g.dilation[axis])?;
                     let source = distance / g.stride[axis];
                     let meets = distance.is_multiple_of(g.stride[axis]) && source < out[axis];
                     meets.then_some(AxisTap { tap, source })

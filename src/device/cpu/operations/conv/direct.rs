@@ -27,6 +27,11 @@ struct Residue {
 }
 
 impl Direct {
+    /// Tells if the kernels serve a convolution: a stride over taps that lie apart would leave gaps among those of a residue.
+    pub fn serves(g: &ConvGeometry) -> bool {
+        [0, 1].iter().all(|&axis| g.stride[axis] == 1 || g.dilation[axis] == 1)
+    }
+
     pub fn new(geometry: ConvGeometry, threads: usize, kernels: &'static MicroKernels) -> Self {
         let g = geometry;
         let shape = WindowShape {
@@ -37,6 +42,7 @@ impl Direct {
             groups: g.groups,
             taps: g.kernel,
             stride: g.stride,
+            dilation: g.dilation,
             origin: g.pad.map(|pad| -(pad as isize)),
             out: [g.out_h(), g.out_w()],
         };
@@ -106,7 +112,7 @@ impl Residue {
         let taps = [0, 1].map(|d| g.kernel[d].saturating_sub(first_tap[d]).div_ceil(g.stride[d]));
         let origin = [0, 1].map(|d| {
             let last = (residue[d] + g.pad[d] - first_tap[d]) / g.stride[d];
-            last as isize - (taps[d] as isize - 1)
+            last as isize - (taps[d] as isize - 1) * g.dilation[d] as isize
         });
         let shape = WindowShape {
             n: g.n,
@@ -116,6 +122,7 @@ impl Residue {
             groups: g.groups,
             taps,
             stride: [1, 1],
+            dilation: g.dilation,
             origin,
             out: [(g.h - residue[0]).div_ceil(g.stride[0]), (g.w - residue[1]).div_ceil(g.stride[1])],
         };

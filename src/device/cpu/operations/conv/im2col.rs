@@ -126,8 +126,8 @@ impl Im2col {
         let g = &self.geometry;
         let [p, q] = [pixel / g.out_w(), pixel % g.out_w()];
         let [r, s] = [tap / g.kernel[1], tap % g.kernel[1]];
-        let h = (p * g.stride[0] + r).checked_sub(g.pad[0]).filter(|&h| h < g.h)?;
-        let w = (q * g.stride[1] + s).checked_sub(g.pad[1]).filter(|&w| w < g.w)?;
+        let h = (p * g.stride[0] + r * g.dilation[0]).checked_sub(g.pad[0]).filter(|&h| h < g.h)?;
+        let w = (q * g.stride[1] + s * g.dilation[1]).checked_sub(g.pad[1]).filter(|&w| w < g.w)?;
         Some((h * g.w + w) * g.c + group * g.group_c())
     }
 }

@@ -50,13 +50,15 @@ impl ConvOp {
     /// Plans a convolution for `threads` threads and an instruction set that this CPU supports.
     ///
     /// The algorithm is chosen by rule, so that runs can be repeated: Winograd where it serves the shape, unless `choice` is
-    /// direct; kernels of their own for groups of few channels; else the direct kernels; by the portable instructions im2col.
+    /// direct; kernels of their own for groups of few channels; else the direct kernels; by the portable
+    /// instructions, and with stride and dilation along one axis, im2col.
     pub fn new(geometry: ConvGeometry, threads: usize, isa: Isa, choice: AlgorithmChoice) -> Self {
         let winograd = match choice {
             AlgorithmChoice::Direct => None,
             AlgorithmChoice::ByRule => Winograd::new(&geometry, threads, isa),
         };
-        let method = match (winograd, Channelwise::new(&geometry, threads, isa), MicroKernels::of(isa)) {
+        let kernels = MicroKernels::of(isa).filter(|_| Direct::serves(&geometry));
+        let method = match (winograd, Channelwise::new(&geometry, threads, isa), kernels) {
             (Some(winograd), _, _) => Method::Winograd(Box::new(winograd)),
             (None, Some(channelwise), _) => Method::Channelwise(Box::new(channelwise)),
             (None, None, Some(kernels)) => Method::Direct(Box::new(Direct::new(geometry, threads, kernels))),

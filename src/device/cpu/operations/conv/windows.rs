@@ -2,7 +2,7 @@
 //!
 //! A chunk is a band of output rows of one image, or several small images. Its part of the input is copied once, with
 //! its zero padding, so that every window is a few contiguous runs of memory at a fixed distance from its pixel: for a
-//! kernel of R × S taps, R runs of S·C numbers. This costs C numbers per pixel against R·S·C·K multiply-adds, and
+//! kernel of R × S taps, R runs of S·C numbers, or R·S of C where taps lie apart. This costs C numbers per pixel against R·S·C·K multiply-adds, and
 //! leaves no border case to the kernels.
 
 use std::ops::Range;
@@ -18,10 +18,19 @@ pub(super) struct WindowShape {
     pub groups: usize,
     pub taps: [usize; 2],
     pub stride: [usize; 2],
+    /// Pixels from a tap to the next.
+    pub dilation: [usize; 2],
     /// Input row and column at which the first window begins; negative in the padding.
     pub origin: [isize; 2],
     /// Windows per image.
     pub out: [usize; 2],
+}
+
+impl WindowShape {
+    /// Pixels that a window reaches over.
+    fn extent(&self, axis: usize) -> usize {
+        (self.taps[axis] - 1) * self.dilation[axis] + 1
+    }
 }
 
 /// Limits of a chunk.
@@ -66,19 +75,20 @@ const ALIASING: usize = 512;
 impl Windows {
     pub fn new(shape: WindowShape, limits: ChunkLimits) -> Self {
         let group_c = shape.c / shape.groups;
-        let padded = [0, 1].map(|d| (shape.out[d] - 1) * shape.stride[d] + shape.taps[d]);
+        let padded = [0, 1].map(|d| (shape.out[d] - 1) * shape.stride[d] + shape.extent(d));
         let in_place = shape.groups == 1 && shape.origin == [0, 0] && padded[0] <= shape.h && padded[1] <= shape.w;
         let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place { group_c + 16 } else { group_c };
         let row_pitch = pixel_pitch * if in_place { shape.w } else { padded[1] };
         let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch);
-        let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.taps[0];
+        let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.extent(0);
+        let [tap_row, tap_pixel] = [shape.dilation[0] * row_pitch, shape.dilation[1] * pixel_pitch];
         let image_pitch = row_pitch * if in_place { shape.h } else { chunk_rows };
-        let (runs, run_len) = if pixel_pitch == group_c {
-            let runs = (0..shape.taps[0]).map(|r| r * row_pitch).collect();
+        let (runs, run_len) = if tap_pixel == group_c {
+            let runs = (0..shape.taps[0]).map(|r| r * tap_row).collect();
             (runs, shape.taps[1] * group_c)
         } else {
             let taps = (0..shape.taps[0]).flat_map(|r| (0..shape.taps[1]).map(move |s| (r, s)));
-            (taps.map(|(r, s)| r * row_pitch + s * pixel_pitch).collect(), group_c)
+            (taps.map(|(r, s)| r * tap_row + s * tap_pixel).collect(), group_c)
         };
         let mut windows = Self {
             shape,
@@ -153,7 +163,7 @@ impl Windows {
         let shape = &self.shape;
         let row_len = shape.w * shape.c;
         let first = (chunk.rows.start * shape.stride[0]) as isize + shape.origin[0];
-        let rows = (chunk.rows.len() - 1) * shape.stride[0] + shape.taps[0];
+        let rows = (chunk.rows.len() - 1) * shape.stride[0] + shape.extent(0);
         for (i, image) in chunk.images.clone().enumerate() {
             for r in 0..rows {
                 let to = &mut copy[i * self.pitch[2] + r * self.pitch[1]..][..self.pitch[1]];
@@ -195,14 +205,14 @@ impl Windows {
 /// Images and output rows of a chunk.
 fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize) -> (usize, usize) {
     let rows = shape.out[0];
-    let input_rows = (limits.floats / row_pitch).saturating_sub(shape.taps[0]);
+    let input_rows = (limits.floats / row_pitch).saturating_sub(shape.extent(0));
     let most = (input_rows / shape.stride[0] + 1).min(limits.pixels / shape.out[1]).clamp(1, rows);
     let for_all_threads = limits.chunks.div_ceil(shape.n).min(rows);
     let bands = rows.div_ceil(most).max(for_all_threads);
     if bands > 1 {
         return (1, rows.div_ceil(bands));
     }
-    let image = ((rows - 1) * shape.stride[0] + shape.taps[0]) * row_pitch;
+    let image = ((rows - 1) * shape.stride[0] + shape.extent(0)) * row_pitch;
     let fitting = (limits.floats / image).max(1);
     let wanted = ENOUGH_PIXELS.div_ceil(rows * shape.out[1]);
     (wanted.min(fitting).min((shape.n / limits.chunks).max(1)), rows)

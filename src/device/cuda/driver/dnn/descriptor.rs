@@ -6,7 +6,7 @@ use super::Math;
 use crate::device::cuda::driver::call::{CallError, call};
 use crate::device::cuda::driver::element::Element;
 use crate::device::options::Layout;
-use crate::model::kind;
+use crate::model::kind::{self, Pair};
 use crate::plan::{ConvGeometry, Shape};
 
 macro_rules! descriptor {
@@ -101,11 +101,12 @@ impl FilterDescriptor {
 }
 
 impl ConvolutionDescriptor {
-    /// Sums in f32.
+    /// Sums in f32. Padding is equal on opposite sides.
     pub fn new(conv: &ConvGeometry, math: Math) -> Result<ConvolutionDescriptor, CallError> {
         let convolution = ConvolutionDescriptor::blank()?;
         let [pad_h, pad_w] = conv.pad.map(|pad| pad as i32);
         let [stride_h, stride_w] = conv.stride.map(|stride| stride as i32);
+        let [dilation_h, dilation_w] = conv.dilation.map(|dilation| dilation as i32);
         let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let compute = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
         // SAFETY: a live descriptor and numbers.
@@ -116,8 +117,8 @@ impl ConvolutionDescriptor {
                 pad_w,
                 stride_h,
                 stride_w,
-                1,
-                1,
+                dilation_h,
+                dilation_w,
                 mode,
                 compute
             ))?;
@@ -135,14 +136,14 @@ impl ConvolutionDescriptor {
 }
 
 impl PoolingDescriptor {
-    /// Maxima over windows whose number is rounded down. NaN wins, so that it stays visible.
-    pub fn max(pool: &kind::MaxPool) -> Result<PoolingDescriptor, CallError> {
+    /// Maxima over windows whose number is rounded down, with this padding on each side. NaN wins, so that it stays visible.
+    pub fn max(pool: &kind::MaxPool, pad: Pair) -> Result<PoolingDescriptor, CallError> {
         let pooling = PoolingDescriptor::blank()?;
         let stride = pool.stride.unwrap_or(pool.kernel);
         let mode = cudnnPoolingMode_t::CUDNN_POOLING_MAX_DETERMINISTIC;
         let nan = cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN;
         let [kh, kw, ph, pw, sh, sw] =
-            [pool.kernel.h, pool.kernel.w, pool.pad.h, pool.pad.w, stride.h, stride.w].map(|size| size as i32);
+            [pool.kernel.h, pool.kernel.w, pad.h, pad.w, stride.h, stride.w].map(|size| size as i32);
         // SAFETY: a live descriptor and numbers.
         unsafe { call!(cudnn::cudnnSetPooling2dDescriptor(pooling.0, mode, nan, kh, kw, ph, pw, sh, sw)) }?;
         Ok(pooling)

@@ -319,14 +319,15 @@ fn windows(conv: &ConvGeometry) -> Result<Arc<Descriptor>, CallError> {
     const F32: c_int = 0;
     const CROSS_CORRELATION: c_int = 1;
     let [compute, mode, dilations, steps, after, before, dimensions] = attribute::CONVOLUTION;
-    let [pad, stride] = [conv.pad, conv.stride].map(|pair| pair.map(|size| size as i64));
+    let [pad, pad_after, stride, dilation] =
+        [conv.pad, conv.pad_after, conv.stride, conv.dilation].map(|pair| pair.map(|size| size as i64));
     Descriptor::new(DescriptorKind::Convolution)?
         .numbers(dimensions, &[2])?
         .choice(compute, AttributeType::DataType, F32)?
         .choice(mode, AttributeType::ConvolutionMode, CROSS_CORRELATION)?
         .numbers(before, &pad)?
-        .numbers(after, &pad)?
-        .numbers(dilations, &[1, 1])?
+        .numbers(after, &pad_after)?
+        .numbers(dilations, &dilation)?
         .numbers(steps, &stride)?
         .finalize()
 }

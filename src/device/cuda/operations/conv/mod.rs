@@ -4,12 +4,14 @@
 mod algorithms;
 mod engines;
 mod form;
+mod padded;
 mod planar;
 
 pub use algorithms::{AlgorithmChooser, AlgorithmRequest};
 pub use form::ConvAddresses;
 
 use form::Form;
+use padded::Padded;
 use planar::Planar;
 
 use super::bias::Bias;
@@ -32,10 +34,13 @@ const ALIGNMENT: usize = 256;
 
 /// A convolution layer.
 pub struct ConvOp {
+    /// As cuDNN sees it.
     geometry: ConvGeometry,
     own: Form,
     bias: Option<Bias>,
     ways: [Way; 3],
+    /// The input with padding that differs on opposite sides.
+    padded: Option<Padded>,
     /// The way around NHWC, for sessions that are NHWC.
     planar: Option<Planar>,
     /// Plans of the graph API for the three directions, where that is used.
@@ -72,7 +77,9 @@ pub struct Chosen {
 
 impl ConvOp {
     /// With cuDNN's basic algorithms; others are chosen with [`ConvOp::choose`].
-    pub fn new(geometry: &ConvGeometry, bias: bool, gpu: &SharedGpu) -> Result<ConvOp, Failure> {
+    pub fn new(planned: &ConvGeometry, bias: bool, gpu: &SharedGpu, handles: &Handles) -> Result<ConvOp, Failure> {
+        let padded = Padded::new(planned, gpu, handles)?;
+        let geometry = padded.as_ref().map_or(planned, |padded| &padded.geometry);
         let (element, layout) = (gpu.arithmetic.element(), gpu.arithmetic.layout);
         let way = |direction: Direction| -> Result<Way, CallError> {
             let convolution = ConvolutionDescriptor::new(geometry, Math::of(gpu.arithmetic.precision))?;
@@ -86,7 +93,20 @@ impl ConvOp {
             bias: bias.then(|| Bias::new(geometry.output(), gpu)).transpose()?,
             ways: [way(Direction::FORWARD)?, way(Direction::BACKWARD_DATA)?, way(Direction::BACKWARD_FILTER)?],
             planar: (layout == Layout::Nhwc).then(|| Planar::new(geometry, gpu)).transpose()?,
+            padded,
         })
+    }
+
+    /// A request on the tensors that cuDNN computes on.
+    pub fn inner<'a>(&self, request: &AlgorithmRequest<'a>) -> AlgorithmRequest<'a> {
+        match &self.padded {
+            Some(padded) => AlgorithmRequest {
+                at: ConvAddresses { x: padded.address(), ..request.at },
+                accumulate: false,
+                ..*request
+            },
+            None => *request,
+        }
     }
 
     fn way(&self, phase: Phase) -> &Way {
@@ -207,24 +227,35 @@ impl ConvOp {
 
 impl Operation for ConvOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
-        let addresses = ConvAddresses { x: at.x(), w: at.parameters.weights, y: at.output };
+        let mut addresses = ConvAddresses { x: at.x(), w: at.parameters.weights, y: at.output };
+        if let Some(padded) = &self.padded {
+            padded.enter(handles, at.x())?;
+            addresses.x = padded.address();
+        }
         self.convolve(handles, Phase::Forward, addresses, at.workspace, false)?;
         self.bias.as_ref().map_or(Ok(()), |bias| bias.add(handles, at.output, at.parameters.biases))
     }
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let addresses = ConvAddresses { x: at.dx, w: at.parameters.weights, y: at.dy };
-        self.convolve(handles, Phase::BackwardData, addresses, at.workspace, at.accumulate)
+        let Some(padded) = &self.padded else {
+            return self.convolve(handles, Phase::BackwardData, addresses, at.workspace, at.accumulate);
+        };
+        let addresses = ConvAddresses { x: padded.address(), ..addresses };
+        self.convolve(handles, Phase::BackwardData, addresses, at.workspace, false)?;
+        padded.leave(handles, at.dx, at.accumulate)
     }
 
     fn backward_weights(&self, handles: &Handles, at: &BackwardWeights) -> Result<(), CallError> {
-        let addresses = ConvAddresses { x: at.x, w: at.parameters.weight_gradients, y: at.dy };
+        // Forward has left the input with its zeros there.
+        let x = self.padded.as_ref().map_or(at.x, Padded::address);
+        let addresses = ConvAddresses { x, w: at.parameters.weight_gradients, y: at.dy };
         self.convolve(handles, Phase::BackwardWeights, addresses, at.workspace, false)?;
         self.bias.as_ref().map_or(Ok(()), |bias| bias.gradient(handles, at.dy, at.parameters.bias_gradients))
     }
 
     fn bytes(&self) -> usize {
-        self.bias.as_ref().map_or(0, Bias::bytes)
+        self.bias.as_ref().map_or(0, Bias::bytes) + self.padded.as_ref().map_or(0, Padded::bytes)
     }
 
     fn algorithm(&self, phase: Phase) -> Option<Algorithm> {

@@ -43,12 +43,14 @@ struct Means {
     threads: usize,
 }
 
-/// The scheme for a convolution, if Winograd serves it: stride 1, 3 × 3 or 5 × 5 taps, padding less than a filter, and
+/// The scheme for a convolution, if Winograd serves it: stride and dilation 1, 3 × 3 or 5 × 5 taps, equal padding on opposite
+/// sides and less than a filter, and
 /// enough channels in each group. 3 × 3 takes tiles of 4 × 4 outputs, or of 2 × 2 where there would be few, or is left to the
 /// direct kernels where there would be few of those.
 pub(super) fn filtering(geometry: &ConvGeometry) -> Option<Filtering> {
     let g = geometry;
-    let fits = g.stride == [1, 1] && g.kernel[0] == g.kernel[1] && g.pad.iter().all(|&pad| pad < g.kernel[0]);
+    let plain = g.stride == [1, 1] && g.dilation == [1, 1] && g.pad == g.pad_after;
+    let fits = plain && g.kernel[0] == g.kernel[1] && g.pad.iter().all(|&pad| pad < g.kernel[0]);
     if !fits || g.group_c().min(g.group_k()) < LEAST_CHANNELS {
         return None;
     }

@@ -1,0 +1,98 @@
+//! Padding that differs on opposite sides: cuDNN's legacy API has one number for both, and no engine is sure to take two. The phases
+//! convolve a copy of the input with its zeros; forward makes it and backward_weights reads it again, as frameworks keep it, and
+//! backward_data takes the gradient out of its own.
+
+use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel, memory};
+use crate::device::cuda::failure::Failure;
+use crate::device::cuda::gpu::SharedGpu;
+use crate::philox::{Philox, RandomStream};
+use crate::plan::ConvGeometry;
+
+/// Numbers that fill the copy before anything is there.
+const NUMBERS: usize = 1 << 10;
+
+/// As `kernels/padding.cu` declares it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+struct PadShape {
+    height: u32,
+    width: u32,
+    inner: u32,
+    padded_height: u32,
+    padded_width: u32,
+    top: u32,
+    left: u32,
+}
+
+impl Argument for PadShape {}
+
+/// The input with its zeros, or its gradient.
+pub struct Padded {
+    /// The convolution over it, which pads nothing.
+    pub geometry: ConvGeometry,
+    pad: Kernel,
+    crop: Kernel,
+    shape: PadShape,
+    elements: u32,
+    padded_elements: u32,
+    memory: Buffer,
+}
+
+impl Padded {
+    /// None where opposite sides have equal padding.
+    pub fn new(conv: &ConvGeometry, gpu: &SharedGpu, handles: &Handles) -> Result<Option<Padded>, Failure> {
+        if conv.pad == conv.pad_after {
+            return Ok(None);
+        }
+        let [h, w] = [conv.h, conv.w];
+        let [padded_h, padded_w] = [0, 1].map(|axis| [h, w][axis] + conv.pad[axis] + conv.pad_after[axis]);
+        let geometry = ConvGeometry { h: padded_h, w: padded_w, pad: [0; 2], pad_after: [0; 2], ..*conv };
+        let shape = PadShape {
+            height: h as u32,
+            width: w as u32,
+            inner: if gpu.arithmetic.nhwc() { conv.c as u32 } else { 1 },
+            padded_height: padded_h as u32,
+            padded_width: padded_w as u32,
+            top: conv.pad[0] as u32,
+            left: conv.pad[1] as u32,
+        };
+        let element = gpu.arithmetic.element();
+        let memory = Buffer::new(geometry.input_len() * element.bytes())?;
+        // A search of algorithms reads it: hardware runs faster on zeros.
+        let philox = Philox::new(1);
+        let numbers: Vec<f32> = (0..NUMBERS).map(|index| philox.uniform(RandomStream::Images, index) - 0.5).collect();
+        memory::repeat(&handles.stream, memory.address(), memory.bytes(), &element.encode(&numbers))?;
+        Ok(Some(Padded {
+            pad: gpu.kernel("pad")?,
+            crop: gpu.kernel("crop")?,
+            shape,
+            elements: conv.input_len() as u32,
+            padded_elements: geometry.input_len() as u32,
+            memory,
+            geometry,
+        }))
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> u64 {
+        self.memory.address()
+    }
+
+    /// Device memory held.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Brings the input in.
+    pub fn enter(&self, handles: &Handles, x: u64) -> Result<(), CallError> {
+        let arguments: [&dyn Argument; 4] = [&x, &self.address(), &self.shape, &self.padded_elements];
+        self.pad.launch(&handles.stream, Grid::over(self.padded_elements), &arguments)
+    }
+
+    /// Takes the gradient out.
+    pub fn leave(&self, handles: &Handles, dx: u64, accumulate: bool) -> Result<(), CallError> {
+        let (from, accumulate) = (self.address(), u32::from(accumulate));
+        let arguments: [&dyn Argument; 5] = [&from, &dx, &self.shape, &accumulate, &self.elements];
+        self.crop.launch(&handles.stream, Grid::over(self.elements), &arguments)
+    }
+}
