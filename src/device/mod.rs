@@ -7,6 +7,7 @@ pub mod options;
 mod order;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use monitor::Monitor;
 use options::{Choice, DeviceOptions, Launch, Layout, Search};
@@ -131,8 +132,8 @@ pub trait Device: Sync {
     /// Bytes in use on the device, where it tells: on the CPU by this program, on a GPU by all that run there.
     fn used_bytes(&self) -> Option<u64>;
 
-    /// The highest rates that this device reaches, measured now.
-    fn ceilings(&self) -> Result<Ceilings, DeviceError>;
+    /// The highest rates that this device reaches, measured now; where one is repeated, for no longer than this.
+    fn ceilings(&self, longest: Duration) -> Result<Ceilings, DeviceError>;
 
     /// Watches and fixes the device's settings, where something can.
     fn monitor(&self) -> Option<&dyn Monitor> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::stats::{MEDIAN_SAMPLES, SampleSummary};
 
-/// Stops when the median step is known well enough, or when time is up.
+/// Stops when the median step is known well enough, or when time is up, or after [`MOST_SAMPLES`].
 ///
 /// It looks only at `min_samples`, and then at √2 times as many each time: looking after every sample would stop on
 /// whichever interval is narrow by luck, and such an interval covers less than it says.
@@ -27,13 +27,16 @@ pub enum Decision {
     Continue,
     /// Stop: the median step is as exact as wanted.
     TargetReached,
-    /// Stop: it is not, or too few samples were taken, and the batch is noisy.
+    /// Stop: it is not, or too few samples were taken, and the batch is noisy. [`MOST_SAMPLES`] count as time that is up.
     TimeUp,
 }
 
 /// The least time to warm up, and to take samples, where there is that much time: a GPU that was idle takes its time
 /// to raise its clocks, and quick steps would be over before. nvbench samples for half a second too.
 const LEAST_TIME: Duration = Duration::from_millis(500);
+
+/// More steps than these say little that is new, and would fill a disk: each is written with all its phases.
+pub const MOST_SAMPLES: usize = 10_000;
 
 impl Default for StoppingRule {
     /// Within 1 %, for at most 15 seconds, with at least 10 samples.
@@ -60,7 +63,7 @@ impl StoppingRule {
 
     /// Asked after each pair with the durations of all timed steps so far.
     pub fn decide(&self, steps: &[f64], elapsed: Duration) -> Decision {
-        let time_up = elapsed >= self.max_time;
+        let time_up = elapsed >= self.max_time || steps.len() >= MOST_SAMPLES.max(self.min_samples);
         if steps.len() < MEDIAN_SAMPLES || !(time_up || self.is_look(steps.len())) {
             return Decision::Continue;
         }
@@ -109,6 +112,14 @@ mod tests {
     #[test]
     fn the_first_look_is_never_before_six() {
         assert_eq!(looks(StoppingRule { min_samples: 0, ..RULE })[0], 6);
+    }
+
+    #[test]
+    fn ten_thousand_samples_are_the_most() {
+        let noisy: Vec<f64> = (0..20_000).map(|index| f64::from(index % 2)).collect();
+        let end = |rule: StoppingRule| (0..20_000).find(|&n| rule.decide(&noisy[..n], EARLY) == Decision::TimeUp);
+        assert_eq!(end(RULE), Some(10_000));
+        assert_eq!(end(StoppingRule { min_samples: 12_000, ..RULE }), Some(12_000));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod error;
 mod exported;
+mod memory;
 mod operands;
 mod phases;
 pub mod reference;
@@ -20,6 +21,8 @@ mod test_session;
 mod tests;
 
 use std::path::PathBuf;
+
+use anyhow::anyhow;
 
 use crate::device::{Device, Training, in_session};
 use crate::model::Model;
@@ -171,6 +174,7 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
         first_maximum_wins: device.info().first_maximum_wins,
     };
     let rows = in_session(device, &step, training, |session| {
+        memory::check(&step.plan).map_err(|error| anyhow!("the reference in f64 {error}"))?;
         start::fresh(session, &step, &training)?;
         let initial = whole_step::Initial::read(session, &step.plan)?;
         let mut rows = phases.run(session)?;

@@ -2,6 +2,7 @@
 //! the plan lays it out, and it can be told to go wrong.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::operands::DeviceOperands;
 use super::reference::{self};
@@ -103,7 +104,7 @@ impl Device for TestDevice {
         None
     }
 
-    fn ceilings(&self) -> Result<Ceilings, DeviceError> {
+    fn ceilings(&self, _longest: Duration) -> Result<Ceilings, DeviceError> {
         Ok(Ceilings { gemm_flops_per_s: 1.0, copy_bytes_per_s: 1.0, copied_bytes: None })
     }
 }

@@ -13,30 +13,30 @@ use crate::plan::{FcGeometry, Phase};
 /// Each buffer's size: beyond any last-level cache's share of a thread. Less where memory is short, but no less than the least.
 const BYTES: usize = 256 << 20;
 const LEAST_BYTES: usize = 32 << 20;
-/// The fewest products. Copies are quick, and on a shared machine the bandwidth comes and goes.
+/// The fewest products, if there is time. Copies are quick, and on a shared machine the bandwidth comes and goes.
 const PRODUCTS: usize = 7;
 const COPIES: usize = 25;
 /// On a busy machine most repetitions share the processors: the best counts once this many came near it, or time is up.
 const NEAR: usize = 3;
 const NEARNESS: f64 = 0.95;
-const LONGEST: Duration = Duration::from_secs(3);
+pub const LONGEST: Duration = Duration::from_secs(3);
 /// Numbers in a cache line.
 const LINE: usize = 16;
 
 /// Bytes read plus bytes written per second by the threads of the current pool, the best of several copies. In memory as
-/// sessions have it, with huge pages where the system gives them.
+/// sessions have it, with huge pages where the system gives them. Repeats for up to `longest`.
 /// The second number is the bytes that were written.
-pub fn copy_bytes_per_s() -> Result<(f64, usize), DeviceError> {
+pub fn copy_bytes_per_s(longest: Duration) -> Result<(f64, usize), DeviceError> {
     let mut bytes = BYTES;
     loop {
-        match copying(bytes) {
+        match copying(bytes, longest) {
             Err(DeviceError::OutOfMemory { .. }) if bytes > LEAST_BYTES => bytes /= 2,
             other => return other.map(|rate| (rate, bytes)),
         }
     }
 }
 
-fn copying(bytes: usize) -> Result<f64, DeviceError> {
+fn copying(bytes: usize, longest: Duration) -> Result<f64, DeviceError> {
     let elements = bytes / size_of::<f32>();
     let mut source = ResidentBuffer::zeroed(elements)?;
     source.fill(1.0);
@@ -49,10 +49,10 @@ fn copying(bytes: usize) -> Result<f64, DeviceError> {
             .for_each(|(target, source)| copy_past_caches(source, target));
         2.0 * bytes as f64 / start.elapsed().as_secs_f64()
     };
-    Ok(best(COPIES, LONGEST, &mut copy))
+    Ok(best(COPIES, longest, &mut copy))
 }
 
-/// The best of several rates: of at least `least`, and of more for up to `longest` until some of them agree on it.
+/// The best of the rates of `longest`, or fewer: of at least `least`, once some of them agree on the best.
 fn best(least: usize, longest: Duration, rate: &mut dyn FnMut() -> f64) -> f64 {
     let began = Instant::now();
     let mut rates: Vec<f64> = Vec::new();
@@ -60,7 +60,7 @@ fn best(least: usize, longest: Duration, rate: &mut dyn FnMut() -> f64) -> f64 {
         rates.push(rate());
         let best = rates.iter().copied().fold(0.0, f64::max);
         let near = rates.iter().filter(|&&rate| rate >= NEARNESS * best).count();
-        if rates.len() >= least && (near >= NEAR || began.elapsed() >= longest) {
+        if began.elapsed() >= longest || (rates.len() >= least && near >= NEAR) {
             return best;
         }
     }
@@ -89,8 +89,8 @@ fn copy_past_caches(from: &[f32], to: &mut [f32]) {
 const SIDE: usize = 1536;
 
 /// FLOP per second of a large matrix product on the threads of the current pool, the best of several: a fully connected
-/// layer as wide as its batch, by each way that this device has to compute one.
-pub fn gemm_flops_per_s() -> f64 {
+/// layer as wide as its batch, by each way that this device has to compute one. Repeats each for up to half of `longest`.
+pub fn gemm_flops_per_s(longest: Duration) -> f64 {
     let matrix = vec![1f32; SIDE * SIDE];
     let mut product = vec![0f32; SIDE * SIDE];
     let of = |isa| {
@@ -108,7 +108,7 @@ pub fn gemm_flops_per_s() -> f64 {
             });
             2.0 * (SIDE as f64).powi(3) / start.elapsed().as_secs_f64()
         };
-        best(PRODUCTS, LONGEST / 2, &mut flops_per_s)
+        best(PRODUCTS, longest / 2, &mut flops_per_s)
     };
     [Isa::detect(), Isa::Portable].map(of).into_iter().fold(0.0, f64::max)
 }
@@ -124,7 +124,7 @@ mod tests {
         let mut taken = rates.into_iter();
         let mut rate = || taken.next().unwrap();
         assert_eq!(best(7, Duration::MAX, &mut rate), 10.0);
-        assert_eq!(best(1, Duration::ZERO, &mut rate), 20.0, "time is up");
+        assert_eq!(best(7, Duration::ZERO, &mut rate), 20.0, "time is up");
     }
 
     #[test]

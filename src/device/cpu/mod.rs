@@ -10,6 +10,8 @@ mod session;
 mod steps;
 mod tensors;
 
+use std::time::Duration;
+
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sysinfo::{MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
@@ -129,7 +131,7 @@ fn flush_subnormals() {
 }
 
 /// Free memory without swap, within the limits of this process's control group and address space (`ulimit -v`).
-fn available_bytes() -> u64 {
+pub(crate) fn available_bytes() -> u64 {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(memory);
     let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
@@ -179,10 +181,11 @@ impl Device for Cpu {
         own_process(|process| process.memory())
     }
 
-    fn ceilings(&self) -> Result<Ceilings, DeviceError> {
+    fn ceilings(&self, longest: Duration) -> Result<Ceilings, DeviceError> {
+        let longest = longest.min(ceiling::LONGEST);
         self.pool.install(|| {
-            let (copy_bytes_per_s, copied) = ceiling::copy_bytes_per_s()?;
-            let gemm_flops_per_s = ceiling::gemm_flops_per_s();
+            let (copy_bytes_per_s, copied) = ceiling::copy_bytes_per_s(longest)?;
+            let gemm_flops_per_s = ceiling::gemm_flops_per_s(longest);
             Ok(Ceilings { gemm_flops_per_s, copy_bytes_per_s, copied_bytes: Some(copied as u64) })
         })
     }

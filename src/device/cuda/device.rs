@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::ceiling;
 use super::driver::libraries::Libraries;
@@ -216,7 +217,7 @@ impl Device for Cuda {
         notes
     }
 
-    fn ceilings(&self) -> Result<Ceilings, DeviceError> {
+    fn ceilings(&self, _longest: Duration) -> Result<Ceilings, DeviceError> {
         ceiling::measure(&self.gpu).map_err(Failure::unsized_error)
     }
 }

@@ -1,7 +1,7 @@
 //! Time by layer and phase at one batch: a bar for each layer, stacked by phase.
 
 use super::axes::{Axis, Frame};
-use super::scene::{Across, Canvas, Scene};
+use super::scene::{Across, Canvas, Pixel, Scene};
 use super::style::{self, BLACK, text_width};
 use super::{legend, subtitle};
 use crate::model::kind::Group;
@@ -15,12 +15,11 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     let phases = Phase::ALL.into_iter().filter(|phase| point.parts.iter().any(|part| part.phase == *phase));
     let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
     let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
-    let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
-        let (color, hatch) = style::of_part(Group::Other, entries[index].0);
-        scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, hatch);
-    });
     let groups = Group::ALL.into_iter().filter(|group| point.parts.iter().any(|part| part.group == *group));
     let groups: Vec<Group> = groups.collect();
+    let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
+        phase_sample(scene, [x, y], &groups, entries[index].0);
+    });
     let names: Vec<&str> = groups.iter().map(|group| group.name()).collect();
     let top = legend(&mut scene, top, &names, &mut |scene, [x, y], index| {
         let (color, _) = style::of_part(groups[index], Phase::Forward);
@@ -61,6 +60,16 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     draw_bottom(&mut scene, &frame, bottom);
     scene.description = describe(&layers, unit);
     scene
+}
+
+/// A phase in the colour of each group, side by side.
+fn phase_sample(scene: &mut Scene, [x, y]: Pixel, groups: &[Group], phase: Phase) {
+    let width = 27.0 / groups.len() as f64;
+    for (index, group) in groups.iter().enumerate() {
+        let (color, hatch) = style::of_part(*group, phase);
+        let left = x + width * index as f64;
+        scene.rectangle([left, y - 6.0], [left + width, y + 6.0], color, hatch);
+    }
 }
 
 /// The x axis alone: the layers' names are the other.

@@ -17,6 +17,9 @@ pub struct Band {
     pub fill: (Rgb, Hatch),
 }
 
+/// The width of a band's colour and pattern beside its name.
+const SAMPLE: f64 = 20.0;
+
 /// The share in percent that a band has at a point.
 pub fn share(point: &Point, band: &Band) -> f64 {
     point.total(band.scope).map_or(0.0, |figures| figures.share_pct)
@@ -36,7 +39,7 @@ pub fn scene(
     let top = noted(&mut scene, top, run, &last.image) + 6.0;
     let size = 0.9 * canvas.font;
     let labels: Vec<String> = bands.iter().map(|band| format!("{} {:.1} %", band.name, share(last, band))).collect();
-    let room_right = labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max) + 14.0;
+    let room_right = labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max) + SAMPLE + 14.0;
     let bottom = top + if canvas.is_narrow() { 240.0 } else { 400.0 };
     let batches: Vec<usize> = points.iter().map(|point| point.batch).collect();
     let frame = Frame {
@@ -54,8 +57,9 @@ pub fn scene(
     };
     let middles = bands.iter().map(middle).collect();
     let x = frame.x.at(last.batch as f64).max(canvas.width - room_right) + 8.0;
-    for (label, y) in labels.iter().zip(spread(middles, canvas.line(), [top, bottom])) {
-        scene.text([x, y], label, size, Across::Left);
+    for ((label, band), y) in labels.iter().zip(bands).zip(spread(middles, canvas.line(), [top, bottom])) {
+        scene.rectangle([x, y - 7.0], [x + SAMPLE - 6.0, y + 5.0], band.fill.0, band.fill.1);
+        scene.text([x + SAMPLE, y], label, size, Across::Left);
     }
     scene.description = describe(points, bands);
     Some(scene)

@@ -139,8 +139,8 @@ fn bars_are_to_scale() {
             Item::Area { points, .. } => Some(points[1][0] - points[0][0]),
             Item::Line { .. } | Item::Mark { .. } | Item::Text(_) => None,
         })
-        // The legends: four phases and three groups.
-        .skip(7)
+        // The legends: four phases in the colours of three groups, and the groups.
+        .skip(4 * 3 + 3)
         .collect();
     assert_eq!(bars.len(), point.parts.len());
     let per_us = bars[0] / point.parts[0].figures.mean_us;

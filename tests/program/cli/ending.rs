@@ -185,11 +185,10 @@ fn a_full_disk_is_one_clear_line() {
 #[test]
 fn a_full_or_closed_stderr_changes_nothing() {
     let cases = [
-        (format!("{QUICK} --batch 1"), 0),
+        ("run --model tiny --device auto --batch 1 --max-time 1ms".to_owned(), 0),
         ("verify --model no-such-model".to_owned(), 2),
         ("run --batch 0".to_owned(), 2),
         ("plot no-such-folder".to_owned(), 1),
-        ("run --model tiny --device auto --batch 1 --max-time 1ms".to_owned(), 0),
     ];
     for (arguments, code) in cases {
         let program = Program::new();
@@ -280,4 +279,34 @@ fn advice_that_helps_within_a_limit_of_addresses() {
     }
     let output = limited(400_000, &format!("{QUICK} --threads 1 --batch 1"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+/// The reference takes more memory than the session, and allocates it piece by piece. Whatever the limit, either all of it
+/// is there, or one line says what to do.
+#[cfg(target_os = "linux")]
+#[test]
+fn verify_within_a_limit_of_addresses() {
+    let program = Program::new();
+    let layers =
+        "[[layer]]\nname = \"fc\"\nkind = \"fc\"\noutputs = 640\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n";
+    program.model("wide.toml", &format!("name = \"wide\"\ninput = [3, 32, 32]\n{layers}"));
+    let ends: Vec<&str> = (1..=7)
+        .map(|step| {
+            let verify =
+                format!("exec {} verify --model wide.toml --device cpu --threads 1", env!("CARGO_BIN_EXE_layertime"));
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", &format!("ulimit -v {}; {verify}", 40_000 + 20_000 * step)])
+                .current_dir(program.folder.path());
+            let output = shell.output().unwrap();
+            let message = stderr(&output);
+            match output.status.code() {
+                Some(0) => "verified",
+                Some(1) if message.lines().count() == 1 && message.contains("reference") => "no room for the reference",
+                Some(1) if message.lines().count() == 1 && message.contains("free") => "no room for the session",
+                _ => panic!("{output:?}"),
+            }
+        })
+        .collect();
+    assert!(ends.contains(&"no room for the reference") && ends[6] == "verified", "{ends:?}");
 }

@@ -74,7 +74,7 @@ pub struct RunArgs {
     /// Stop when the median step's 95 % interval is this narrow to either side.
     #[arg(long, default_value = "1%", value_name = "PERCENT", value_parser = values::percent)]
     pub target: f64,
-    /// Stop after this long per batch size, warm-up apart.
+    /// Stop after this long per batch size, warm-up apart, or after 10,000 samples.
     #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = values::duration)]
     pub max_time: Duration,
     /// Take at least this many timed steps (never fewer than 6); a batch with fewer is noisy.

@@ -95,10 +95,10 @@ fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Pla
 
 fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: MachineFacts) -> Result<Folder> {
     let begun = args.resume.as_deref().map(folder::read_run).transpose()?;
-    let ceilings = begun.as_ref().map_or_else(|| device.ceilings(), |begun| Ok(begun.ceilings))?;
+    let rule = rule(args);
+    let ceilings = begun.as_ref().map_or_else(|| device.ceilings(rule.max_time), |begun| Ok(begun.ceilings))?;
     let samples = args.writes_samples(begun.map(|begun| begun.setup.samples));
     let info = device.info();
-    let rule = rule(args);
     let measuring = Measuring {
         target: rule.target,
         max_time_s: rule.max_time.as_secs_f64(),
