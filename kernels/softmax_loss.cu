@@ -1,7 +1,7 @@
 // Softmax cross-entropy: one block of 256 threads per image.
 //
 // Forward: probabilities [images, classes] and each image's loss, both f32; the mean over the images is the loss.
-// Backward: d logits = (probability - [class = label]) / images, times the loss scale where there is one.
+// Backward: d logits = (probability - [class = label]) * weight / images, times the loss scale where there is one.
 #include "common.cuh"
 
 template <class T>
@@ -22,11 +22,12 @@ __device__ __forceinline__ void softmax_loss_forward(const T* logits, const int*
 
 template <class T>
 __device__ __forceinline__ void softmax_loss_backward(const float* probabilities, const int* labels, T* dlogits,
-                                                      const LossScale* loss_scale, u32 classes) {
-  float factor = (loss_scale ? loss_scale->scale : 1.0f) / (float)gridDim.x;
+                                                      const LossScale* loss_scale, float weight, u32 classes,
+                                                      u32 accumulate) {
+  float factor = weight * (loss_scale ? loss_scale->scale : 1.0f) / (float)gridDim.x;
   u32 row = blockIdx.x, base = row * classes, label = (u32)labels[row];
   for (u32 c = threadIdx.x; c < classes; c += blockDim.x)
-    store(dlogits, base + c, (probabilities[base + c] - (c == label ? 1.0f : 0.0f)) * factor);
+    store_or_add(dlogits, base + c, (probabilities[base + c] - (c == label ? 1.0f : 0.0f)) * factor, accumulate);
 }
 
 #define SOFTMAX_LOSS(SUFFIX, T)                                                                                     \
@@ -37,7 +38,7 @@ __device__ __forceinline__ void softmax_loss_backward(const float* probabilities
   }                                                                                                                 \
   KERNEL_FN softmax_loss_backward_##SUFFIX(const float* __restrict__ probabilities, const int* __restrict__ labels, \
                                            T* __restrict__ dlogits, const LossScale* __restrict__ loss_scale,       \
-                                           u32 classes) {                                                           \
-    softmax_loss_backward(probabilities, labels, dlogits, loss_scale, classes);                                     \
+                                           float weight, u32 classes, u32 accumulate) {                             \
+    softmax_loss_backward(probabilities, labels, dlogits, loss_scale, weight, classes, accumulate);                 \
   }
 FOR_EACH_TYPE(SOFTMAX_LOSS)

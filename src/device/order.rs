@@ -138,6 +138,7 @@ impl Orders {
     pub fn new(plan: &Plan, layout: Layout) -> Result<Orders, DeviceError> {
         let plain = |shape: Shape| Order::of(shape, layout);
         let mut orders = Orders { image: plain(plan.input), layers: Vec::with_capacity(plan.layers.len()) };
+        let mut classes: Option<Order> = None;
         for layer in &plan.layers {
             let inputs: Vec<&Order> = layer.inputs.iter().map(|&source| orders.of(source)).collect();
             let shuffled = inputs.iter().zip(&layer.input_shapes).any(|(order, &shape)| **order != plain(shape));
@@ -154,6 +155,10 @@ impl Orders {
                     plain(layer.output)
                 }
             };
+            // One list of labels serves all losses.
+            if layer.kind.is_loss() && *classes.get_or_insert_with(|| inputs[0].clone()) != *inputs[0] {
+                return Err(refused(layer, layout));
+            }
             orders.layers.push(order);
         }
         Ok(orders)

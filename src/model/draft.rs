@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::kind::SoftmaxLoss;
 use super::{IMAGE, Kind, LONGEST_NAME, Layer, Source, is_name_letter, spelling};
 use crate::plan::Shape;
 use crate::plan::kinds::rules;
@@ -29,6 +30,7 @@ pub struct Draft {
     input: Shape,
     layers: Vec<Layer>,
     shapes: Vec<Shape>,
+    losses: Vec<Source>,
     names: HashSet<String>,
     /// The next number for a name that is taken.
     numbers: HashMap<String, usize>,
@@ -39,7 +41,7 @@ impl Draft {
     pub fn new([c, h, w]: [usize; 3]) -> Draft {
         let names = HashSet::from([IMAGE.to_owned(), "all".to_owned()]);
         let input = Shape { n: 1, c, h, w };
-        Draft { input, layers: Vec::new(), shapes: Vec::new(), names, numbers: HashMap::new() }
+        Draft { input, layers: Vec::new(), shapes: Vec::new(), losses: Vec::new(), names, numbers: HashMap::new() }
     }
 
     /// Shape of one image, or of a layer's output for one.
@@ -93,11 +95,23 @@ impl Draft {
         }
     }
 
-    /// Ends the network in a softmax_loss over `logits`, and drops what it does not need.
+    /// Adds a softmax_loss over `logits`.
+    pub fn loss(&mut self, name: &str, logits: Source, loss_weight: f32) -> Result<(), String> {
+        let loss = self.push(name, Kind::SoftmaxLoss(SoftmaxLoss { loss_weight }), vec![logits])?;
+        self.losses.push(loss);
+        Ok(())
+    }
+
+    /// Ends the network in a softmax_loss over `logits`, and drops what its losses do not need.
     pub fn finish(mut self, logits: Source) -> Result<Vec<Layer>, String> {
-        let loss = self.push("loss", Kind::SoftmaxLoss, vec![logits])?;
+        self.loss("loss", logits, 1.0)?;
+        Ok(self.pruned())
+    }
+
+    /// The layers that the losses need.
+    pub fn pruned(self) -> Vec<Layer> {
         let mut needed = vec![false; self.layers.len()];
-        let mut stack = vec![loss];
+        let mut stack = self.losses;
         while let Some(source) = stack.pop() {
             if let Source::Layer(index) = source
                 && !std::mem::replace(&mut needed[index], true)
@@ -108,15 +122,14 @@ impl Draft {
         let places: Vec<usize> =
             needed.iter().scan(0, |next, &needed| Some(std::mem::replace(next, *next + usize::from(needed)))).collect();
         let kept = self.layers.into_iter().zip(needed).filter(|(_, needed)| *needed);
-        Ok(kept
-            .map(|(mut layer, _)| {
-                for input in &mut layer.inputs {
-                    if let Source::Layer(index) = input {
-                        *index = places[*index];
-                    }
+        kept.map(|(mut layer, _)| {
+            for input in &mut layer.inputs {
+                if let Source::Layer(index) = input {
+                    *index = places[*index];
                 }
-                layer
-            })
-            .collect())
+            }
+            layer
+        })
+        .collect()
     }
 }

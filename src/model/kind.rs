@@ -33,7 +33,7 @@ pub enum Kind {
     /// Joins inputs along the channels.
     Concat,
     /// Softmax and mean cross-entropy.
-    SoftmaxLoss,
+    SoftmaxLoss(SoftmaxLoss),
 }
 
 /// The groups of layers that the verdict compares.
@@ -78,7 +78,7 @@ impl Kind {
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Concat => "concat",
-            Kind::SoftmaxLoss => "softmax_loss",
+            Kind::SoftmaxLoss(_) => "softmax_loss",
         }
     }
 
@@ -97,7 +97,7 @@ impl Kind {
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
-            | Kind::SoftmaxLoss => Group::Other,
+            | Kind::SoftmaxLoss(_) => Group::Other,
         }
     }
 
@@ -120,7 +120,7 @@ impl Kind {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::BatchNorm(_)
-            | Kind::SoftmaxLoss => Some(1),
+            | Kind::SoftmaxLoss(_) => Some(1),
         }
     }
 
@@ -131,7 +131,12 @@ impl Kind {
 
     /// Tells if the layer compares its input with labels.
     pub fn is_loss(&self) -> bool {
-        matches!(self, Kind::SoftmaxLoss)
+        matches!(self, Kind::SoftmaxLoss(_))
+    }
+
+    /// Factor of the layer's loss in the network's; `None` for kinds that compute none.
+    pub fn loss_weight(&self) -> Option<f32> {
+        if let Kind::SoftmaxLoss(loss) = self { Some(loss.loss_weight) } else { None }
     }
 
     /// The key that says if the layer adds a bias, where there is one.
@@ -149,7 +154,7 @@ impl Kind {
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
-            | Kind::SoftmaxLoss => None,
+            | Kind::SoftmaxLoss(_) => None,
         }
     }
 
@@ -346,6 +351,20 @@ pub struct BatchNorm {
     /// The share of the new batch in the running statistics.
     #[serde(default = "batchnorm_momentum")]
     pub momentum: f32,
+}
+
+/// Softmax and mean cross-entropy. A network's loss is the sum of those of all such layers, each times its weight.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SoftmaxLoss {
+    /// Factor of the layer's loss.
+    pub loss_weight: f32,
+}
+
+impl Default for SoftmaxLoss {
+    fn default() -> SoftmaxLoss {
+        SoftmaxLoss { loss_weight: 1.0 }
+    }
 }
 
 /// For kinds without parameters.

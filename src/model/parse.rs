@@ -90,18 +90,19 @@ fn layers(text: &str, tables: Vec<TomlTable>) -> Parsed<Vec<Layer>> {
         let at = table.at.clone();
         let kind = spelling::read(&kind_name, table)?;
         let inputs = match inputs {
-            Some(list) => sources(&name, list, &kind, &known, &all_names)?,
+            Some(list) => sources(&name, list, &kind, &layers, (&known, &all_names))?,
             None if kind.joins() => return fault(at, format!("{} needs `inputs`: two or more layers", name.get_ref())),
             None if index == 0 => vec![Source::Image],
+            None if layers[index - 1].kind.is_loss() => {
+                let (name, loss) = (name.get_ref(), &layers[index - 1].name);
+                return fault(
+                    at,
+                    format!("{name} comes after the loss `{loss}`: name the layer that it reads in `inputs`"),
+                );
+            }
             None => vec![Source::Layer(index - 1)],
         };
-        if let Some(loss) = layers.last().filter(|layer| layer.kind == Kind::SoftmaxLoss) {
-            return fault(
-                at,
-                format!("{} comes after the loss `{}`: softmax_loss must be last", name.get_ref(), loss.name),
-            );
-        }
-        if index + 1 == count && kind != Kind::SoftmaxLoss {
+        if index + 1 == count && !kind.is_loss() {
             return fault(kind_name.span(), "the last layer must be a softmax_loss over the classes");
         }
         known.insert(name.get_ref().clone(), index);
@@ -156,8 +157,8 @@ fn sources(
     name: &Spanned<String>,
     list: Spanned<Vec<Spanned<String>>>,
     kind: &Kind,
-    known: &HashMap<String, usize>,
-    all: &[String],
+    layers: &[Layer],
+    (known, all): (&HashMap<String, usize>, &[String]),
 ) -> Parsed<Vec<Source>> {
     let count = list.get_ref().len();
     if kind.joins() && count < 2 {
@@ -174,6 +175,9 @@ fn sources(
         let at = input.span();
         let input = input.into_inner();
         sources.push(match known.get(&input) {
+            Some(&index) if layers[index].kind.is_loss() => {
+                return fault(at, format!("`{}` takes `{input}`, a loss, which gives nothing", name.get_ref()));
+            }
             Some(&index) => Source::Layer(index),
             None if input == IMAGE => Source::Image,
             None if input == *name.get_ref() => {
@@ -199,14 +203,13 @@ fn sources(
 
 /// A layer whose output nobody takes would be computed for nothing, which is almost surely a slip.
 fn unread(layers: &[Layer], spans: &[std::ops::Range<usize>]) -> Parsed<()> {
-    let mut read = vec![false; layers.len()];
+    // Nobody takes the output of a loss.
+    let mut read: Vec<bool> = layers.iter().map(|layer| layer.kind.is_loss()).collect();
     for source in layers.iter().flat_map(|layer| &layer.inputs) {
         if let Source::Layer(index) = *source {
             read[index] = true;
         }
     }
-    // Nobody takes the output of the last, the loss.
-    read.pop();
     match read.iter().position(|&read| !read) {
         Some(index) => {
             let name = &layers[index].name;

@@ -29,7 +29,7 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 16] = [
+const NUMBERS: [(&str, Range); 17] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
@@ -44,6 +44,7 @@ const NUMBERS: [(&str, Range); 16] = [
     ("beta", POSITIVE),
     ("k", POSITIVE),
     ("eps", POSITIVE),
+    ("loss_weight", POSITIVE),
     ("p", DROPPED),
     ("momentum", SHARE),
 ];
@@ -69,7 +70,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "add" => table.none(Kind::Add)?,
         "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
-        "softmax_loss" => table.none(Kind::SoftmaxLoss)?,
+        "softmax_loss" => Kind::SoftmaxLoss(table.parameters()?),
         other => match Activation::PLAIN.into_iter().find(|function| function.name() == other) {
             Some(function) => table.none(Kind::Activation(function))?,
             None => return fault(name.span(), format!("unknown kind `{}`: one of {KINDS}", quotable(other))),
@@ -118,7 +119,8 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::SoftmaxLoss => None,
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat => None,
+        Kind::SoftmaxLoss(loss) => POSITIVE.refuses("loss_weight", loss.loss_weight),
     }
 }
 
@@ -168,9 +170,10 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         Kind::Activation(Activation::Elu(Elu { alpha })) => {
             unless(*alpha == Elu::default().alpha, "alpha", float(*alpha)).into_iter().collect()
         }
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::SoftmaxLoss => {
-            Vec::new()
+        Kind::SoftmaxLoss(loss) => {
+            unless(loss.loss_weight == 1.0, "loss_weight", float(loss.loss_weight)).into_iter().collect()
         }
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat => Vec::new(),
     }
 }
 

@@ -58,7 +58,21 @@ pub fn plan_all(model: &Model, input: Shape, input_gradient: bool) -> Result<Vec
         layers.push(planned);
     }
     mark_accumulation(&mut layers);
-    Ok(layers)
+    agreeing_losses(layers)
+}
+
+/// Fails where losses have different classes: there is one label for each image.
+fn agreeing_losses(layers: Vec<LayerPlan>) -> Result<Vec<LayerPlan>, Unplannable> {
+    let classes = layers.last().map_or(0, |loss| loss.output.image_elements());
+    let differs = |layer: &LayerPlan| layer.kind.is_loss() && layer.output.image_elements() != classes;
+    match layers.iter().position(differs) {
+        None => Ok(layers),
+        Some(layer) => {
+            let found = layers[layer].output.image_elements();
+            let message = format!("has {found} classes, but the last loss has {classes}: they share labels");
+            Err(Unplannable { layer, misfit: Misfit::Other(message) })
+        }
+    }
 }
 
 /// The layer in whose memory a source's values are.

@@ -189,12 +189,12 @@ impl Plan {
         self.layers.iter().map(LayerPlan::parameters).sum()
     }
 
-    /// Index of the softmax_loss layer.
+    /// Index of the last layer, a softmax_loss.
     pub fn loss(&self) -> usize {
         self.layers.len() - 1
     }
 
-    /// Classes that the loss chooses from.
+    /// Classes that the losses choose from.
     pub fn classes(&self) -> usize {
         self.layers[self.loss()].output.image_elements()
     }

@@ -167,7 +167,7 @@ impl Mover {
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
-            | Kind::SoftmaxLoss => Mover::Elementwise,
+            | Kind::SoftmaxLoss(_) => Mover::Elementwise,
         }
     }
 }

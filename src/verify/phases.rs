@@ -34,11 +34,11 @@ impl PhaseCheck<'_> {
     /// Runs one step operation by operation; one row per result, in the step's order.
     pub fn run(&self, session: &mut dyn Session) -> Result<Vec<Check>, DeviceError> {
         let labels = labels(session)?;
-        let mut rows = Vec::new();
+        let (mut rows, mut loss) = (Vec::new(), 0.0);
         session.begin()?;
         for &op in &self.step.ops {
             rows.extend(match op.phase {
-                Phase::Forward => self.forward(session, op, &labels)?,
+                Phase::Forward => self.forward(session, op, &labels, &mut loss)?,
                 Phase::BackwardData => self.backward_data(session, op, &labels)?,
                 Phase::BackwardWeights => self.backward_weights(session, op)?,
                 // Its decision shows in the weight updates.
@@ -53,7 +53,14 @@ impl PhaseCheck<'_> {
         Ok(rows)
     }
 
-    fn forward(&self, session: &mut dyn Session, op: Op, labels: &[usize]) -> Result<Vec<Check>, DeviceError> {
+    /// `loss` is that of the losses so far; the last one shows if all are right.
+    fn forward(
+        &self,
+        session: &mut dyn Session,
+        op: Op,
+        labels: &[usize],
+        loss: &mut f64,
+    ) -> Result<Vec<Check>, DeviceError> {
         let (operands, _) = self.run_op(session, op)?;
         let (layer, operands) = (self.layer(op), operands.lend(labels));
         let output = Expected {
@@ -62,10 +69,10 @@ impl PhaseCheck<'_> {
             least_norm: 0.0,
         };
         let mut rows = vec![self.compare(session, op, output, None)?];
-        if layer.kind.is_loss() {
-            let loss =
-                Expected { key: TensorName::Loss, values: vec![reference::loss(&operands)], least_norm: LEAST_LOSS };
-            rows.push(self.compare(session, op, loss, None)?);
+        *loss += reference::loss(layer, &operands);
+        if op.layer == self.plan().loss() {
+            let total = Expected { key: TensorName::Loss, values: vec![*loss], least_norm: LEAST_LOSS };
+            rows.push(self.compare(session, op, total, None)?);
         }
         Ok(rows)
     }

@@ -59,7 +59,6 @@ impl TensorName {
     pub fn parse(name: &str, plan: &Plan) -> Option<TensorName> {
         let layer = |name: &str| plan.layers.iter().position(|layer| layer.name == name);
         let part = |name: &str| Parameter::ALL.into_iter().find(|part| part.name() == name);
-        let loss = |key: TensorName| (key != TensorName::OutputGradient(plan.loss())).then_some(key);
         match name {
             "input" => return Some(TensorName::Input),
             "labels" => return Some(TensorName::Labels),
@@ -71,7 +70,10 @@ impl TensorName {
         let (what, rest) = name.split_once('.')?;
         match what {
             "output" => return Some(TensorName::Output(layer(rest)?)),
-            "grad_output" => return loss(TensorName::OutputGradient(layer(rest)?)),
+            "grad_output" => {
+                let layer = layer(rest)?;
+                return (!plan.layers[layer].kind.is_loss()).then_some(TensorName::OutputGradient(layer));
+            }
             _ => {}
         }
         let (name, of) = rest.rsplit_once('.')?;

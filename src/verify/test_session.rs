@@ -228,8 +228,8 @@ impl TestSession {
         match op.phase {
             Phase::Forward => {
                 let mut results = vec![(Tensor::Output(op.layer), rounded(reference::forward(layer, &operands)))];
-                if layer.kind == Kind::SoftmaxLoss {
-                    results.push((Tensor::Loss, vec![reference::loss(&operands) as f32]));
+                if layer.kind.is_loss() {
+                    results.push((Tensor::Loss, vec![reference::loss(layer, &operands) as f32]));
                 }
                 Ok(results)
             }

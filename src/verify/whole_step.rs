@@ -142,16 +142,15 @@ impl<'a, T: Real> ReferencePass<'a, T> {
             image: in_reals(&drawn.image),
             masks: drawn.masks.iter().map(|(&layer, mask)| (layer, in_reals(mask))).collect(),
             outputs: Vec::new(),
-            loss: T::nan(),
+            loss: T::zero(),
             gradients: BTreeMap::new(),
         };
         for (index, layer) in step.plan.layers.iter().enumerate() {
             let [weights, biases] = Parameter::ALL.map(|part| step.initial.in_reals::<T>(index, part));
             let operands = Operands { weights: &weights, biases: &biases, ..pass.operands(index, layer) };
             let output = reference::forward(layer, &operands);
-            if layer.kind.is_loss() {
-                pass.loss = reference::loss(&operands);
-            }
+            let loss = reference::loss(layer, &operands);
+            pass.loss += loss;
             pass.outputs.push(output);
         }
         pass

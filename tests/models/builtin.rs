@@ -14,7 +14,10 @@ fn built_in_networks_have_torchvisions_counts() {
         ("resnet152", 60_192_808, 11_513_626_624),
         ("inception-v3", 23_834_568, 5_713_216_096),
         ("squeezenet1_1", 1_235_496, 349_151_936),
+        ("googlenet", 13_004_888, 1_506_748_416),
         ("mobilenet-v2", 3_504_872, 300_774_272),
+        ("mobilenet-v3-large", 5_483_032, 216_589_760),
+        ("efficientnet-b0", 5_288_548, 385_814_752),
         ("densenet121", 7_978_856, 2_834_161_664),
     ] {
         assert_eq!(counts(&Model::named(name).unwrap()), (parameters, macs), "{name}");

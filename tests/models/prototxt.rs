@@ -20,6 +20,7 @@ fn networks_of_caffe_have_their_counts() {
         ("cifar10_quick.prototxt", 145_578, 12_354_176),
         ("bvlc_alexnet.prototxt", 60_965_224, 724_406_816),
         ("caffenet.prototxt", 60_965_224, 724_406_816),
+        ("bvlc_googlenet.prototxt", 13_378_280, 1_591_044_096),
     ] {
         let model = Model::from_prototxt(&committed(file), file).unwrap();
         assert_eq!(counts(&model), (parameters, macs), "{file}");
@@ -50,6 +51,24 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" top: "loss" }
     let scaled = text.replace("operation: PROD", "operation: SUM coeff: 1 coeff: 0.5 coeff: 1");
     let error = Model::from_prototxt(&scaled, "t.prototxt").unwrap_err().to_string();
     assert_eq!(error, "t.prototxt:6: layer `prod`: the coeff 0.5 is not known: 1 is");
+}
+
+/// As GoogLeNet's auxiliary heads; a loss of weight zero is only looked at.
+#[test]
+fn losses_have_their_weights() {
+    let model = Model::from_prototxt(&committed("bvlc_googlenet.prototxt"), "t.prototxt").unwrap();
+    let losses = |model: &Model| -> Vec<(String, f32)> {
+        let weight = |layer: &layertime::model::Layer| Some((layer.name.clone(), layer.kind.loss_weight()?));
+        model.layers.iter().filter_map(weight).collect()
+    };
+    let expected = [("loss1/loss", 0.3), ("loss2/loss", 0.3), ("loss3/loss3", 1.0)];
+    assert_eq!(losses(&model), expected.map(|(name, weight)| (name.to_owned(), weight)));
+    let last_alone = committed("bvlc_googlenet.prototxt").replace("loss_weight: 0.3", "loss_weight: 0");
+    let model = Model::from_prototxt(&last_alone, "t.prototxt").unwrap();
+    assert_eq!(losses(&model), [("loss3/loss3".to_owned(), 1.0)]);
+    // Two heads of 4² · 128 inputs each, 512 and 528 channels before them.
+    let heads = 512 * 128 + 528 * 128 + 2 * 128 + 2 * (2048 * 1024 + 1024 + 1024 * 1000 + 1000);
+    assert_eq!(counts(&model).0, 13_378_280 - heads);
 }
 
 #[test]

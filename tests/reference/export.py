@@ -9,7 +9,7 @@ f64, so that the expected tensors belong exactly to the f32 inputs in the file; 
 Dropout is off. The momentum buffer starts at zero. The file holds, f32 but for the labels (i64):
 
     input [N,C,H,W]   labels [N]   param.L.weight   param.L.bias   loss [1]
-    output.L, grad_output.L     every layer but the loss; the gradient is the total over all that use the output
+    output.L, grad_output.L     every layer but the losses; the gradient is the total over all that use the output
     grad.L.weight, .bias        gradient of the loss, without weight decay
     updated.L.weight, .bias     parameters after the step
     grad.input                  with --input-gradient
@@ -57,7 +57,7 @@ def training_step(args: argparse.Namespace, model: network.Model) -> dict[str, t
     tensors |= {f"param.{name}": p.detach().clone() for name, p in named.items()}
 
     outputs = network.forward(model, parameters, image, labels)
-    loss = outputs.pop(model.layers[-1].name)
+    loss = sum(outputs.pop(layer.name) for layer in model.layers if layer.kind == "softmax_loss")
     del outputs[network.IMAGE]
     for output in outputs.values():
         output.retain_grad()

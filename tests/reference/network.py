@@ -30,7 +30,8 @@ OPTIONS = {
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
-} | {kind: {} for kind in ("flatten", "add", "multiply", "concat", "softmax_loss")}
+    "softmax_loss": {"loss_weight": 1.0},
+} | {kind: {} for kind in ("flatten", "add", "multiply", "concat")}
 
 # Activation functions without options.
 FUNCTIONS = {
@@ -161,13 +162,13 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
         case "concat":
             return torch.cat(xs, dim=1)
         case "softmax_loss":
-            return F.cross_entropy(x.flatten(1), labels)
+            return o["loss_weight"] * F.cross_entropy(x.flatten(1), labels)
         case kind:
             raise SystemExit(f"layer {layer.name}: unknown kind {kind}")
 
 
 def forward(model: Model, parameters: dict, image: torch.Tensor, labels: torch.Tensor, training=False) -> dict:
-    """Every layer's output by name; the last one is the loss."""
+    """Every layer's output by name; the losses' are numbers, times their weights."""
     outputs = {IMAGE: image}
     for layer in model.layers:
         xs = [outputs[name] for name in layer.inputs]

@@ -66,9 +66,10 @@ impl CpuSession {
         self.operations[layer].mask().map(|mask| (mask, map))
     }
 
-    fn loss(&mut self) -> Option<&mut f64> {
-        let loss = self.step.plan.loss();
-        self.operations[loss].loss()
+    /// Weights of the losses, and their mean cross-entropies.
+    fn losses(&mut self) -> impl Iterator<Item = (f32, &mut f64)> {
+        let layers = self.step.plan.layers.iter().zip(&mut self.operations);
+        layers.filter_map(|(layer, operation)| Some((layer.kind.loss_weight()?, operation.loss()?)))
     }
 
     /// Classes are the channels of what the loss reads.
@@ -111,8 +112,8 @@ impl Session for CpuSession {
                 .iter_mut()
                 .enumerate()
                 .for_each(|(index, label)| *label = order.offset(value(index) as usize) as u32);
-        } else if let Some(loss) = self.loss() {
-            *loss = f64::from(value(0));
+        } else {
+            self.losses().for_each(|(_, loss)| *loss = f64::from(value(0)));
         }
         Ok(())
     }
@@ -130,7 +131,7 @@ impl Session for CpuSession {
                 let positions = self.class_order().positions();
                 self.labels.iter().map(|&label| positions[label as usize] as f32).collect()
             }
-            _ => self.loss().map_or(Vec::new(), |loss| vec![*loss as f32]),
+            _ => vec![self.losses().map(|(weight, loss)| f64::from(weight) * *loss).sum::<f64>() as f32],
         })
     }
 

@@ -110,8 +110,10 @@ impl CudaSession {
         self.layers[layer].mask().map(|mask| (mask.address(), shape.elements(), map))
     }
 
-    fn loss_buffers(&self) -> Option<&LossBuffers> {
-        self.layers.last()?.loss()
+    /// Weights of the losses, and their buffers.
+    fn losses(&self) -> impl Iterator<Item = (f32, &LossBuffers)> {
+        let layers = self.step.plan.layers.iter().zip(&self.layers);
+        layers.filter_map(|(layer, operation)| Some((layer.kind.loss_weight()?, operation.loss()?)))
     }
 
     fn fill_apart(&self, tensor: Tensor, value: &(dyn Fn(usize) -> f32 + Sync)) -> Result<(), Failure> {
@@ -121,15 +123,17 @@ impl CudaSession {
             let mut mask = vec![0u8; elements];
             (0..elements).for_each(|index| mask[map.offset(index)] = u8::from(value(index) != 0.0));
             memory::write(stream, address, &mask)?;
-        } else if let Some(LossBuffers { labels, losses, .. }) = self.loss_buffers() {
-            let images = self.step.plan.batch;
-            if tensor == Tensor::Labels {
-                let order = self.class_order();
-                let classes = (0..images).map(|image| order.offset(value(image) as usize) as i32);
-                memory::write(stream, labels.address(), &classes.flat_map(i32::to_le_bytes).collect::<Vec<u8>>())?;
-            } else {
-                memory::write(stream, losses.address(), &Element::F32.encode(&vec![value(0); images]))?;
-            }
+            return Ok(());
+        }
+        let (images, order) = (self.step.plan.batch, self.class_order());
+        let classes = (0..images).map(|image| order.offset(value(image) as usize) as i32);
+        let bytes = match tensor {
+            Tensor::Labels => classes.flat_map(i32::to_le_bytes).collect(),
+            _ => Element::F32.encode(&vec![value(0); images]),
+        };
+        for (_, LossBuffers { labels, losses, .. }) in self.losses() {
+            let buffer = if tensor == Tensor::Labels { labels } else { losses };
+            memory::write(stream, buffer.address(), &bytes)?;
         }
         Ok(())
     }
@@ -141,18 +145,21 @@ impl CudaSession {
             let mask = memory::read(stream, address, elements)?;
             return Ok((0..elements).map(|index| f32::from(mask[map.offset(index)])).collect());
         }
-        let Some(LossBuffers { labels, losses, .. }) = self.loss_buffers() else { return Ok(Vec::new()) };
         let read = |buffer: &Buffer| memory::read(stream, buffer.address(), buffer.bytes());
         if tensor == Tensor::Labels {
+            let Some((_, LossBuffers { labels, .. })) = self.losses().next() else { return Ok(Vec::new()) };
             let positions = self.class_order().positions();
             let words = read(labels)?;
             let classes =
                 words.chunks_exact(4).map(|bytes| i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
             return Ok(classes.map(|class| positions[class as usize] as f32).collect());
         }
-        let losses = Element::F32.decode(&read(losses)?);
-        let mean = losses.iter().copied().map(f64::from).sum::<f64>() / losses.len() as f64;
-        Ok(vec![mean as f32])
+        let mut total = 0.0;
+        for (weight, LossBuffers { losses, .. }) in self.losses() {
+            let losses = Element::F32.decode(&read(losses)?);
+            total += f64::from(weight) * losses.iter().copied().map(f64::from).sum::<f64>() / losses.len() as f64;
+        }
+        Ok(vec![total as f32])
     }
 
     /// Classes are the channels of what the loss reads.

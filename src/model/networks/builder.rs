@@ -14,17 +14,35 @@ pub struct Builder {
     pub last: Source,
     /// Added to the variance of batch norms.
     pub eps: f32,
+    /// Share of the new batch in the running statistics of batch norms.
+    pub momentum: f32,
 }
 
 impl Builder {
     pub fn new(input: [usize; 3]) -> Builder {
-        Builder { draft: Draft::new(input), last: Source::Image, eps: 1e-5 }
+        Builder { draft: Draft::new(input), last: Source::Image, eps: 1e-5, momentum: 0.1 }
     }
 
     /// Ends in a loss over the last layer's values.
     pub fn finish(self, input: [usize; 3]) -> Built<Imported> {
         let layers = self.draft.finish(self.last)?;
         Ok(Imported { input, layers, notes: Vec::new() })
+    }
+
+    /// A loss over the last layer's values, beside the one that the network ends in.
+    pub fn auxiliary_loss(&mut self, name: &str, loss_weight: f32) -> Built<()> {
+        self.draft.loss(name, self.last, loss_weight)
+    }
+
+    /// Squeeze and excitation (Hu et al. 2018): channels times a gate that `squeezed` numbers of their means decide.
+    pub fn squeeze_excite(&mut self, name: &str, squeezed: usize, functions: [Activation; 2]) -> Built<()> {
+        let (before, channels) = (self.last, self.channels());
+        self.adaptive_pool(&format!("{name}.avgpool"), 1)?;
+        self.conv(&format!("{name}.fc1"), squeezed, [1, 1, 0], true)?;
+        self.activation(&format!("{name}.activation"), functions[0])?;
+        self.conv(&format!("{name}.fc2"), channels, [1, 1, 0], true)?;
+        self.activation(&format!("{name}.scale_activation"), functions[1])?;
+        self.join(&format!("{name}.mul"), Kind::Multiply, vec![before, self.last])
     }
 
     /// Channels of the last layer.
@@ -60,16 +78,21 @@ impl Builder {
     }
 
     pub fn batch_norm(&mut self, name: &str) -> Built<()> {
-        self.layer(name, Kind::BatchNorm(BatchNorm { eps: self.eps, momentum: 0.1 }))
+        self.layer(name, Kind::BatchNorm(BatchNorm { eps: self.eps, momentum: self.momentum }))
+    }
+
+    pub fn activation(&mut self, name: &str, function: Activation) -> Built<()> {
+        self.layer(name, Kind::Activation(function))
     }
 
     pub fn relu(&mut self, name: &str) -> Built<()> {
-        self.layer(name, Kind::Activation(Activation::Relu))
+        self.activation(name, Activation::Relu)
     }
 
     pub fn max_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3], ceil: bool) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
-        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad: pad.into(), ceil }))
+        let (stride, pad) = ((stride != kernel).then_some(stride), pad.into());
+        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride, pad, ceil }))
     }
 
     /// Means of windows, which count the padding.

@@ -4,6 +4,7 @@
 
 mod builder;
 mod densenet;
+mod googlenet;
 mod inception;
 mod mobilenet;
 mod nin;
@@ -16,7 +17,7 @@ use builder::{Builder, Built};
 /// Name, channels, height and width of the image, and the builder.
 type Network = (&'static str, [usize; 3], fn(&mut Builder) -> Built<()>);
 
-const NETWORKS: [Network; 12] = [
+const NETWORKS: [Network; 15] = [
     ("nin", [3, 224, 224], |net| nin::nin(net, false)),
     ("bn-nin", [3, 224, 224], |net| nin::nin(net, true)),
     ("bn-alexnet", [3, 224, 224], nin::bn_alexnet),
@@ -27,7 +28,10 @@ const NETWORKS: [Network; 12] = [
     ("resnet152", [3, 224, 224], |net| resnet::bottleneck(net, [3, 8, 36, 3])),
     ("inception-v3", [3, 299, 299], inception::v3),
     ("squeezenet1_1", [3, 224, 224], squeezenet::v1_1),
+    ("googlenet", [3, 224, 224], googlenet::googlenet),
     ("mobilenet-v2", [3, 224, 224], mobilenet::v2),
+    ("mobilenet-v3-large", [3, 224, 224], mobilenet::v3_large),
+    ("efficientnet-b0", [3, 224, 224], mobilenet::efficientnet_b0),
     ("densenet121", [3, 224, 224], densenet::densenet121),
 ];
 

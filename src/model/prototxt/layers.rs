@@ -72,11 +72,12 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         "Eltwise" => eltwise(layer)?,
         "Flatten" => Kind::Flatten,
         "Split" => return written(import, layer, inputs(import, layer)?[0]),
-        "Softmax" | "SoftmaxWithLoss" => {
+        "Softmax" => {
             let source = inputs(import, layer)?[0];
             import.logits.push(source);
             return Ok(());
         }
+        "SoftmaxWithLoss" => return loss(import, layer),
         other => return Err(format!("the kind `{}` is not known: see docs/networks.md", other.escape_debug())),
     };
     let mut sources = inputs(import, layer)?;
@@ -158,6 +159,17 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
         groups: param.number("group", SIZE)?.unwrap_or(1),
         bias: is_on(param, "bias_term", true),
     })
+}
+
+/// Caffe's loss is the sum of all losses, each times its weight. One of weight zero is only looked at.
+fn loss(import: &mut Import, layer: &Message) -> Result<(), String> {
+    let weight = layer.number("loss_weight", ALPHA)?.unwrap_or(1.0);
+    if weight > 0.0 {
+        let logits = inputs(import, layer)?[0];
+        import.draft.loss(layer.scalar("name").unwrap_or_default(), logits, weight)?;
+        import.has_losses = true;
+    }
+    Ok(())
 }
 
 /// Sums and products of blobs of equal shapes.

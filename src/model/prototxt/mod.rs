@@ -21,9 +21,10 @@ struct Import {
     draft: Draft,
     /// The owner of each blob's values.
     blobs: HashMap<String, Source>,
-    /// The inputs of losses and of softmax layers, in their order.
+    /// The inputs of softmax layers that are no losses.
     logits: Vec<Source>,
-    notes: Vec<String>,
+    /// There are losses.
+    has_losses: bool,
 }
 
 /// Reads a network. An error is one sentence, with its line.
@@ -39,22 +40,21 @@ pub fn read(text: &str) -> Result<(String, Imported), (usize, String)> {
     }
     let input = input(&net, &all)?;
     let mut import =
-        Import { draft: Draft::new(input.size), blobs: HashMap::new(), logits: Vec::new(), notes: Vec::new() };
+        Import { draft: Draft::new(input.size), blobs: HashMap::new(), logits: Vec::new(), has_losses: false };
     import.blobs.insert(input.blob, Source::Image);
     for layer in &all {
         let name = layer.scalar("name").unwrap_or_default();
         layers::import(&mut import, layer)
             .map_err(|message| (layer.line, format!("layer `{}`: {message}", name.escape_debug())))?;
     }
-    let Import { draft, blobs: _, mut logits, mut notes } = import;
-    let Some(last) = logits.pop() else {
-        return Err((1, "has no Softmax or SoftmaxWithLoss over the classes".into()));
+    let Import { draft, mut logits, has_losses, .. } = import;
+    let layers = match logits.pop() {
+        _ if has_losses => draft.pruned(),
+        Some(last) => draft.finish(last).map_err(|message| (1, format!("its loss {message}")))?,
+        None => return Err((1, "has no Softmax or SoftmaxWithLoss over the classes".into())),
     };
-    if logits.iter().any(|&other| other != last) {
-        notes.push("losses before the last are left out, with the layers that only they read".into());
-    }
-    let layers = draft.finish(last).map_err(|message| (1, format!("its loss {message}")))?;
-    Ok((net.scalar("name").unwrap_or_default().into(), Imported { input: input.size, layers, notes }))
+    let name = net.scalar("name").unwrap_or_default().into();
+    Ok((name, Imported { input: input.size, layers, notes: Vec::new() }))
 }
 
 /// Tells if a layer takes part in training. Rules name a phase, or nothing.

@@ -63,7 +63,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::Add => &join::Add,
         Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,
-        Kind::SoftmaxLoss => &softmax_loss::SoftmaxLoss,
+        Kind::SoftmaxLoss(loss) => loss,
     }
 }
 

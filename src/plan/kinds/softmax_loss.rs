@@ -1,10 +1,8 @@
 //! Softmax with mean cross-entropy.
 
 use super::{AfterFlatten, Misfit, Planned, Reads, Rules, elements};
+use crate::model::kind::SoftmaxLoss;
 use crate::plan::{LayerPlan, Phase, Shape};
-
-/// Rules of `Kind::SoftmaxLoss`, which has no parameters.
-pub struct SoftmaxLoss;
 
 impl Rules for SoftmaxLoss {
     fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit> {

@@ -77,7 +77,7 @@ impl Exported {
 
     /// The gradient of a layer's output is known; the loss has none and needs none.
     pub fn has_gradient(&self, layer: usize) -> bool {
-        layer == self.plan.loss() || self.gradient_keys(Source::Layer(layer)).any(|key| self.has(key))
+        self.plan.layers[layer].kind.is_loss() || self.gradient_keys(Source::Layer(layer)).any(|key| self.has(key))
     }
 
     /// The output of a layer under its own name and those of the flatten layers that rename it.

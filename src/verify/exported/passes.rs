@@ -189,13 +189,16 @@ impl ExportedPass<'_> {
         let inputs = |layer: usize| plan.layers[layer].inputs.iter().all(|&source| self.exported.has_output(source));
         let backward = |source: Source| {
             self.readers(source).all(|reader| {
-                let output = reader == plan.loss() || self.exported.has_output(Source::Layer(reader));
+                let output = plan.layers[reader].kind.is_loss() || self.exported.has_output(Source::Layer(reader));
                 output && inputs(reader) && self.exported.has_gradient(reader)
             })
         };
         match key {
             TensorName::Output(layer) => inputs(layer),
-            TensorName::Loss => inputs(plan.loss()),
+            TensorName::Loss => {
+                let losses = plan.layers.iter().enumerate().filter(|(_, layer)| layer.kind.is_loss());
+                losses.into_iter().all(|(index, _)| inputs(index))
+            }
             TensorName::Gradient(layer, _) => inputs(layer) && self.exported.has_gradient(layer),
             TensorName::OutputGradient(layer) => backward(memory_of(plan, layer)),
             TensorName::ImageGradient => backward(Source::Image),

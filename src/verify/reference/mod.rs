@@ -62,7 +62,7 @@ pub struct FormulaReads {
 
 /// The operands that the formulas below look at, by phase. Independent of the plan's own table.
 pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
-    let (weights, loss) = (layer.weights > 0, layer.kind == Kind::SoftmaxLoss);
+    let (weights, loss) = (layer.weights > 0, layer.kind.is_loss());
     match phase {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
@@ -95,13 +95,29 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::Add => join::add(inputs),
         Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
-        Kind::SoftmaxLoss => softmax_loss::forward(images, x),
+        Kind::SoftmaxLoss(_) => softmax_loss::forward(images, x),
     }
 }
 
-/// Mean cross-entropy of the last layer's input.
-pub fn loss<T: Real>(operands: &Operands<T>) -> T {
-    softmax_loss::loss(operands.labels, operands.inputs[0])
+/// Mean cross-entropy of a loss's input, times its weight; zero for other kinds.
+pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
+    match &layer.kind {
+        Kind::SoftmaxLoss(params) => {
+            T::of(params.loss_weight) * softmax_loss::loss(operands.labels, operands.inputs[0])
+        }
+        Kind::Conv(_)
+        | Kind::Fc(_)
+        | Kind::Activation(_)
+        | Kind::MaxPool(_)
+        | Kind::AvgPool(_)
+        | Kind::Lrn(_)
+        | Kind::Dropout(_)
+        | Kind::Flatten
+        | Kind::BatchNorm(_)
+        | Kind::Add
+        | Kind::Multiply
+        | Kind::Concat => T::zero(),
+    }
 }
 
 /// The layer's share of the gradient of its input number `slot`.
@@ -123,7 +139,7 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::BatchNorm(params) => batchnorm::backward_data(params.eps, shape, x(), weights, dy),
         Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
-        Kind::SoftmaxLoss => softmax_loss::backward_data(operands.labels, output),
+        Kind::SoftmaxLoss(params) => softmax_loss::backward_data(params.loss_weight, operands.labels, output),
     }
 }
 
@@ -147,7 +163,7 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat
-        | Kind::SoftmaxLoss => Default::default(),
+        | Kind::SoftmaxLoss(_) => Default::default(),
     }
 }
 

@@ -17,12 +17,13 @@ pub fn loss<T: Real>(labels: &[usize], x: &[T]) -> T {
     images.zip(labels).map(|(x, &label)| log_sum_exp(x) - x[label]).sum::<T>() / T::of(labels.len() as f64)
 }
 
-/// (p − one-hot(label)) / images
-pub fn backward_data<T: Real>(labels: &[usize], probabilities: &[T]) -> Vec<T> {
+/// (p − one-hot(label)) · weight / images
+pub fn backward_data<T: Real>(weight: f32, labels: &[usize], probabilities: &[T]) -> Vec<T> {
     let images = labels.len();
-    let mut dx: Vec<T> = probabilities.iter().map(|&p| p / T::of(images as f64)).collect();
+    let factor = T::of(weight) / T::of(images as f64);
+    let mut dx: Vec<T> = probabilities.iter().map(|&p| p * factor).collect();
     for (dx, &label) in dx.chunks_mut(probabilities.len() / images).zip(labels) {
-        dx[label] -= T::one() / T::of(images as f64);
+        dx[label] -= factor;
     }
     dx
 }

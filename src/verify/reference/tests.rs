@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::Model;
+use crate::model::kind::SoftmaxLoss;
 use crate::philox::{Philox, RandomStream};
 use crate::plan::{Options, Plan};
 
@@ -127,8 +128,9 @@ fn gradients_of_the_other_kinds() {
 fn gradient_of_the_loss() {
     let (labels, x) = ([2, 0, 1], noise(1, 12));
     let plan = first_layer([4, 1, 1], 3, "kind = \"relu\"");
-    let loss_layer = LayerPlan { kind: Kind::SoftmaxLoss, ..plan };
-    let loss_of = |x: &[f64]| loss(&Operands { inputs: vec![x], labels: &labels, ..Operands::default() });
+    let kind = Kind::SoftmaxLoss(SoftmaxLoss { loss_weight: 0.3 });
+    let loss_layer = LayerPlan { kind, ..plan };
+    let loss_of = |x: &[f64]| loss(&loss_layer, &Operands { inputs: vec![x], labels: &labels, ..Operands::default() });
     let probabilities = forward(&loss_layer, &Operands { inputs: vec![&x], ..Operands::default() });
     let operands = Operands { output: &probabilities, labels: &labels, ..Operands::default() };
     assert_close(&backward_data(&loss_layer, 0, &operands), &differences(&x, loss_of), "softmax_loss");
@@ -201,7 +203,10 @@ fn joins_by_hand() {
 fn loss_by_hand() {
     // Equal scores for n classes: log n. The second image is sure by 1000 and right.
     let operands = Operands { inputs: vec![&[3., 3., 0., -1000.]], labels: &[1, 0], ..Operands::default() };
-    assert_close(&[loss(&operands)], &[2f64.ln() / 2.0], "loss");
+    let mut layer = first_layer([2, 1, 1], 2, "kind = \"relu\"");
+    assert_eq!(loss(&layer, &operands), 0.0);
+    layer.kind = Kind::SoftmaxLoss(SoftmaxLoss { loss_weight: 0.5 });
+    assert_close(&[loss(&layer, &operands)], &[2f64.ln() / 4.0], "loss");
 }
 
 #[test]

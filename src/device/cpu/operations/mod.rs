@@ -154,7 +154,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Add => Box::new(add::AddOp),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),
-        Kind::SoftmaxLoss => Box::new(softmax_loss::SoftmaxLossOp::new(input.n)),
+        Kind::SoftmaxLoss(loss) => Box::new(softmax_loss::SoftmaxLossOp::new(loss, input.n)),
     }
 }
 

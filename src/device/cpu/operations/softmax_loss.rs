@@ -1,8 +1,9 @@
-//! Softmax over the classes and mean cross-entropy: loss = 1/N · Σ (ln Σ e^x − x_label), dx = (softmax(x) − onehot) / N.
+//! Softmax over the classes and mean cross-entropy: loss = 1/N · Σ (ln Σ e^x − x_label), dx = (softmax(x) − onehot) · weight / N.
 
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::device::cpu::compute::{math, parallel};
+use crate::model::kind;
 use rayon::prelude::*;
 
 pub struct SoftmaxLossOp {
@@ -10,11 +11,13 @@ pub struct SoftmaxLossOp {
     losses: Vec<f64>,
     /// Their mean.
     loss: f64,
+    /// Factor of the gradient.
+    weight: f32,
 }
 
 impl SoftmaxLossOp {
-    pub fn new(images: usize) -> SoftmaxLossOp {
-        SoftmaxLossOp { losses: vec![0.0; images], loss: 0.0 }
+    pub fn new(params: &kind::SoftmaxLoss, images: usize) -> SoftmaxLossOp {
+        SoftmaxLossOp { losses: vec![0.0; images], loss: 0.0, weight: params.loss_weight }
     }
 }
 
@@ -24,7 +27,8 @@ impl Operation for SoftmaxLossOp {
     }
 
     fn backward_data(&mut self, operands: BackwardData) {
-        backward_data(operands.output, operands.labels, operands.input_gradient, operands.accumulate);
+        let BackwardData { output, labels, input_gradient, accumulate, .. } = operands;
+        backward_data(output, labels, self.weight, input_gradient, accumulate);
     }
 
     fn loss(&mut self) -> Option<&mut f64> {
@@ -49,11 +53,11 @@ fn forward(x: &[f32], labels: &[u32], probabilities: &mut [f32], losses: &mut [f
     losses[..images].iter().sum::<f64>() / images as f64
 }
 
-fn backward_data(probabilities: &[f32], labels: &[u32], dx: &mut [f32], accumulate: bool) {
+fn backward_data(probabilities: &[f32], labels: &[u32], weight: f32, dx: &mut [f32], accumulate: bool) {
     let images = labels.len();
     let classes = probabilities.len() / images;
     let rows = parallel::rows(images, classes);
-    let scale = 1.0 / images as f32;
+    let scale = weight / images as f32;
     (dx.par_chunks_mut(rows * classes), probabilities.par_chunks(rows * classes), labels.par_chunks(rows))
         .into_par_iter()
         .for_each(|(dx, probabilities, labels)| {
@@ -104,7 +108,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn against_plain_loops(images in 1..40usize, classes in 1..1200usize, scale in 0f32..30.0, seed: u64) {
+        fn against_plain_loops(
+            images in 1..40usize, classes in 1..1200usize, scale in 0f32..30.0, weight in 0.1f32..1.0, seed: u64,
+        ) {
             let x: Vec<f32> = numbers(seed, images * classes).into_iter().map(|x| x * scale).collect();
             let labels: Vec<u32> = (0..images as u64).map(|image| ((seed >> 8).wrapping_mul(image + 1) % classes as u64) as u32).collect();
             let mut loss = 0.0;
@@ -116,7 +122,8 @@ mod tests {
                 for (class, &x) in x.iter().enumerate() {
                     let probability = f64::from(x).exp() / sum;
                     probabilities.push(probability);
-                    gradient.push((probability - f64::from(class == label as usize)) / images as f64);
+                    let share = f64::from(weight) / images as f64;
+                    gradient.push((probability - f64::from(class == label as usize)) * share);
                 }
             }
             let run = |output: &mut [f32]| forward(&x, &labels, output, &mut vec![0.0; images]);
@@ -127,12 +134,12 @@ mod tests {
             let given = with_threads(3, || run(&mut output));
             prop_assert!((given - loss).abs() <= 1e-6 * loss.abs().max(1.0), "{given} for {loss}");
             let mut dx = vec![f32::NAN; x.len()];
-            backward_data(&output, &labels, &mut dx, false);
+            backward_data(&output, &labels, weight, &mut dx, false);
             let worst = dx.iter().zip(&gradient).map(|(dx, expected)| (f64::from(*dx) - expected).abs());
             // Probabilities near one cancel against the label's: the error is one of theirs, 1/N.
             prop_assert!(worst.fold(0.0, f64::max) <= 1e-6 / images as f64);
             let dx: Vec<f64> = dx.into_iter().map(f64::from).collect();
-            check_gradient(&dx, |dx, accumulate| backward_data(&output, &labels, dx, accumulate));
+            check_gradient(&dx, |dx, accumulate| backward_data(&output, &labels, weight, dx, accumulate));
         }
     }
 
@@ -142,7 +149,7 @@ mod tests {
         let (mut probabilities, mut dx) = ([0.0; 8], [0.0; 8]);
         let loss = forward(&[500.0; 8], &[0, 3], &mut probabilities, &mut [0.0; 2]);
         assert!((loss - 4f64.ln()).abs() < 1e-7);
-        backward_data(&probabilities, &[0, 3], &mut dx, false);
+        backward_data(&probabilities, &[0, 3], 1.0, &mut dx, false);
         assert_eq!(dx, [-0.375, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, -0.375]);
     }
 }

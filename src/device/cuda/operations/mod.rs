@@ -169,6 +169,6 @@ pub fn operation(
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),
         Kind::Concat => Box::new(concat::ConcatOp::new(planned, gpu)?),
-        Kind::SoftmaxLoss => Box::new(softmax_loss::SoftmaxLossOp::new(output, gpu)?),
+        Kind::SoftmaxLoss(loss) => Box::new(softmax_loss::SoftmaxLossOp::new(loss, output, gpu)?),
     })
 }

@@ -4,6 +4,7 @@ use super::{BackwardData, Forward, Operation};
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
+use crate::model::kind;
 use crate::plan::Shape;
 
 /// Softmax and mean cross-entropy.
@@ -12,6 +13,8 @@ pub struct SoftmaxLossOp {
     backward: Kernel,
     images: u32,
     classes: u32,
+    /// Factor of the gradient.
+    weight: f32,
     buffers: LossBuffers,
 }
 
@@ -27,12 +30,13 @@ pub struct LossBuffers {
 
 impl SoftmaxLossOp {
     /// Of logits with this shape.
-    pub fn new(shape: Shape, gpu: &SharedGpu) -> Result<SoftmaxLossOp, Failure> {
+    pub fn new(loss: &kind::SoftmaxLoss, shape: Shape, gpu: &SharedGpu) -> Result<SoftmaxLossOp, Failure> {
         Ok(SoftmaxLossOp {
             forward: gpu.kernel("softmax_loss_forward")?,
             backward: gpu.kernel("softmax_loss_backward")?,
             images: shape.n as u32,
             classes: shape.image_elements() as u32,
+            weight: loss.loss_weight,
             buffers: LossBuffers {
                 labels: Buffer::new(size_of::<i32>() * shape.n)?,
                 probabilities: Buffer::new(size_of::<f32>() * shape.elements())?,
@@ -50,10 +54,11 @@ impl Operation for SoftmaxLossOp {
         self.forward.launch(&handles.stream, Grid::of_blocks(self.images), &arguments)
     }
 
-    /// Nobody came to this gradient before: the loss is the last layer.
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let [labels, probabilities] = [&self.buffers.labels, &self.buffers.probabilities].map(Buffer::address);
-        let arguments: [&dyn Argument; 5] = [&probabilities, &labels, &at.dx, &at.loss_scale, &self.classes];
+        let (weight, accumulate) = (&self.weight, u32::from(at.accumulate));
+        let arguments: [&dyn Argument; 7] =
+            [&probabilities, &labels, &at.dx, &at.loss_scale, weight, &self.classes, &accumulate];
         self.backward.launch(&handles.stream, Grid::of_blocks(self.images), &arguments)
     }
 

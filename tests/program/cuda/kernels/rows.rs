@@ -19,7 +19,8 @@ fn softmax_cross_entropy() {
             let forward = format!("softmax_loss_forward_{}", T::SUFFIX);
             launch(&forward, grid, [256, 1, 1], &[&bl, &by, &probabilities, &losses, &(classes as u32)]);
             let backward = format!("softmax_loss_backward_{}", T::SUFFIX);
-            launch(&backward, grid, [256, 1, 1], &[&probabilities, &by, &dl, &0u64, &(classes as u32)]);
+            let weight = 0.75f32;
+            launch(&backward, grid, [256, 1, 1], &[&probabilities, &by, &dl, &0u64, &weight, &(classes as u32), &0u32]);
 
             let (mut p, mut l, mut d) = (vec![0.0; n], vec![0.0; rows], vec![0.0; n]);
             for r in 0..rows {
@@ -29,7 +30,7 @@ fn softmax_cross_entropy() {
                 for c in 0..classes {
                     p[r * classes + c] = row[c].exp() / total;
                     let target = f64::from(u8::from(c == labels[r] as usize));
-                    d[r * classes + c] = (p[r * classes + c] - target) / rows as f64;
+                    d[r * classes + c] = (p[r * classes + c] - target) * 0.75 / rows as f64;
                 }
             }
             assert_close(&probabilities.wide(), &p, 5e-6, 1e-9);
@@ -46,8 +47,11 @@ fn softmax_cross_entropy() {
 fn softmax_gradient_carries_the_loss_scale() {
     let state = Buffer::of(&[8f32.to_bits(), 0.125f32.to_bits(), 0, 0, 0, 0]);
     let (probabilities, labels, d) = (Buffer::of(&[0.25f32, 0.75]), Buffer::of(&[1i32]), Buffer::<f32>::fresh(2));
-    launch("softmax_loss_backward_f32", [1, 1, 1], [256, 1, 1], &[&probabilities, &labels, &d, &state, &2u32]);
-    assert_eq!(d.read(), [2.0, -2.0]);
+    for (accumulate, expected) in [(0u32, [2.0, -2.0]), (1, [4.0, -4.0])] {
+        let arguments: [&dyn Argument; 7] = [&probabilities, &labels, &d, &state, &1f32, &2u32, &accumulate];
+        launch("softmax_loss_backward_f32", [1, 1, 1], [256, 1, 1], &arguments);
+        assert_eq!(d.read(), expected);
+    }
 }
 
 #[test]
