@@ -1,6 +1,7 @@
 //! The text that `inspect` prints: the layers of a network, before anything is measured.
 
 use super::csv;
+use super::lines::{By, Line, lines, shortened};
 use super::rows::columns::optional;
 use super::rows::{Column, Row};
 use super::table::{Cells, Room, Table, numbers, words, wrapped};
@@ -85,10 +86,10 @@ pub fn csv(plan: &Plan) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The table, its totals, the shares of conv and fc, and the memory that training takes.
-pub fn text(step: &Step, room: Room) -> String {
+pub fn text(step: &Step, by: By, top: Option<usize>, room: Room) -> String {
     let plan = &step.plan;
     let rows = rows(plan);
-    let mut header: Vec<_> = ["layer", "kind", "output"].map(words).into();
+    let mut header: Vec<_> = [by.name(), if by == By::Layer { "kind" } else { "" }, "output"].map(words).into();
     let (count, parameters, activations): (fn(u64) -> String, _, _) = match room {
         Room::Terminal | Room::Pipe => (short_count, "params", "activa-\ntions"),
         Room::Wide => (grouped, "parameters", "activations"),
@@ -101,28 +102,59 @@ pub fn text(step: &Step, room: Room) -> String {
         cells.push(size(row.activation_bytes));
         cells
     };
-    let sum = |of: fn(&LayerRow) -> u64| rows.iter().map(of).sum::<u64>();
-    let total = LayerRow {
-        layer: "total".into(),
-        kind: String::new(),
-        output: String::new(),
-        parameters: sum(|row| row.parameters),
-        macs_forward: sum(|row| row.macs_forward),
-        macs_backward_data: sum(|row| row.macs_backward_data),
-        macs_backward_weights: sum(|row| row.macs_backward_weights),
-        activation_bytes: sum(|row| row.activation_bytes),
-        weight_bytes: sum(|row| row.weight_bytes),
-    };
+    let total = sum("total", "", &rows.iter().collect::<Vec<_>>());
+    let lines = shown(&rows, by, top);
     let image = image_name(plan.image());
     let caption = format!(
         "{}, batch {}, image {image}: multiply-adds (MACs) and activations of the whole batch",
         plan.model.name, plan.batch
     );
-    let layers = Table::new(caption, header, rows.iter().chain([&total]).map(cells));
+    let layers = Table::new(caption, header, lines.iter().chain([&total]).map(cells));
     let shares = group_shares(plan, &rows, &total);
     let notes: String =
         plan.model.notes.iter().map(|note| format!("\n{}\n", wrapped(&format!("note: {note}"), room))).collect();
     format!("{}\n{}\n{}\n{notes}", layers.text(room), shares.text(room), wrapped(&memory(step), room))
+}
+
+/// The figures of several layers together. A block's output is that of its last layer.
+fn sum(layer: &str, kind: &str, rows: &[&LayerRow]) -> LayerRow {
+    let of = |of: fn(&LayerRow) -> u64| rows.iter().map(|row| of(row)).sum::<u64>();
+    LayerRow {
+        layer: layer.into(),
+        kind: kind.into(),
+        output: String::new(),
+        parameters: of(|row| row.parameters),
+        macs_forward: of(|row| row.macs_forward),
+        macs_backward_data: of(|row| row.macs_backward_data),
+        macs_backward_weights: of(|row| row.macs_backward_weights),
+        activation_bytes: of(|row| row.activation_bytes),
+        weight_bytes: of(|row| row.weight_bytes),
+    }
+}
+
+/// The lines of the table. Those with the most multiply-adds stay, then those with the largest outputs.
+fn shown(rows: &[LayerRow], by: By, top: Option<usize>) -> Vec<LayerRow> {
+    let names: Vec<(&str, &str)> = rows.iter().map(|row| (row.layer.as_str(), row.kind.as_str())).collect();
+    let of = |line: &Line| -> Vec<&LayerRow> { line.layers.iter().map(|&place| &rows[place]).collect() };
+    let figure = |line: &Line| {
+        let LayerRow { macs_forward, macs_backward_data, macs_backward_weights, activation_bytes, .. } =
+            sum("", "", &of(line));
+        // No output has as many bytes as this.
+        const FIRST: f64 = 1e15;
+        (macs_forward + macs_backward_data + macs_backward_weights) as f64 * FIRST + activation_bytes as f64
+    };
+    let all = lines(&names, by);
+    let kept = shortened(all, top, figure);
+    let row = |line: Line| {
+        let layers = of(&line);
+        let output = match layers.as_slice() {
+            [.., last] if by == By::Block || layers.len() == 1 => last.output.clone(),
+            _ => String::new(),
+        };
+        let rest = line.word.is_empty();
+        LayerRow { output: if rest { String::new() } else { output }, ..sum(&line.title, &line.word, &layers) }
+    };
+    kept.into_iter().map(row).collect()
 }
 
 fn group_shares(plan: &Plan, rows: &[LayerRow], total: &LayerRow) -> Table {

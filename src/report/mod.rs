@@ -10,6 +10,7 @@ pub mod doubt;
 pub mod folder;
 pub mod header;
 pub mod inspect;
+pub mod lines;
 pub mod page;
 pub mod plot;
 pub mod predict;

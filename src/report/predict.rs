@@ -135,7 +135,7 @@ Small   none            -          -          -              -
     fn as_printed() {
         let run_of = |gpu: &str, predicted: Vec<Predicted>| run(gpu, &predicted);
         let one = run_of("A GPU", vec![predicted(8, 1.0, false), predicted(2, 5.0, true), predicted(1, 0.5, true)]);
-        assert_eq!(tables_text(&one, Selection { batch: None, top: None, room: Room::Terminal }), ONE);
+        assert_eq!(tables_text(&one, Selection::of_room(Room::Terminal)), ONE);
         let small = run_of("Small", vec![predicted(8, 1.0, false)]);
         assert_eq!(several(&[&one, &small], Room::Terminal), SEVERAL);
     }

@@ -3,6 +3,7 @@
 
 use super::doubt;
 use super::header::Header;
+use super::lines::{By, Line, limit, lines, shortened};
 use super::run::{Figures, LayerPart, Point, Run};
 use super::table::{Room, Table, numbers, words, wrapped};
 use crate::model::kind::Group;
@@ -16,10 +17,19 @@ use crate::units::size;
 pub struct Selection {
     /// Layers at this batch; else at the one that the verdict speaks of.
     pub batch: Option<usize>,
-    /// The layers that take longest alone, that many.
+    /// What has a line.
+    pub by: By,
+    /// The lines that take longest, that many, and the others in one; else those of a long table alone are so shortened.
     pub top: Option<usize>,
     /// The width.
     pub room: Room,
+}
+
+impl Selection {
+    /// Everything, as it is printed when nothing else is asked for.
+    pub fn of_room(room: Room) -> Selection {
+        Selection { batch: None, by: By::Layer, top: None, room }
+    }
 }
 
 /// Stands where nothing was measured or nothing applies.
@@ -54,7 +64,7 @@ pub fn tables_text(run: &Run, selection: Selection) -> String {
 
 /// The tables of one image size.
 pub fn tables(run: &Run, image: &str, selection: Selection) -> Vec<Table> {
-    let Selection { batch, top, room } = selection;
+    let Selection { batch, by, top, room } = selection;
     let points = run.at(image);
     let sweep = if run.is_predicted() { predicted_sweep(image, &points, room) } else { sweep(image, &points, room) };
     let mut tables = vec![sweep, by_phase(&points)];
@@ -64,7 +74,7 @@ pub fn tables(run: &Run, image: &str, selection: Selection) -> Vec<Table> {
         None => run.largest(image),
     };
     let caption = |point: &Point| format!("Layers at batch {}: {mean}, and % of the step", point.batch);
-    tables.extend(point.map(|point| layers(&caption(point), point, top)));
+    tables.extend(point.map(|point| layers(&caption(point), point, by, top)));
     tables
 }
 
@@ -173,28 +183,39 @@ fn short(phase: Phase) -> &'static str {
     }
 }
 
-/// Time by layer and phase at one batch; with `top`, that many of the longest alone, the longest first.
-pub fn layers(caption: &str, point: &Point, top: Option<usize>) -> Table {
+/// Time by layer, block or kind, and phase, at one batch; see [`shortened`] for `top`.
+pub fn layers(caption: &str, point: &Point, by: By, top: Option<usize>) -> Table {
     let exists = |phase: &Phase| *phase != Phase::LossScale || point.parts.iter().any(|part| part.phase == *phase);
     let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
-    let mut header = vec![words("layer"), words("kind")];
+    let mut header = vec![words(by.name()), words(if by == By::Layer { "kind" } else { "" })];
     header.extend(phases.iter().map(|phase| numbers(phase.name().replace('_', "\n"))));
     header.extend(["total", "%"].map(numbers));
-    let line = |layer: &[LayerPart]| {
-        let ms = |phase| layer.iter().find(|part| part.phase == phase).map(|part| part.figures.mean_us / 1e3);
-        let sum = |figure: fn(&Figures) -> f64| layer.iter().map(|part| figure(&part.figures)).sum::<f64>();
-        let mut cells = vec![layer[0].layer.to_string(), layer[0].kind.to_string()];
+    let layers: Vec<&[LayerPart]> = point.layers().collect();
+    let names: Vec<(&str, &str)> = layers.iter().map(|layer| (&*layer[0].layer, &*layer[0].kind)).collect();
+    let parts = |line: &Line| -> Vec<&LayerPart> { line.layers.iter().flat_map(|&place| layers[place]).collect() };
+    let us = |line: &Line| parts(line).iter().map(|part| part.figures.mean_us).sum::<f64>();
+    let cells = |line: Line| {
+        let parts = parts(&line);
+        let ms = |phase: Phase| {
+            let of: Vec<f64> =
+                parts.iter().filter(|part| part.phase == phase).map(|part| part.figures.mean_us).collect();
+            (!of.is_empty()).then(|| of.iter().sum::<f64>() / 1e3)
+        };
+        let mut cells = vec![line.title.clone(), line.word.clone()];
         cells.extend(phases.iter().map(|&phase| number(ms(phase), 3)));
-        cells.push(number(Some(sum(|figures| figures.mean_us) / 1e3), 3));
-        cells.push(number(Some(sum(|figures| figures.share_pct)), 1));
+        cells.push(number(Some(us(&line) / 1e3), 3));
+        cells.push(number(Some(parts.iter().map(|part| part.figures.share_pct).sum()), 1));
         cells
     };
-    let mut layers: Vec<&[LayerPart]> = point.layers().collect();
-    let Some(top) = top else { return Table::new(caption, header, layers.into_iter().map(line)) };
-    let us = |layer: &[LayerPart]| layer.iter().map(|part| part.figures.mean_us).sum::<f64>();
-    layers.sort_by(|a, b| us(b).total_cmp(&us(a)));
-    let caption = format!("{caption}; the {} longest of {}", top.min(layers.len()), layers.len());
-    Table::new(caption, header, layers.into_iter().take(top).map(line))
+    let all = lines(&names, by);
+    let (count, longest) = (all.len(), limit(all.len(), top));
+    let mut shown = shortened(all, top, us);
+    let mut caption = caption.to_owned();
+    if longest < count {
+        shown[..longest].sort_by(|a, b| us(b).total_cmp(&us(a)));
+        caption += &format!("; the {longest} longest of {count}");
+    }
+    Table::new(caption, header, shown.into_iter().map(cells))
 }
 
 /// The step's mean time in µs.
@@ -301,7 +322,7 @@ longer than a plain one, so short phases weigh too much
     }
 
     fn printed(run: &Run, room: Room) -> String {
-        text(run, Selection { batch: None, top: None, room })
+        text(run, Selection::of_room(room))
     }
 
     /// Shares by hand: of 50 µs, conv's forward takes 11; two steps with 24 and 26 µs of conv, 48 and 52 %, have a standard

@@ -70,6 +70,7 @@ fn all_tables(run: &Run, selection: Selection) -> Vec<Table> {
 mod tests {
     use super::*;
     use crate::report::fixture;
+    use crate::report::lines::By;
     use crate::report::table::Room;
 
     fn run() -> Run {
@@ -77,7 +78,7 @@ mod tests {
         folder.run().clone()
     }
 
-    const ALL: Selection = Selection { batch: None, top: None, room: Room::Terminal };
+    const ALL: Selection = Selection { batch: None, by: By::Layer, top: None, room: Room::Terminal };
 
     #[test]
     fn text_ends_with_the_verdict() {
@@ -95,8 +96,9 @@ mod tests {
         let run = run();
         let text = markdown(&run, Selection { batch: Some(1), top: Some(2), ..ALL });
         let layers = &text[text.find("Layers at batch 1: mean ms, and % of the step; the 2 longest of 4").unwrap()..];
-        let rows: Vec<&str> = layers.lines().skip(4).take(3).collect();
-        assert!(rows[0].starts_with("| conv1 |") && rows[1].starts_with("| fc2 |") && rows[2].is_empty(), "{layers}");
+        let rows: Vec<&str> = layers.lines().skip(4).take(4).collect();
+        assert!(rows[0].starts_with("| conv1 |") && rows[1].starts_with("| fc2 |"), "{layers}");
+        assert!(rows[2].starts_with("| 2 others |") && rows[3].is_empty(), "{layers}");
         assert!(text.starts_with("**small on A processor, with a comma, f32, nchw**\n\nconv takes"), "{text}");
         let (phases, _) = fixture::rows(&run.labels(), &fixture::measured(1));
         let csv = String::from_utf8(rows_of(phases)).unwrap();

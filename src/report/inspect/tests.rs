@@ -178,12 +178,35 @@ fn csv_of_tiny() {
 
 #[test]
 fn table_of_alexnet() {
-    let wide = text(&step("alexnet", 1), Room::Wide);
+    let wide = text(&step("alexnet", 1), By::Layer, None, Room::Wide);
     assert!(wide.contains("61,100,840") && wide.contains("714,188,480"));
-    let text = text(&step("alexnet", 1), Room::Terminal);
+    let text = text(&step("alexnet", 1), By::Layer, None, Room::Terminal);
     assert!(text.contains("61.10 M") && text.contains("714.2 M"));
     // fc has 96.0 % of the parameters and 8.2 % of the multiply-adds; without conv1, 9.1 % of backward_data's.
     let fc = text.lines().find(|line| line.starts_with("fc ")).unwrap();
     assert_eq!(fc.split_whitespace().collect::<Vec<_>>(), ["fc", "96.0", "8.2", "9.1", "8.2"]);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+/// ResNet-18 in blocks: 64 · 3 · 49 weights in conv1; two of 64 · 64 · 9 and two batch norms of 128 in layer1.0.
+#[test]
+fn tables_by_block_and_kind() {
+    let step = step("resnet18", 1);
+    let lines = |by, top| -> Vec<Vec<String>> {
+        let text = text(&step, by, top, Room::Wide);
+        let table =
+            text.lines().skip_while(|line| !line.starts_with("---")).skip(1).take_while(|line| !line.is_empty());
+        table.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let blocks = lines(By::Block, None);
+    assert_eq!(blocks[0][..4], ["conv1", "conv", "64x112x112", "9,408"]);
+    let first = blocks.iter().find(|line| line[0] == "layer1.0").unwrap();
+    assert_eq!(first[1..5], ["7", "layers", "64x56x56", "73,984"]);
+    let kinds = lines(By::Kind, None);
+    assert_eq!(kinds.iter().find(|line| line[0] == "batchnorm").unwrap()[1..3], ["20", "layers"]);
+    // 69 layers, of which the 20 convolutions have most multiply-adds.
+    let short = lines(By::Layer, None);
+    assert_eq!(short.iter().filter(|line| line[1] == "conv").count(), 20);
+    assert!(short[20][1] == "others" && short[21][0] == "total" && short.len() == 22, "{short:?}");
+    assert_eq!(short[21], lines(By::Layer, Some(usize::MAX)).pop().unwrap());
 }

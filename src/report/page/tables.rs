@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
+use crate::report::lines::By;
 use crate::report::page::prose;
 use crate::report::rows::LabelColumns;
 use crate::report::run::{Point, Run};
@@ -100,7 +101,12 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
 
 fn layers_of(run: &Run, point: &Point) -> Table {
     let ms = if run.is_predicted() { "predicted ms" } else { "mean ms" };
-    let mut table = layers(&format!("Layers at batch {}, image {}: {ms}", point.batch, point.image), point, None);
+    let mut table = layers(
+        &format!("Layers at batch {}, image {}: {ms}", point.batch, point.image),
+        point,
+        By::Layer,
+        Some(usize::MAX),
+    );
     table.header.iter_mut().filter(|heading| heading.title == "%").for_each(|heading| heading.title += " of the step");
     table
 }

@@ -1,4 +1,5 @@
-//! Time by layer and phase at one batch: a bar for each layer, stacked by phase.
+//! Time by layer and phase at one batch: a bar for each layer, stacked by phase. Of many layers the longest have bars, the others
+//! one together.
 
 use super::axes::{Axis, Frame};
 use super::scene::{Across, Canvas, Pixel, Scene};
@@ -11,7 +12,8 @@ use crate::report::run::{LayerPart, Point, Run};
 pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     let title = format!("Time by layer and phase at batch {}", point.batch);
     let (mut scene, top) = Scene::begin(canvas, &title, &subtitle(run, &point.image));
-    let layers: Vec<&[LayerPart]> = point.layers().collect();
+    let (mut layers, others) = longest(point);
+    layers.extend((!others.is_empty()).then_some(&*others));
     let phases = Phase::ALL.into_iter().filter(|phase| point.parts.iter().any(|part| part.phase == *phase));
     let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
     let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
@@ -70,6 +72,35 @@ fn phase_sample(scene: &mut Scene, [x, y]: Pixel, groups: &[Group], phase: Phase
         let left = x + width * index as f64;
         scene.rectangle([left, y - 6.0], [left + width, y + 6.0], color, hatch);
     }
+}
+
+/// Bars that a chart has at most, but for the one of all others: as many as a page holds.
+const MOST_BARS: usize = 40;
+
+/// The layers that have bars, of many the longest, in the network's order; and the others' parts.
+fn longest(point: &Point) -> (Vec<&[LayerPart]>, Vec<LayerPart>) {
+    let mut order: Vec<&[LayerPart]> = point.layers().collect();
+    order.sort_by(|a, b| total_us(b).total_cmp(&total_us(a)));
+    let others = order.split_off(order.len().min(MOST_BARS));
+    order.sort_by_key(|layer| layer[0].index);
+    (order, together(&others))
+}
+
+/// Several layers as one, a part for each group and phase.
+fn together(layers: &[&[LayerPart]]) -> Vec<LayerPart> {
+    let mut sums: Vec<LayerPart> = Vec::new();
+    let name: std::sync::Arc<str> = format!("{} others", layers.len()).into();
+    for part in layers.iter().copied().flatten() {
+        match sums.iter_mut().find(|sum| (sum.group, sum.phase) == (part.group, part.phase)) {
+            Some(sum) => {
+                sum.figures.mean_us += part.figures.mean_us;
+                sum.figures.share_pct += part.figures.share_pct;
+            }
+            None => sums.push(LayerPart { layer: name.clone(), ..part.clone() }),
+        }
+    }
+    sums.sort_by_key(|sum| (sum.group, sum.phase));
+    sums
 }
 
 /// The x axis alone: the layers' names are the other.

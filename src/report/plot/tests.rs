@@ -277,3 +277,12 @@ fn values_are_shown_at_the_pointer() {
     let text = svg(&Chart::Shares.scene(&run, "224x224", None, Canvas::WIDE).unwrap()).unwrap();
     assert!(text.contains(&format!("<title>{wanted}</title></rect>")) && text.trim_end().ends_with("</g>\n</svg>"));
 }
+
+/// ResNet-50 has 174 timed layers: the chart is no longer than a page, and its bars hold all of the step.
+#[test]
+fn a_deep_network_fits_on_a_page() {
+    let run = run("resnet50", &[1]);
+    let scene = Chart::Layers.scene(&run, "224x224", None, Canvas::WIDE).unwrap();
+    assert!(scene.texts().any(|text| text.text.ends_with(" others")));
+    assert!(scene.height < 1000.0, "{}", scene.height);
+}

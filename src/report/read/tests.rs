@@ -208,8 +208,7 @@ fn a_spreadsheet_saved_it_again() {
 fn names_that_steer_a_terminal() {
     let one = lines(&labels("r", "f32"), &fixture::measured(1)).replace("conv1", "c\u{1b}[31m\u{0}");
     let run = read(&(header() + &one)).unwrap().runs.remove(0);
-    let selection =
-        crate::report::run_tables::Selection { batch: None, top: None, room: crate::report::table::Room::Wide };
+    let selection = crate::report::run_tables::Selection::of_room(crate::report::table::Room::Wide);
     let text = crate::report::show::text(&run, selection) + &crate::report::show::markdown(&run, selection);
     assert!(text.contains("c\\u{1b}[31m\\u{0}") && !text.contains('\u{1b}') && !text.contains('\u{0}'), "{text}");
     let page = crate::report::page::html(&[run], None).unwrap();

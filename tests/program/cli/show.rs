@@ -77,3 +77,47 @@ fn tables_fit_in_a_terminal() {
         assert!(wide.lines().count() <= lines.len(), "{command}");
     }
 }
+
+/// Every command that prints figures of an imported network says what the file has left out.
+#[test]
+fn notes_on_an_imported_network_stand_below_every_table() {
+    let program = Program::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/onnx/resnet18.torchscript-eval.onnx");
+    let file = file.display();
+    let note = "note: exported for inference: 20 batch norms are missing;";
+    let inspected = stdout(&program.output(&format!("inspect {file} --image 32")));
+    let run = format!("run --device cpu --model {file} --image 32 --batch 1 --max-time 10ms --target 100% --by kind");
+    let ran = stdout(&program.output(&run));
+    let stored = stdout(&program.output(&format!("show {} --by block", program.run_folder().display())));
+    for printed in [inspected, ran, stored] {
+        assert!(printed.contains(note), "{printed}");
+    }
+    let out = program.folder.path().join("predicted").display().to_string();
+    program.output(&format!("predict --gpu a100-sxm --model {file} --batch 1 --out {out}"));
+    let run = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    assert!(stdout(&program.output(&format!("show {}", run.display()))).contains(note));
+}
+
+/// Blocks and kinds have a line each, and what they hold adds up; of the longest, the others are one.
+#[test]
+fn lines_of_blocks_and_kinds() {
+    let program = Program::new();
+    let lines = |options: &str| -> Vec<Vec<String>> {
+        let printed = stdout(&program.output(&format!("show {} --batch 2 {options}", kept("measured"))));
+        let table = printed.lines().skip_while(|line| !line.starts_with("Layers at batch 2")).skip(2);
+        let rows = table.skip_while(|line| !line.starts_with("---")).skip(1).take_while(|line| !line.is_empty());
+        rows.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let total =
+        |lines: &[Vec<String>]| lines.iter().map(|line| line.last().unwrap().parse::<f64>().unwrap()).sum::<f64>();
+    let (layers, kinds, short) = (lines("--top all"), lines("--by kind"), lines("--top 3"));
+    assert!(
+        kinds.len() < layers.len() && kinds.iter().any(|line| line[0] == "conv" && line[2] == "layers"),
+        "{kinds:?}"
+    );
+    assert_eq!((short.len(), &*short[3][1]), (4, "others"));
+    for lines in [&layers, &kinds, &short] {
+        assert!((total(lines) - 100.0).abs() < 1.0, "{lines:?}");
+    }
+    assert_refused(&program.output(&format!("show {} --by step", kept("measured"))), 2, &["layer, block, kind"]);
+}

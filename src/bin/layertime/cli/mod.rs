@@ -18,7 +18,7 @@ use layertime::plan::Phase;
 use layertime::plan::Precision;
 use layertime::predict::Program;
 pub use manual::{CompletionsArgs, ManArgs};
-pub use room::{Format, RoomArgs};
+pub use room::{Format, LayerArgs, RoomArgs};
 pub use values::{Algorithms, ImageSize};
 
 /// Which layers take the time in CNN training: convolution or fully connected, in which phase, at which batch size.
@@ -103,6 +103,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub clocks: ClockArgs,
     #[command(flatten)]
+    pub layers: LayerArgs,
+    #[command(flatten)]
     pub room: RoomArgs,
 }
 
@@ -184,6 +186,8 @@ pub struct InspectArgs {
     #[arg(long, conflicts_with_all = ["csv", "batch", "image"])]
     pub toml: bool,
     #[command(flatten)]
+    pub layers: LayerArgs,
+    #[command(flatten)]
     pub room: RoomArgs,
 }
 
@@ -251,6 +255,8 @@ pub struct PredictArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
+    pub layers: LayerArgs,
+    #[command(flatten)]
     pub room: RoomArgs,
 }
 
@@ -268,12 +274,11 @@ pub struct ShowArgs {
     /// Layers at this batch [default: the largest whose shares are known]; with csv, only its rows.
     #[arg(long, value_name = "N", value_parser = values::batch)]
     pub batch: Option<usize>,
-    /// Only the layers that take longest, this many; with csv, the phases.
-    #[arg(long, value_name = "N", value_parser = values::top)]
-    pub top: Option<usize>,
     /// The form.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    #[command(flatten)]
+    pub layers: LayerArgs,
     #[command(flatten)]
     pub room: RoomArgs,
 }

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 
+use super::values;
+use layertime::report::lines::By;
 use layertime::report::table::Room;
 
 /// The form in which a run is shown.
@@ -17,6 +19,17 @@ pub enum Format {
     Csv,
     /// The tables and the verdict.
     Json,
+}
+
+/// The lines of a table of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Args)]
+pub struct LayerArgs {
+    /// A line for each layer, for each block (names up to a dot or slash) or for each kind.
+    #[arg(long, value_name = "layer|block|kind", default_value = "layer", value_parser = values::by())]
+    pub by: By,
+    /// The longest lines, this many or all, and the others in one [default: 20, of more than 25].
+    #[arg(long, value_name = "N", value_parser = values::top)]
+    pub top: Option<usize>,
 }
 
 /// The width of tables.

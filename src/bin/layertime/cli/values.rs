@@ -9,6 +9,7 @@ use layertime::device::monitor::Clock;
 use layertime::device::options::{CudnnApi, Launch, Layout, Search};
 use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 use layertime::predict::Program;
+use layertime::report::lines::By;
 
 const LARGEST_CONSTANT: f32 = 1e6;
 const MOST_THREADS: usize = 4096;
@@ -185,10 +186,17 @@ pub fn samples(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| format!("a number of samples is a whole number from 0 to {MOST_SAMPLES}, such as 30"))
 }
 
-/// A number of lines.
+pub fn by() -> impl TypedValueParser<Value = By> {
+    words(By::ALL.map(|by| (by.name(), "")))
+}
+
+/// A number of lines, or all.
 pub fn top(text: &str) -> Result<usize, String> {
+    if text == "all" {
+        return Ok(usize::MAX);
+    }
     let number = text.parse().ok().filter(|number| (1..=MOST_SAMPLES).contains(number));
-    number.ok_or_else(|| format!("a number of layers is a whole number from 1 to {MOST_SAMPLES}, such as 5"))
+    number.ok_or_else(|| format!("a number of layers is a whole number from 1 to {MOST_SAMPLES}, such as 5, or all"))
 }
 
 /// A seed.

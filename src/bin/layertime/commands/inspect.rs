@@ -21,7 +21,8 @@ pub fn run(args: InspectArgs) -> Result<ExitCode> {
     let plan = Plan::new(&model, Options { image, ..Options::of_batch(args.batch) })?;
     let mut out = std::io::stdout().lock();
     match args.csv {
-        None => out.write_all(inspect::text(&Step::new(plan), args.room.room()).as_bytes())?,
+        None => out
+            .write_all(inspect::text(&Step::new(plan), args.layers.by, args.layers.top, args.room.room()).as_bytes())?,
         Some(None) => out.write_all(&inspect::csv(&plan)?)?,
         Some(Some(file)) => std::fs::write(&file, inspect::csv(&plan)?)
             .with_context(|| format!("cannot write {}: name another file with --csv=FILE", file.display()))?,

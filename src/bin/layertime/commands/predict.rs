@@ -153,9 +153,10 @@ fn check_phases(wanted: &[Phase], plans: &[Plan], precision: Precision) -> Resul
 /// The run of a GPU, without points.
 fn begun(gpu: &Gpu, model: &Model, args: &PredictArgs) -> Result<Run, GpuError> {
     let phases = counted(args).iter().map(|phase| phase.name()).collect::<Vec<_>>().join(",");
+    let measured = "Nothing here was measured: `ceilings` are the datasheet's peaks.".to_owned();
     let machine = MachineFacts {
         device: facts(gpu),
-        notes: vec!["Nothing here was measured: `ceilings` are the datasheet's peaks.".into()],
+        notes: [measured].into_iter().chain(model.notes.iter().cloned()).collect(),
         ..MachineFacts::default()
     };
     let header = Header {
@@ -206,7 +207,8 @@ fn print(answers: &[Prediction], left_out: &[&Gpu], args: &PredictArgs, model: &
     writeln!(out, "{}\n", wrapped(&title, room))?;
     match answers {
         [answer] => {
-            write!(out, "{}", run_tables::tables_text(&answer.run, Selection { batch: None, top: None, room }))?;
+            let selection = Selection { batch: None, by: args.layers.by, top: args.layers.top, room };
+            write!(out, "{}", run_tables::tables_text(&answer.run, selection))?;
             for sentence in verdict::sentences(&answer.run) {
                 writeln!(out, "{}", wrapped(&sentence, room))?;
             }

@@ -22,7 +22,6 @@ use layertime::report::header::{Header, MachineFacts, Measuring, Processor, RunS
 use layertime::report::run::{Measurement, Origin, Point, Run};
 use layertime::report::run_tables::Selection;
 use layertime::report::show;
-use layertime::report::table::Room;
 use layertime::stderr::say;
 use layertime::step::Step;
 
@@ -51,7 +50,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     settings::put_back(device, &mut folder);
     let state = *result.as_ref().unwrap_or(&RunState::Failed);
     folder.finish(state)?;
-    print(&folder, state, args.room.room())?;
+    print(&folder, state, &args)?;
     if result? == RunState::Interrupted {
         let signal = interrupt.signal().unwrap_or_default();
         say(format!("interrupted: go on with layertime run --resume {}", folder.path().display()));
@@ -113,7 +112,8 @@ fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: Mach
         measurement: Some(measurement),
     };
     let (input_gradient, options) = (args.input_gradient, settings::options(device));
-    let header = Header { input_gradient, options, machine, ..Header::begin(&*model.source, ceilings) };
+    let mut header = Header { input_gradient, options, machine, ..Header::begin(&*model.source, ceilings) };
+    header.note(model.notes.iter().cloned());
     let run = Run::new(&model.name, info.precision, origin, header);
     match &args.resume {
         Some(folder) => Folder::resume(folder, &run),
@@ -182,9 +182,10 @@ fn sweep(
 }
 
 /// The table and the verdict of all whole batches.
-fn print(folder: &Folder, state: RunState, room: Room) -> Result<()> {
+fn print(folder: &Folder, state: RunState, args: &RunArgs) -> Result<()> {
+    let selection = Selection { batch: None, by: args.layers.by, top: args.layers.top, room: args.room.room() };
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", show::text(folder.run(), Selection { batch: None, top: None, room }))?;
+    write!(out, "{}", show::text(folder.run(), selection))?;
     // An interrupted one says how to go on.
     if state != RunState::Interrupted {
         writeln!(out, "saved in {}", folder.path().display())?;

@@ -19,7 +19,7 @@ pub fn run(args: ShowArgs) -> Result<ExitCode> {
         runs.extend(reading.runs);
     }
     plot::check(&runs, args.batch)?;
-    let selection = Selection { batch: args.batch, top: args.top, room: args.room.room() };
+    let selection = Selection { batch: args.batch, by: args.layers.by, top: args.layers.top, room: args.room.room() };
     let joined = |text: &dyn Fn(&Run) -> String| runs.iter().map(text).collect::<Vec<_>>().join("\n").into_bytes();
     let text = match args.format {
         Format::Text => joined(&|run| show::text(run, selection)),
