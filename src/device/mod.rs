@@ -234,6 +234,20 @@ pub struct Algorithm {
     pub name: String,
     /// Scratch memory that it uses.
     pub workspace_bytes: u64,
+    /// The transform in which it computes.
+    pub transform: Transform,
+}
+
+/// A transform of images and filters in which their convolution is a product. Some round more than a sum of products does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transform {
+    /// None: sums of products.
+    #[default]
+    Plain,
+    /// Fourier's.
+    Fourier,
+    /// Winograd's, with the side of its tiles where the library tells.
+    Winograd(Option<u8>),
 }
 
 /// The highest rates seen on this device, in the run's precision.

@@ -7,7 +7,7 @@ use super::header::{Header, MachineFacts, Measuring, Processor};
 use super::rows::build::Batch;
 use super::rows::{LabelColumns, PhaseRow, SummaryRow};
 use super::run::{Figures, LayerPart, Measurement, Origin, Run};
-use crate::device::{Algorithm, Ceilings, Training};
+use crate::device::{Algorithm, Ceilings, Training, Transform};
 use crate::model::Model;
 use crate::model::kind::Group;
 use crate::plan::{Options, Phase, Plan};
@@ -45,7 +45,7 @@ pub fn measured(batch: usize) -> Measured {
         mark_us: 0.5,
     };
     let mut algorithms = vec![None; step.ops.len()];
-    algorithms[0] = Some(Algorithm { name: "direct".into(), workspace_bytes: 64 });
+    algorithms[0] = Some(Algorithm { name: "direct".into(), workspace_bytes: 64, transform: Transform::Plain });
     Measured {
         plan: step.plan,
         ops: step.ops,

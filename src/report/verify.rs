@@ -1,5 +1,6 @@
 //! The text that `layertime verify` prints: every comparison in the step's order, and the worst in a last line.
 
+use super::run_tables::NONE;
 use super::table::{self, Room, Table, words, wrapped};
 use crate::verify::{Check, Report};
 
@@ -8,11 +9,16 @@ pub fn text(report: &Report, room: Room) -> String {
     let rows = report.rows.iter().map(|row| {
         let phase = row.phase.map_or("whole step", |phase| phase.name());
         let verdict = if row.passes() { "ok" } else { "FAIL" };
-        [&row.layer, phase, &row.tensor, verdict].map(String::from).into_iter().chain(numbers(row)).collect()
+        let algorithm = row.algorithm.as_deref().unwrap_or(NONE);
+        let words = [&row.layer, phase, &row.tensor, algorithm, verdict];
+        words.map(String::from).into_iter().chain(numbers(row)).collect()
     });
     let Report { model, batch, image: [h, w], device, precision, reference, .. } = report;
     let caption = format!("{model}, batch {batch}, image {h}x{w}, {precision} on {device}, against {reference}");
-    let header = ["layer", "phase", "tensor", ""].map(words).into_iter().chain(["error", "bound"].map(table::numbers));
+    let header = ["layer", "phase", "tensor", "algorithm", ""]
+        .map(words)
+        .into_iter()
+        .chain(["error", "bound"].map(table::numbers));
     Table::new(caption, header.collect(), rows).text(room) + "\n" + &wrapped(&verdict(report), room) + "\n"
 }
 
@@ -46,6 +52,7 @@ mod tests {
             tensor: "output.conv1".into(),
             error,
             bound: 1e-5,
+            algorithm: Some("engine 7 k2=3 sm80_xmma_fprop_implicit_gemm".into()),
         });
         Report {
             model: "tiny".into(),
@@ -73,6 +80,20 @@ mod tests {
                 "FAIL: 2 of 3 comparisons over their bounds; the worst is output.conv1 of conv1, forward: NaN"
             ),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn each_row_names_its_algorithm() {
+        let mut report = report(&[2e-7, 3e-6]);
+        report.rows[1].algorithm = None;
+        let wide = text(&report, Room::Wide);
+        assert!(wide.contains("  engine 7 k2=3 sm80_xmma_fprop_implicit_gemm  ok  2.0e-7   1e-5\n"), "{wide}");
+        assert!(wide.contains("  output.conv1  -  "), "{wide}");
+        let narrow = text(&report, Room::Terminal);
+        assert!(
+            narrow.contains("  engine 7 k2=3 sm80") && narrow.lines().all(|line| line.chars().count() <= 80),
+            "{narrow}"
         );
     }
 

@@ -37,7 +37,7 @@ impl PhaseCheck<'_> {
         let (mut rows, mut loss) = (Vec::new(), 0.0);
         session.begin()?;
         for &op in &self.step.ops {
-            rows.extend(match op.phase {
+            let checks = match op.phase {
                 Phase::Forward => self.forward(session, op, &labels, &mut loss)?,
                 Phase::BackwardData => self.backward_data(session, op, &labels)?,
                 Phase::BackwardWeights => self.backward_weights(session, op)?,
@@ -47,7 +47,8 @@ impl PhaseCheck<'_> {
                     Vec::new()
                 }
                 Phase::WeightUpdate => self.weight_update(session, op)?,
-            });
+            };
+            rows.extend(checks.into_iter().map(|check| check.by(session.algorithm(op))));
         }
         session.end()?;
         Ok(rows)

@@ -135,3 +135,23 @@ fn an_update_that_cancels_is_held_against_its_terms() {
     let moved = updated_bound(&[3.0, 3.0], |index| [3.0, 4.0][index], 0.5);
     assert!((moved - (1e-5 + 1e-2 * 0.2)).abs() < 1e-12);
 }
+
+/// Bounds from tests/reference/winograd.py: 13 x 13 rounds to 1e-3, 6 x 6 and less within a plain sum's bound. Half precisions are no tighter.
+#[test]
+fn a_phase_is_bound_by_its_algorithm_too() {
+    let check = |transform, bound| {
+        let algorithm = Algorithm { name: "engine 7 k2=3".into(), workspace_bytes: 0, transform };
+        let (layer, phase, tensor) = ("conv1".into(), Some(Phase::Forward), "output.conv1".into());
+        let check = Check { layer, phase, tensor, error: 2e-3, bound, algorithm: None }.by(Some(algorithm));
+        (check.bound, check.passes(), check.algorithm)
+    };
+    let name = Some("engine 7 k2=3".to_owned());
+    assert_eq!(check(Transform::Plain, 1e-5), (1e-5, false, name.clone()));
+    assert_eq!(check(Transform::Fourier, 1e-5).0, 1e-5);
+    for tile in [None, Some(4), Some(6), Some(8)] {
+        assert_eq!(check(Transform::Winograd(tile), 1e-5).0, 1e-5, "{tile:?}");
+    }
+    assert_eq!(check(Transform::Winograd(Some(13)), 1e-5), (1e-2, true, name));
+    assert_eq!(check(Transform::Winograd(Some(13)), 2e-2).0, 2e-2);
+    assert_eq!(check(Transform::Winograd(Some(6)), 2e-3).0, 2e-3);
+}

@@ -47,6 +47,8 @@ pub struct WholeStep<'a> {
     pub plan: &'a Plan,
     pub training: &'a Training,
     pub initial: Initial,
+    /// No bound is below this.
+    pub least_bound: f64,
 }
 
 /// Drawn by the device: images, labels and dropout's masks by layer.
@@ -65,7 +67,7 @@ impl WholeStep<'_> {
         let loss = session.read(Tensor::Loss)?;
         let error = relative_error(&loss, |_| exact.loss, |_| true, LEAST_LOSS);
         let by_rounding = relative_error(&[plain.loss], |_| exact.loss, |_| true, LEAST_LOSS);
-        let bound = LOSS_BOUND.max(ROUNDINGS * by_rounding);
+        let bound = LOSS_BOUND.max(ROUNDINGS * by_rounding).max(self.least_bound);
         let mut rows = Vec::new();
         for index in (0..self.plan.layers.len()).rev() {
             let (exact, plain) = (exact.backward(index), plain.backward(index));
@@ -110,7 +112,7 @@ impl WholeStep<'_> {
         let rounded: Vec<f32> = (0..plain.len()).map(rounded).collect();
         let by_rounding = relative_error(&rounded, expected, |_| true, 0.0);
         let least_update = f64::from(self.training.learning_rate) * exact.least_norms[part as usize];
-        let bound = updated_bound(before, expected, least_update).max(ROUNDINGS * by_rounding);
+        let bound = updated_bound(before, expected, least_update).max(ROUNDINGS * by_rounding).max(self.least_bound);
         Ok(Check::new(self.plan, layer, None, key, error, bound))
     }
 }

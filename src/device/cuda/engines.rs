@@ -6,8 +6,8 @@
 use super::driver::dnn::{ConvDirection, ConvGraph, ConvProblem, EngineConfig, EngineNotes, Heuristics, Target};
 use super::driver::libraries::Libraries;
 use super::driver::{CallError, Cause, Element};
-use crate::device::DeviceError;
 use crate::device::options::Layout;
+use crate::device::{DeviceError, Transform};
 use crate::plan::{ConvGeometry, Phase, Precision};
 
 /// The conditions that an engine must meet.
@@ -62,11 +62,11 @@ pub enum Family {
 impl Family {
     /// The family of an engine.
     pub fn of(notes: EngineNotes) -> Family {
-        match notes {
-            EngineNotes { winograd: true, .. } => Family::Winograd,
-            EngineNotes { fft: true, .. } => Family::Fft,
-            EngineNotes { tensor_core: true, .. } => Family::TensorCoreGemm,
-            _ => Family::Gemm,
+        match notes.transform {
+            Transform::Winograd(_) => Family::Winograd,
+            Transform::Fourier => Family::Fft,
+            Transform::Plain if notes.tensor_core => Family::TensorCoreGemm,
+            Transform::Plain => Family::Gemm,
         }
     }
 
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn families() {
-        let notes = EngineNotes { tensor_core: true, winograd: true, ..EngineNotes::default() };
+        let notes = EngineNotes { tensor_core: true, transform: Transform::Winograd(None), ..EngineNotes::default() };
         assert_eq!(Family::of(notes), Family::Winograd);
-        assert_eq!(Family::of(EngineNotes { winograd: false, ..notes }), Family::TensorCoreGemm);
+        assert_eq!(Family::of(EngineNotes { transform: Transform::Plain, ..notes }), Family::TensorCoreGemm);
         assert_eq!(Family::of(EngineNotes::default()).name(), "gemm");
     }
 }

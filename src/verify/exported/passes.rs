@@ -17,7 +17,7 @@ use crate::step::{Op, Step};
 use crate::verify::error::relative_error;
 use crate::verify::operands::DeviceOperands;
 use crate::verify::tensor_name::{Parameter, TensorName, memory_of};
-use crate::verify::{Check, GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, phase_bound, reference, updated_bound};
+use crate::verify::{Check, GRADIENT_BOUND, LEAST_LOSS, LOSS_BOUND, phase_bound, reference, step_bound, updated_bound};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PassScope {
@@ -79,7 +79,11 @@ impl ExportedPass<'_> {
         let row = match compares {
             true => {
                 let bound = self.bound(key, &expected, caveats)?;
-                Some(self.compare(op, key, &session.read(tensor)?, &expected, bound, caveats))
+                let check = self.compare(op, key, &session.read(tensor)?, &expected, bound, caveats);
+                Some(match self.scope {
+                    PassScope::EachPhase => check.by(session.algorithm(op)),
+                    PassScope::WholeStep => Check { bound: check.bound.max(step_bound(session, self.step)), ..check },
+                })
             }
             false => None,
         };

@@ -20,7 +20,7 @@ mod softmax_loss;
 
 use super::compute::simd::Isa;
 use crate::device::order::Order;
-use crate::device::{Algorithm, Training};
+use crate::device::{Algorithm, Training, Transform};
 use crate::model::Kind;
 use crate::plan::{F32_BYTES, LayerPlan, Phase};
 use conv::AlgorithmChoice;
@@ -160,5 +160,9 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
 
 /// Names an algorithm, with its scratch memory in f32.
 fn algorithm(name: &str, workspace_floats: usize) -> Option<Algorithm> {
-    Some(Algorithm { name: name.into(), workspace_bytes: F32_BYTES * workspace_floats as u64 })
+    Some(Algorithm {
+        name: name.into(),
+        workspace_bytes: F32_BYTES * workspace_floats as u64,
+        transform: Transform::Plain,
+    })
 }

@@ -4,10 +4,10 @@
 
 use super::bias::Bias;
 use super::{BackwardData, BackwardWeights, Forward, Operation};
-use crate::device::Algorithm;
 use crate::device::cuda::driver::{CallError, Gemm, Handles, Matrix};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
+use crate::device::{Algorithm, Transform};
 use crate::plan::{FcGeometry, Phase, Precision, Shape};
 
 /// A fully connected layer.
@@ -82,6 +82,6 @@ impl Operation for FcOp {
 
     /// cuBLAS chooses by itself, and tells nothing but the function.
     fn algorithm(&self, _: Phase) -> Option<Algorithm> {
-        Some(Algorithm { name: "cublasGemmEx".into(), workspace_bytes: 0 })
+        Some(Algorithm { name: "cublasGemmEx".into(), workspace_bytes: 0, transform: Transform::Plain })
     }
 }

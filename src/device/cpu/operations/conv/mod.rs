@@ -14,9 +14,9 @@ mod windows;
 mod winograd;
 
 use super::{BackwardData, BackwardWeights, Forward, Operation, algorithm};
-use crate::device::Algorithm;
 use crate::device::cpu::compute::microkernel::MicroKernels;
 use crate::device::cpu::compute::simd::Isa;
+use crate::device::{Algorithm, Transform};
 use crate::plan::{ConvGeometry, Phase};
 use channelwise::Channelwise;
 use direct::Direct;
@@ -123,6 +123,10 @@ impl Operation for ConvOp {
             Method::Channelwise(_) => format!("channelwise_{}", self.isa.name()),
             Method::Winograd(winograd) => format!("{}_{}", winograd.name(), self.isa.name()),
         };
-        algorithm(&name, self.workspace_floats(phase))
+        let transform = match &self.method {
+            Method::Winograd(winograd) => Transform::Winograd(Some(winograd.tile())),
+            Method::Direct(_) | Method::Im2col(_) | Method::Channelwise(_) => Transform::Plain,
+        };
+        algorithm(&name, self.workspace_floats(phase)).map(|algorithm| Algorithm { transform, ..algorithm })
     }
 }

@@ -12,6 +12,7 @@ use cudarc::cudnn::sys::{
 };
 
 use super::{ConvolutionDescriptor, Dnn, FilterDescriptor, TensorDescriptor, alpha, beta};
+use crate::device::Transform;
 use crate::device::cuda::driver::call::{CallError, StatusCode, call};
 use crate::plan::Precision;
 
@@ -66,6 +67,31 @@ impl Direction {
             Direction::BackwardFilter(algorithm) => format!("{algorithm:?}"),
         };
         name.trim_start_matches("CUDNN_CONVOLUTION_").to_owned()
+    }
+
+    /// The transform in which an algorithm computes. Winograd's fused one is for filters of 3 x 3, the other for 5 x 5 too.
+    pub fn transform(self, [height, width]: [usize; 2]) -> Transform {
+        use cudnnConvolutionBwdDataAlgo_t::*;
+        use cudnnConvolutionBwdFilterAlgo_t::*;
+        use cudnnConvolutionFwdAlgo_t::*;
+        match self {
+            Direction::Forward(CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD)
+            | Direction::BackwardData(CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD)
+            | Direction::BackwardFilter(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD) => Transform::Winograd(None),
+            Direction::Forward(CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED)
+            | Direction::BackwardData(CUDNN_CONVOLUTION_BWD_DATA_ALGO_WINOGRAD_NONFUSED)
+            | Direction::BackwardFilter(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_WINOGRAD_NONFUSED) => {
+                Transform::Winograd((height.max(width) > 3).then_some(13))
+            }
+            Direction::Forward(CUDNN_CONVOLUTION_FWD_ALGO_FFT | CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING)
+            | Direction::BackwardData(
+                CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT | CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT_TILING,
+            )
+            | Direction::BackwardFilter(
+                CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT | CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT_TILING,
+            ) => Transform::Fourier,
+            Direction::Forward(_) | Direction::BackwardData(_) | Direction::BackwardFilter(_) => Transform::Plain,
+        }
     }
 
     /// Tells if the algorithm is one of those that cuDNN's manual says give other bits each time.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Dnn;
 use super::backend::{AttributeType, Descriptor, DescriptorKind, execute};
+use crate::device::Transform;
 use crate::device::cuda::driver::call::CallError;
 use crate::device::cuda::driver::element::Element;
 use crate::device::options::Layout;
@@ -153,12 +154,25 @@ pub struct EngineNotes {
     pub down_convert: bool,
     /// Other bits each time.
     pub nondeterministic: bool,
-    /// A fast Fourier transform.
-    pub fft: bool,
-    /// A Winograd transform.
-    pub winograd: bool,
+    /// A fast Fourier transform, or Winograd's.
+    pub transform: Transform,
     /// Compiled when its plan is made.
     pub compiled: bool,
+}
+
+impl Transform {
+    /// From cuDNN's numerical notes, of which an engine may have Winograd's general one and one with its tile.
+    fn of_notes(numerical: &[c_int]) -> Transform {
+        let of = |note: &c_int| match note {
+            3 => Some(Transform::Fourier),
+            5 => Some(Transform::Winograd(None)),
+            6 => Some(Transform::Winograd(Some(4))),
+            7 => Some(Transform::Winograd(Some(6))),
+            8 => Some(Transform::Winograd(Some(13))),
+            _ => None,
+        };
+        numerical.iter().filter_map(of).max().unwrap_or_default()
+    }
 }
 
 impl EngineNotes {
@@ -168,9 +182,8 @@ impl EngineNotes {
         EngineNotes {
             tensor_core: noted(0..=0),
             down_convert: noted(1..=1),
-            fft: noted(3..=3),
             nondeterministic: noted(4..=4),
-            winograd: noted(5..=8),
+            transform: Transform::of_notes(numerical),
             compiled: behavior.contains(&0),
         }
     }
@@ -350,8 +363,10 @@ mod tests {
         assert_eq!(EngineNotes::new(&[0, 4], &[]), EngineNotes { tensor_core: true, nondeterministic: true, ..none });
         assert_eq!(
             EngineNotes::new(&[1, 6], &[0]),
-            EngineNotes { down_convert: true, winograd: true, compiled: true, ..none }
+            EngineNotes { down_convert: true, transform: Transform::Winograd(Some(4)), compiled: true, ..none }
         );
+        assert_eq!(EngineNotes::new(&[8, 5], &[]).transform, Transform::Winograd(Some(13)));
+        assert_eq!(EngineNotes::new(&[3], &[]).transform, Transform::Fourier);
         assert_eq!(EngineNotes::new(&[9, 99], &[3, 4]), none);
     }
 }

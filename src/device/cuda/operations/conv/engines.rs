@@ -116,7 +116,7 @@ impl AlgorithmChooser<'_> {
             Err(error) if error.cause == Cause::NotSupported => return Ok(()),
             Err(error) => return self.pass_over(error, &mut offers.failed),
         };
-        let mut way = PlannedWay { plan, pack: None, name: config.name(), planar };
+        let mut way = PlannedWay { plan, pack: None, name: config.name(), transform: config.notes.transform, planar };
         if self.arithmetic.algorithms == Search::Exhaustive {
             conv.pack(&mut way, request.at, &self.space)?;
         }

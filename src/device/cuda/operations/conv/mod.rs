@@ -16,7 +16,6 @@ use planar::Planar;
 
 use super::bias::Bias;
 use super::{BackwardData, BackwardWeights, Forward, Operation};
-use crate::device::Algorithm;
 use crate::device::cuda::driver::dnn::{
     ConvMemory, ConvPack, ConvPlan, ConvolutionDescriptor, Direction, Math, Problem,
 };
@@ -24,6 +23,7 @@ use crate::device::cuda::driver::{Buffer, CallError, Handles};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
 use crate::device::options::Layout;
+use crate::device::{Algorithm, Transform};
 use crate::plan::{ConvGeometry, Phase};
 
 /// Kernels that one convolution call may enqueue: transforms before and after it.
@@ -53,6 +53,7 @@ pub struct PlannedWay {
     /// Set before a step runs.
     pack: Option<ConvPack>,
     name: String,
+    transform: Transform,
     planar: bool,
 }
 
@@ -259,9 +260,14 @@ impl Operation for ConvOp {
     }
 
     fn algorithm(&self, phase: Phase) -> Option<Algorithm> {
-        let planned = self.planned[index(phase)].as_ref().map(|way| &way.name);
-        let name = planned.unwrap_or(&self.way(phase).chosen.name).clone();
-        Some(Algorithm { name, workspace_bytes: self.scratch_bytes(phase) as u64 })
+        let (name, transform) = match &self.planned[index(phase)] {
+            Some(way) => (way.name.clone(), way.transform),
+            None => {
+                let Chosen { name, direction, .. } = &self.way(phase).chosen;
+                (name.clone(), direction.transform(self.geometry.kernel))
+            }
+        };
+        Some(Algorithm { name, workspace_bytes: self.scratch_bytes(phase) as u64, transform })
     }
 
     fn convolution(&mut self) -> Option<&mut ConvOp> {

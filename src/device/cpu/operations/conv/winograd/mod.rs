@@ -97,6 +97,15 @@ impl Winograd {
         }
     }
 
+    /// The side of the tiles that are transformed.
+    pub fn tile(&self) -> u8 {
+        match self.filtering {
+            Filtering::F2x3 => 4,
+            Filtering::F4x3 => 6,
+            Filtering::F4x5 => 8,
+        }
+    }
+
     /// Scratch of a phase, in f32.
     pub fn workspace_floats(&self, phase: Phase) -> usize {
         match phase {
