@@ -1,4 +1,4 @@
-// Kernels that serve the measuring itself. Both run as one thread.
+// Kernels that serve the measuring itself. Their blocks have one thread.
 #include "common.cuh"
 
 // Holds the stream until the host writes a non-zero value to its pinned flag, so that a whole step can be enqueued
@@ -8,19 +8,16 @@ KERNEL_FN hold(const volatile u32* flag) {
   }
 }
 
-// The SM clock: counts cycles for `nanoseconds` of the device's global timer. result = {cycles, nanoseconds}.
-KERNEL_FN clock_rate(u64* result, u64 nanoseconds) {
-  u64 start, now, first, last;
-  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
-  do {  // begin at an edge: the timer advances in steps of up to a microsecond
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-    asm volatile("mov.u64 %0, %%clock64;" : "=l"(first));
-  } while (now == start);
-  start = now;
-  do {
-    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-    asm volatile("mov.u64 %0, %%clock64;" : "=l"(last));
-  } while (now - start < nanoseconds);
-  result[0] = last - first;
-  result[1] = now - start;
+// The clocks of each multiprocessor at this moment: stamps[sm] = {cycles, nanoseconds of the device's global timer}, for the first `count`.
+// Launched as a thread per multiprocessor at the start and at the end of a step: cycles over time in between is the clock that the step had.
+KERNEL_FN clock_stamp(u64* stamps, u32 count) {
+  u32 sm;
+  u64 cycles, nanoseconds;
+  asm volatile("mov.u32 %0, %%smid;" : "=r"(sm));
+  asm volatile("mov.u64 %0, %%clock64;" : "=l"(cycles));
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
+  if (sm < count) {
+    stamps[2u * sm] = cycles;
+    stamps[2u * sm + 1u] = nanoseconds;
+  }
 }

@@ -189,9 +189,12 @@ pub trait Session: Runner<Error = DeviceError> + Send {
     /// Bytes held for this session, scratch included.
     fn planned_bytes(&self) -> u64;
 
-    /// The clock that the device computes at, measured by a kernel between steps.
-    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
-        Ok(None)
+    /// Measures the clock that the device computes at across the next step, where it can.
+    fn stamp_clock(&mut self) {}
+
+    /// That clock, the mean over the steps since the last question.
+    fn sm_clock_mhz(&mut self) -> Option<f64> {
+        None
     }
 }
 

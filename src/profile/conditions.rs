@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::device::Device;
 use crate::device::monitor::{Clock, Monitor, Reading, Slowdown};
-use crate::device::{Device, DeviceError, Session};
 
 /// A measured clock further than this from the locked one was not held.
 const CLOCK_TOLERANCE: f64 = 0.02;
@@ -11,7 +11,7 @@ const CLOCK_TOLERANCE: f64 = 0.02;
 /// The device's state over one batch; empty where a device does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Conditions {
-    /// Measured by a kernel, before and after the samples; their mean.
+    /// Across the timed steps; their mean.
     pub sm_clock_mhz: Option<f64>,
     /// Mean over the samples.
     pub mem_clock_mhz: Option<f64>,
@@ -19,6 +19,8 @@ pub struct Conditions {
     pub temperature_c: Option<f64>,
     /// Timed steps with a thermal or hardware slowdown right before or after.
     pub throttled_samples: Option<usize>,
+    /// Timed steps with clocks held down by the power limit right before or after.
+    pub power_capped_samples: Option<usize>,
 }
 
 /// Everything observed beside the durations of a batch.
@@ -37,22 +39,16 @@ pub struct Observer<'a> {
     device: &'a dyn Device,
     /// Settings when the run began.
     before: &'a BTreeMap<String, String>,
-    sm_clocks: Vec<f64>,
     /// One before the first pair, and one after each.
     readings: Vec<Reading>,
 }
 
 impl<'a> Observer<'a> {
     /// After warm-up.
-    pub fn begin(
-        device: &'a dyn Device,
-        session: &dyn Session,
-        before: &'a BTreeMap<String, String>,
-    ) -> Result<Observer<'a>, DeviceError> {
-        let mut observer = Observer { device, before, sm_clocks: Vec::new(), readings: Vec::new() };
-        observer.sm_clocks.extend(session.sm_clock_mhz()?);
+    pub fn begin(device: &'a dyn Device, before: &'a BTreeMap<String, String>) -> Observer<'a> {
+        let mut observer = Observer { device, before, readings: Vec::new() };
         observer.after_pair();
-        Ok(observer)
+        observer
     }
 
     /// After each pair of steps.
@@ -60,26 +56,28 @@ impl<'a> Observer<'a> {
         self.readings.extend(self.device.monitor().map(Monitor::reading));
     }
 
-    /// After the last pair.
-    pub fn end(mut self, session: &dyn Session) -> Result<Observed, DeviceError> {
-        self.sm_clocks.extend(session.sm_clock_mhz()?);
-        let Some(monitor) = self.device.monitor() else { return Ok(Observed::default()) };
-        let conditions = conditions(&self.sm_clocks, &self.readings);
+    /// After the last pair, with the SM clock across the timed steps.
+    pub fn end(self, sm_clock_mhz: Option<f64>) -> Observed {
+        let Some(monitor) = self.device.monitor() else { return Observed::default() };
+        let conditions = conditions(sm_clock_mhz, &self.readings);
         let changes = changes(self.before, &monitor.settings());
         let changed = !changes.is_empty();
-        let notes =
-            changes.into_iter().chain(power_cap(&self.readings)).chain(unheld(&conditions, monitor.locked().sm));
-        Ok(Observed { conditions, changed, notes: notes.collect() })
+        let notes = changes
+            .into_iter()
+            .chain(power_cap(&conditions, self.readings.len()))
+            .chain(unheld(&conditions, monitor.locked().sm));
+        Observed { conditions, changed, notes: notes.collect() }
     }
 }
 
-fn conditions(sm_clocks: &[f64], readings: &[Reading]) -> Conditions {
+fn conditions(sm_clock_mhz: Option<f64>, readings: &[Reading]) -> Conditions {
     let memory_clocks: Vec<f64> = readings.iter().filter_map(|reading| reading.mem_clock_mhz).collect();
     Conditions {
-        sm_clock_mhz: mean(sm_clocks),
+        sm_clock_mhz,
         mem_clock_mhz: mean(&memory_clocks),
         temperature_c: readings.iter().filter_map(|reading| reading.temperature_c).reduce(f64::max),
         throttled_samples: samples_with(readings, |slowdown| slowdown.thermal_or_hardware),
+        power_capped_samples: samples_with(readings, |slowdown| slowdown.power_cap),
     }
 }
 
@@ -94,9 +92,9 @@ fn samples_with(readings: &[Reading], held: fn(&Slowdown) -> bool) -> Option<usi
     Some(slowdowns.windows(2).filter(|ends| ends[0] || ends[1]).count())
 }
 
-fn power_cap(readings: &[Reading]) -> Option<String> {
-    let capped = samples_with(readings, |slowdown| slowdown.power_cap).filter(|&samples| samples > 0)?;
-    Some(format!("the power limit held clocks down in {capped} of {} samples", readings.len() - 1))
+fn power_cap(conditions: &Conditions, readings: usize) -> Option<String> {
+    let capped = conditions.power_capped_samples.filter(|&samples| samples > 0)?;
+    Some(format!("the power limit held clocks down in {capped} of {} samples", readings - 1))
 }
 
 /// A lock that did not hold: reset by somebody, or not reachable.
@@ -131,7 +129,7 @@ mod tests {
     #[test]
     fn a_sample_is_throttled_when_a_slowdown_is_at_either_end() {
         let [cool, hot] = [reading(false, false), reading(true, false)];
-        let throttled = |readings: &[Reading]| conditions(&[], readings).throttled_samples;
+        let throttled = |readings: &[Reading]| conditions(None, readings).throttled_samples;
         assert_eq!(throttled(&[cool; 5]), Some(0));
         assert_eq!(throttled(&[cool, cool, hot, cool, cool]), Some(2));
         assert_eq!(throttled(&[hot, cool, cool, cool, hot]), Some(2));
@@ -143,15 +141,18 @@ mod tests {
     #[test]
     fn a_power_cap_is_noted_and_no_throttling() {
         let readings = [reading(false, false), reading(false, true), reading(false, false)];
-        assert_eq!(conditions(&[], &readings).throttled_samples, Some(0));
-        assert_eq!(power_cap(&readings).unwrap(), "the power limit held clocks down in 2 of 2 samples");
-        assert_eq!(power_cap(&[reading(true, false); 3]), None);
+        let seen = conditions(None, &readings);
+        assert_eq!((seen.throttled_samples, seen.power_capped_samples), (Some(0), Some(2)));
+        assert_eq!(power_cap(&seen, 3).unwrap(), "the power limit held clocks down in 2 of 2 samples");
+        let hot = conditions(None, &[reading(true, false); 3]);
+        assert_eq!((hot.power_capped_samples, power_cap(&hot, 3)), (Some(0), None));
+        assert_eq!(conditions(None, &[Reading::default(); 3]).power_capped_samples, None);
     }
 
     #[test]
     fn clocks_are_means_and_the_temperature_the_highest() {
         let hotter = Reading { temperature_c: Some(71.0), mem_clock_mhz: Some(1205.0), ..reading(false, false) };
-        let seen = conditions(&[1400.0, 1410.0], &[reading(false, false), hotter]);
+        let seen = conditions(Some(1405.0), &[reading(false, false), hotter]);
         assert_eq!(
             (seen.sm_clock_mhz, seen.mem_clock_mhz, seen.temperature_c),
             (Some(1405.0), Some(1210.0), Some(71.0))

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::conditions::{Observed, Observer};
 use super::stopping::{Decision, StoppingRule, relative_error};
+use super::summary::{LEAST_GROUPED, is_closed};
 use super::{Measured, Status};
 use crate::device::options::Launch;
 use crate::device::{Device, DeviceError, Session, Training, in_session};
 use crate::init;
 use crate::interrupt::Interrupt;
 use crate::philox::{Philox, RandomStream};
-use crate::step::{Sample, Step};
+use crate::step::{GroupedSample, Sample, Step};
 
 /// The rules of measuring one batch.
 #[derive(Clone, Debug)]
@@ -90,15 +91,16 @@ fn in_open_session(
         algorithms: step.ops.iter().map(|&op| session.algorithm(op)).collect(),
         samples: Vec::new(),
         plain_us: Vec::new(),
+        grouped: Vec::new(),
         wall_us: Vec::new(),
         observed: Observed::default(),
         planned_bytes: session.planned_bytes(),
         measured_bytes: None,
     };
     warm_up(step, session, settings, watch)?;
-    let mut observer = Observer::begin(device, session, &settings.device)?;
+    let mut observer = Observer::begin(device, &settings.device);
     let sampled = sample(step, session, device.info().launch, settings, watch, &mut observer, &mut measured)?;
-    measured.observed = observer.end(session)?;
+    measured.observed = observer.end(session.sm_clock_mhz());
     measured.status = status(sampled, &measured.observed);
     Ok(measured)
 }
@@ -120,6 +122,7 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
         algorithms: vec![None; step.ops.len()],
         samples: Vec::new(),
         plain_us: Vec::new(),
+        grouped: Vec::new(),
         wall_us: Vec::new(),
         observed: Observed::default(),
         planned_bytes: needed,
@@ -154,7 +157,27 @@ fn steady(steps: &[f64]) -> bool {
     high <= low * 1.05
 }
 
-/// Pairs of a timed and a plain step, the order within a pair drawn at random; whether it became steady enough.
+/// What marks cost so far: means, because a median would want all samples sorted after each pair.
+#[derive(Default)]
+struct Marks {
+    timed_us: f64,
+    plain_us: f64,
+}
+
+impl Marks {
+    fn add(&mut self, timed_us: f64, plain_us: f64) {
+        self.timed_us += timed_us;
+        self.plain_us += plain_us;
+    }
+
+    /// Tells if a step with a mark after each phase is not as long as a plain one.
+    fn stretch(&self) -> bool {
+        !is_closed(self.timed_us / self.plain_us)
+    }
+}
+
+/// Pairs of a timed and a plain step, the order within a pair drawn at random; whether it became steady enough. Where marks stretch the timed
+/// one, a step follows that is marked only where the group of layers changes.
 ///
 /// Host time is that of a step launched live: the pair's plain one, or where pairs are queued, one more after them.
 fn sample(
@@ -168,25 +191,31 @@ fn sample(
 ) -> Result<Status, MeasureError> {
     let philox = Philox::new(settings.seed);
     let (mut totals, mut width): (Vec<f64>, _) = (Vec::new(), None);
+    let mut marks = Marks::default();
     let began = Instant::now();
     session.set_launch(launch);
     loop {
         check(&settings.interrupt)?;
         let timed_first = philox.below(RandomStream::Pairs, totals.len(), 2) == 0;
         if timed_first {
-            measured.samples.push(step.timed(session)?);
+            measured.samples.push(timed(step, session)?);
         }
         let (plain_us, wall_us) = wall_timed(step, session)?;
         measured.plain_us.push(plain_us);
         if !timed_first {
-            measured.samples.push(step.timed(session)?);
+            measured.samples.push(timed(step, session)?);
+        }
+        let timed_us = measured.samples.last().map_or(0.0, Sample::total_us);
+        marks.add(timed_us, plain_us);
+        if marks.stretch() {
+            measured.grouped.push(GroupedSample { groups_us: step.grouped(session)?, plain_us });
         }
         measured.wall_us.push(match launch {
             Launch::Queued => live(step, session)?,
             Launch::Live | Launch::Direct => wall_us,
         });
         observer.after_pair();
-        totals.extend(measured.samples.last().map(Sample::total_us));
+        totals.push(timed_us);
         let decision = settings.rule.decide(&totals, began.elapsed());
         // Sorting all samples after each pair would keep quick steps, and a GPU, waiting.
         if settings.rule.is_look(totals.len()) {
@@ -195,10 +224,17 @@ fn sample(
         watch.sampled(totals.len(), width, began.elapsed());
         match decision {
             Decision::Continue => {}
+            Decision::TargetReached if marks.stretch() && measured.grouped.len() < LEAST_GROUPED => {}
             Decision::TargetReached => return Ok(Status::Ok),
             Decision::TimeUp => return Ok(Status::Noisy),
         }
     }
+}
+
+/// A timed step, and the clock across it.
+fn timed(step: &Step, session: &mut dyn Session) -> Result<Sample, MeasureError> {
+    session.stamp_clock();
+    Ok(step.timed(session)?)
 }
 
 /// A plain step's duration on the device and on the host.

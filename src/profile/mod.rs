@@ -11,7 +11,7 @@ use conditions::Observed;
 
 use crate::device::Algorithm;
 use crate::plan::Plan;
-use crate::step::{Op, Sample};
+use crate::step::{GroupedSample, Op, Sample};
 
 /// The end of a batch size's measurement; the first that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,6 +54,8 @@ pub struct Measured {
     pub samples: Vec<Sample>,
     /// The plain step of each pair, beside the timed one of the same index.
     pub plain_us: Vec<f64>,
+    /// Steps marked only where the group of layers changes; made where marks stretch a timed step.
+    pub grouped: Vec<GroupedSample>,
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
     /// The device's state meanwhile.

@@ -4,7 +4,7 @@ use super::Measured;
 use crate::model::kind::Group;
 use crate::plan::{Phase, Plan};
 use crate::stats::{self, Figure};
-use crate::step::Op;
+use crate::step::{GroupedSample, Op};
 
 /// One phase of one layer, or the total over a [`Scope`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,30 @@ pub struct Summary {
     pub totals: Vec<(Scope, PartSummary)>,
     /// Figures that only the whole step has.
     pub step: StepFigures,
+    /// The groups in steps with few marks, where there were enough of them.
+    pub grouped: Option<Grouped>,
+}
+
+/// The groups in steps that are marked only where the group changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grouped {
+    /// Mean µs and share of each group, in the order of [`Group::ALL`].
+    pub groups: [(f64, Figure); 3],
+    /// Mean µs of such a step.
+    pub step_us: f64,
+    /// Such a step over the plain step beside it.
+    pub closure: Option<Figure>,
+}
+
+/// Fewer grouped steps say nothing.
+pub const LEAST_GROUPED: usize = stats::MEDIAN_SAMPLES;
+
+/// A step with marks takes as long as a plain one, but for this part.
+const CLOSED: f64 = 0.03;
+
+/// Tells if a step with marks is about as long as a plain one.
+pub fn is_closed(closure: f64) -> bool {
+    (1.0 - CLOSED..1.0 + CLOSED).contains(&closure)
 }
 
 impl Scope {
@@ -107,7 +131,25 @@ impl Summary {
             .into_iter()
             .map(|scope| Some((scope, part(&|op| scope.holds(plan, op))?)))
             .collect::<Option<Vec<_>>>()?;
-        Some(Summary { samples: samples.len(), ops: ops_parts, totals, step: StepFigures::of(measured, &steps) })
+        let (step, grouped) = (StepFigures::of(measured, &steps), Grouped::of(measured));
+        Some(Summary { samples: samples.len(), ops: ops_parts, totals, step, grouped })
+    }
+}
+
+impl Grouped {
+    fn of(Measured { grouped, .. }: &Measured) -> Option<Grouped> {
+        if grouped.len() < LEAST_GROUPED {
+            return None;
+        }
+        let steps: Vec<f64> = grouped.iter().map(GroupedSample::total_us).collect();
+        let plain: Vec<f64> = grouped.iter().map(|sample| sample.plain_us).collect();
+        let mean = |us: &[f64]| Some(stats::SampleSummary::of(us)?.mean);
+        let group = |group: Group| {
+            let us: Vec<f64> = grouped.iter().map(|sample| sample.groups_us[group as usize]).collect();
+            Some((mean(&us)?, stats::share(&us, &steps)?))
+        };
+        let [conv, fc, other] = Group::ALL.map(group);
+        Some(Grouped { groups: [conv?, fc?, other?], step_us: mean(&steps)?, closure: stats::closure(&steps, &plain) })
     }
 }
 
@@ -117,8 +159,13 @@ impl Summary {
         self.totals.iter().find(|(of, _)| *of == scope).map(|(_, part)| part)
     }
 
-    /// The mean share of a group in the step, in percent; 0 of a group without layers.
+    /// The mean share of a group in the step, in percent; 0 of a group without layers. Where marks stretch a timed step, that in steps with
+    /// few marks.
     pub fn share(&self, group: Group) -> f64 {
+        let stretched = self.step.closure.is_some_and(|closure| !is_closed(closure.value));
+        if let Some(grouped) = self.grouped.filter(|_| stretched) {
+            return grouped.groups[group as usize].1.value;
+        }
         self.total(Scope { group: Some(group), phase: None }).map_or(0.0, |part| part.share.value)
     }
 }

@@ -197,7 +197,7 @@ mod tests {
             "run_id,model,device,precision,layout,launch,batch,image,layer_index,layer,kind,group,phase,status,samples,\
              median_us,ci95_low_us,ci95_high_us,mean_us,stddev_us,min_us,q1_us,q3_us,max_us,\
              share_pct,share_ci95_low_pct,share_ci95_high_pct,flops,bytes,gflops_per_s,gbytes_per_s,bound,roof_pct,\
-             algorithm,workspace_bytes,parameters,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples",
+             algorithm,workspace_bytes,parameters,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,power_capped_samples",
         );
         let text = text(rows);
         let labels = format!("{},small,\"A processor, with a comma\",f32,nchw,direct,1,4x4,", run.run_id);
@@ -237,7 +237,7 @@ mod tests {
         let figures = ",".repeat(13);
         assert!(first.contains(&format!("forward,out_of_memory,{figures}1152,848,,,,,")), "{first}");
         let summary = text(summary);
-        assert!(summary.ends_with("all,all,out_of_memory,,,,,,,,,,,,,,4096,\n"), "{summary}");
+        assert!(summary.ends_with("all,all,out_of_memory,,,,,,,,,,,,,,4096,,,,,,\n"), "{summary}");
     }
 
     #[test]

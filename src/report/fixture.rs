@@ -53,6 +53,7 @@ pub fn measured(batch: usize) -> Measured {
         algorithms,
         samples: vec![sample(10.0, 4.0), sample(12.0, 2.0)],
         plain_us: vec![50.0, 40.0],
+        grouped: Vec::new(),
         wall_us: vec![80.0, 120.0],
         observed: Observed {
             conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() },

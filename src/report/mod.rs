@@ -20,6 +20,7 @@ pub mod run;
 pub mod run_file;
 pub mod run_tables;
 pub mod show;
+mod stretch;
 pub mod table;
 pub mod trace;
 pub mod verdict;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::header::{Header, Measuring};
 use super::rows::build::Batch;
-use super::rows::{DurationColumns, LabelColumns, PhaseRow, ShareColumns, StatusWord, StepColumns, SummaryRow};
+use super::rows::{
+    DurationColumns, GroupedColumns, LabelColumns, PhaseRow, ShareColumns, StatusWord, StepColumns, SummaryRow,
+};
 use super::run_file::PointRecord;
 use crate::device::Training;
 use crate::model::kind::Group;
@@ -89,6 +91,8 @@ pub struct Point {
     pub totals: Vec<Total>,
     /// The step's own figures.
     pub step: StepColumns,
+    /// The groups' figures in steps with few marks, and those of such a step, where there were any.
+    pub grouped: Vec<(Option<Group>, GroupedColumns)>,
     /// The facts in run.json beyond the rows; a bare CSV file has none.
     pub record: Option<PointRecord>,
 }
@@ -270,6 +274,7 @@ impl Point {
         for row in totals {
             point.add_total(row);
         }
+        point.settle_shares();
         point.attach(record);
         point
     }
@@ -277,7 +282,7 @@ impl Point {
     /// A point without figures.
     pub(super) fn new(batch: usize, image: Arc<str>, status: Status) -> Point {
         let (parts, totals, step) = (Vec::new(), Vec::new(), StepColumns::default());
-        Point { batch, image, status, parts, totals, step, record: None }
+        Point { batch, image, status, parts, totals, step, grouped: Vec::new(), record: None }
     }
 
     /// Takes a row of summary.csv.
@@ -287,6 +292,9 @@ impl Point {
         self.totals.extend(figures.map(|figures| Total { scope, figures }));
         if scope.is_step() {
             self.step = row.step;
+        }
+        if scope.phase.is_none() && row.grouped.share.share_pct.is_some() {
+            self.grouped.push((scope.group, row.grouped));
         }
     }
 
@@ -355,7 +363,6 @@ impl LayerPart {
 impl Figures {
     /// `None` without a time or a share.
     pub(super) fn of(samples: Option<usize>, duration: DurationColumns, share: ShareColumns) -> Option<Figures> {
-        let interval = |low: Option<f64>, high: Option<f64>| Some(Interval { low: low?, high: high? });
         Some(Figures {
             samples: samples.unwrap_or(0) as u32,
             mean_us: duration.mean_us.or(duration.median_us)?,
@@ -366,6 +373,10 @@ impl Figures {
             share_ci95: interval(share.share_ci95_low_pct, share.share_ci95_high_pct),
         })
     }
+}
+
+pub(super) fn interval(low: Option<f64>, high: Option<f64>) -> Option<Interval> {
+    Some(Interval { low: low?, high: high? })
 }
 
 impl StatusWord {

@@ -73,7 +73,8 @@ pub fn tables(run: &Run, image: &str, selection: Selection) -> Vec<Table> {
         Some(batch) => points.iter().copied().find(|point| point.batch == batch && point.is_measured()),
         None => run.largest(image),
     };
-    let caption = |point: &Point| format!("Layers at batch {}: {mean}, and % of the step", point.batch);
+    let caption =
+        |point: &Point| format!("Layers at batch {}: {mean}, and % of the step{}", point.batch, point.stretch());
     tables.extend(point.map(|point| layers(&caption(point), point, by, top)));
     tables
 }
@@ -168,7 +169,13 @@ fn by_phase(points: &[&Point]) -> Table {
     let line = |point: &&Point| {
         [point.batch.to_string()].into_iter().chain(columns.iter().map(|&scope| share(point.total(scope)))).collect()
     };
-    let caption = "By phase, in % of the step (data: backward_data, weights: backward_weights)";
+    let stretched: Vec<String> =
+        points.iter().filter(|point| point.is_stretched()).map(|point| point.batch.to_string()).collect();
+    let stretched = match &*stretched {
+        [] => String::new(),
+        batches => format!("; at batch {} of a step stretched by marks", batches.join(", ")),
+    };
+    let caption = format!("By phase, in % of the step (data: backward_data, weights: backward_weights){stretched}");
     Table::new(caption, header, points.iter().map(line))
 }
 
@@ -290,7 +297,8 @@ batch      ms      conv %        fc %  other %  closure  images/s         status
     2  0.0500  50.0 ±25.4  36.0 ±25.4     14.0    1.125   44444.4             ok
    64       -           -           -        -        -         -  out_of_memory
 
-By phase, in % of the step (data: backward_data, weights: backward_weights)
+By phase, in % of the step (data: backward_data, weights: backward_weights); at
+batch 1, 2 of a step stretched by marks
 
 batch  conv     conv    conv   fc    fc       fc      fc  other  other
         fwd  weights  update  fwd  data  weights  update    fwd   data
@@ -299,7 +307,8 @@ batch  conv     conv    conv   fc    fc       fc      fc  other  other
     2  22.0     24.0     4.0  6.0  10.0     12.0     8.0    6.0    8.0
    64     -        -       -    -     -        -       -      -      -
 
-Layers at batch 2: mean ms, and % of the step
+Layers at batch 2: mean ms, and % of the step; with marks, their sum is 1.12 of
+a plain step
 
 layer  kind          forward  backward  backward  weight  total     %
                                   data   weights  update

@@ -95,7 +95,8 @@ mod tests {
     fn one_batch_and_the_longest_layers() {
         let run = run();
         let text = markdown(&run, Selection { batch: Some(1), top: Some(2), ..ALL });
-        let layers = &text[text.find("Layers at batch 1: mean ms, and % of the step; the 2 longest of 4").unwrap()..];
+        let layers = &text
+            [text.find("% of the step; with marks, their sum is 1.12 of a plain step; the 2 longest of 4").unwrap()..];
         let rows: Vec<&str> = layers.lines().skip(4).take(4).collect();
         assert!(rows[0].starts_with("| conv1 |") && rows[1].starts_with("| fc2 |"), "{layers}");
         assert!(rows[2].starts_with("| 2 others |") && rows[3].is_empty(), "{layers}");

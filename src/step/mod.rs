@@ -57,6 +57,22 @@ pub struct Sample {
     pub mark_us: f64,
 }
 
+/// One step that was marked only where the group of layers changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupedSample {
+    /// µs by group, in the order of [`Group::ALL`](crate::model::kind::Group::ALL).
+    pub groups_us: [f64; 3],
+    /// The plain step beside it.
+    pub plain_us: f64,
+}
+
+impl GroupedSample {
+    /// Σ groups.
+    pub fn total_us(&self) -> f64 {
+        self.groups_us.iter().sum()
+    }
+}
+
 impl Sample {
     /// Σ phases.
     pub fn total_us(&self) -> f64 {
@@ -84,6 +100,25 @@ impl Step {
         let mut gaps = runner.end()?;
         let mark_us = gaps.pop().unwrap_or_default();
         Ok(Sample { phases_us: gaps, mark_us })
+    }
+
+    /// Runs one step with marks only where the group of layers changes; µs by group, in the order of [`Group::ALL`](crate::model::kind::Group::ALL).
+    pub fn grouped<R: Runner + ?Sized>(&self, runner: &mut R) -> Result<[f64; 3], R::Error> {
+        let group = |op: &Op| self.plan.layers[op.layer].group();
+        let runs = || self.ops.chunk_by(|one, next| group(one) == group(next));
+        runner.begin()?;
+        runner.mark()?;
+        for ops in runs() {
+            for &op in ops {
+                runner.run(op)?;
+            }
+            runner.mark()?;
+        }
+        let mut groups_us = [0.0; 3];
+        for (ops, us) in runs().zip(runner.end()?) {
+            groups_us[group(&ops[0]) as usize] += us;
+        }
+        Ok(groups_us)
     }
 
     /// Runs one step with marks at its start and end only; its duration in µs.

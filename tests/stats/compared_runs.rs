@@ -112,6 +112,7 @@ fn point(batch: usize, drift: f64, slower: Slower, rng: &mut StdRng) -> Point {
         parts: parts.collect(),
         totals: totals.collect(),
         step: StepColumns::default(),
+        grouped: Vec::new(),
         record: None,
     }
 }

@@ -252,7 +252,7 @@ impl<'a> Operands<'_, 'a> {
 }
 
 /// The special registers. Those with an axis are written `%tid.x`.
-pub const SPECIAL_REGISTERS: [(&str, Special); 15] = [
+pub const SPECIAL_REGISTERS: [(&str, Special); 16] = [
     ("%tid.x", Special::Thread(0)),
     ("%tid.y", Special::Thread(1)),
     ("%tid.z", Special::Thread(2)),
@@ -266,6 +266,7 @@ pub const SPECIAL_REGISTERS: [(&str, Special); 15] = [
     ("%nctaid.y", Special::GridSize(1)),
     ("%nctaid.z", Special::GridSize(2)),
     ("%laneid", Special::Lane),
+    ("%smid", Special::Multiprocessor),
     ("%clock64", Special::Clock),
     ("%globaltimer", Special::GlobalTimer),
 ];

@@ -76,6 +76,7 @@ pub enum Special {
     Block(u8),
     GridSize(u8),
     Lane,
+    Multiprocessor,
     Clock,
     GlobalTimer,
 }

@@ -300,6 +300,8 @@ impl Warp {
             Special::BlockSize(axis) => self.put_same(d, context.launch.block[axis as usize].into(), lanes),
             Special::Block(axis) => self.put_same(d, context.block[axis as usize].into(), lanes),
             Special::GridSize(axis) => self.put_same(d, context.launch.grid[axis as usize].into(), lanes),
+            // As if each block of a row had a multiprocessor of its own.
+            Special::Multiprocessor => self.put_same(d, context.block[0].into(), lanes),
             Special::Clock => self.put_same(d, clock::cycles(), lanes),
             Special::GlobalTimer => self.put_same(d, clock::global_timer(), lanes),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::clock::StepClock;
 use super::driver::{Buffer, CallError, Event, Handles};
 use super::failure::Failure;
 use super::gpu::SharedGpu;
@@ -42,6 +43,7 @@ pub struct CudaSession {
     pub(super) events: Vec<Event>,
     pub(super) marks: usize,
     pub(super) gate: StreamGate,
+    pub(super) clock: StepClock,
     /// Steps are held until they are enqueued.
     pub(super) queued: bool,
     /// Names of steps and phases for a profiler.
@@ -113,6 +115,7 @@ impl CudaSession {
             events: (0..step.ops.len() + 2).map(|_| Event::new()).collect::<Result<Vec<_>, _>>()?,
             marks: 0,
             gate: StreamGate::new(gpu)?,
+            clock: StepClock::new(gpu)?,
             queued: false,
             ranges: gpu.ranges.map(|marking| Ranges::new(marking, plan)),
             handles: Some(handles),
@@ -122,7 +125,11 @@ impl CudaSession {
     }
 
     pub(super) fn handles(&self) -> Result<&Handles, DeviceError> {
-        self.handles.as_ref().ok_or_else(|| DeviceError::Unusable("the session is closed".into()))
+        self.handles.as_ref().ok_or_else(CudaSession::closed)
+    }
+
+    pub(super) fn closed() -> DeviceError {
+        DeviceError::Unusable("the session is closed".into())
     }
 
     pub(super) fn planned(&self, layer: usize) -> &LayerPlan {
@@ -157,7 +164,7 @@ impl CudaSession {
     pub(super) fn bytes(&self) -> u64 {
         let layers: usize = self.layers.iter().map(|layer| layer.bytes()).sum();
         let scale = self.loss_scale.as_ref().map_or(0, LossScale::bytes);
-        least_bytes(&self.step, &self.gpu) + (layers + scale + self.workspace.bytes()) as u64
+        least_bytes(&self.step, &self.gpu) + (layers + scale + self.workspace.bytes() + self.clock.bytes()) as u64
     }
 
     /// Enqueues a phase of a layer.

@@ -24,8 +24,11 @@ impl CudaSession {
     }
 
     fn gaps(&mut self) -> Result<Vec<f64>, Failure> {
+        let Some(handles) = &self.handles else { return Err(CudaSession::closed().into()) };
+        self.clock.end(handles)?;
         self.gate.release();
-        self.handles()?.stream.synchronize()?;
+        handles.stream.synchronize()?;
+        self.clock.read(handles)?;
         self.ranges.iter_mut().for_each(Ranges::end_step);
         let marks = &self.events[..self.marks];
         Ok(marks.windows(2).map(|pair| pair[0].us_until(&pair[1])).collect::<Result<Vec<_>, _>>()?)
@@ -42,7 +45,8 @@ impl CudaSession {
         if self.queued && self.gpu.watchdog_releases.load(Ordering::Relaxed) == 0 {
             self.gate.hold(&handles.stream)?;
         }
-        Ok(())
+        let Some(handles) = &self.handles else { return Err(CudaSession::closed().into()) };
+        Ok(self.clock.begin(handles)?)
     }
 
     fn record(&mut self) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::clock;
 use super::driver::{Buffer, Element, memory};
 use super::failure::Failure;
 use super::operations::LossBuffers;
@@ -210,8 +209,12 @@ impl Session for CudaSession {
         self.bytes()
     }
 
-    fn sm_clock_mhz(&self) -> Result<Option<f64>, DeviceError> {
-        clock::sm_clock_mhz(&self.gpu).map(Some).map_err(|failure| self.sized(failure))
+    fn stamp_clock(&mut self) {
+        self.clock.want();
+    }
+
+    fn sm_clock_mhz(&mut self) -> Option<f64> {
+        self.clock.take_mhz()
     }
 
     fn set_launch(&mut self, launch: Launch) {

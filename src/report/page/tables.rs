@@ -102,7 +102,7 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
 fn layers_of(run: &Run, point: &Point) -> Table {
     let ms = if run.is_predicted() { "predicted ms" } else { "mean ms" };
     let mut table = layers(
-        &format!("Layers at batch {}, image {}: {ms}", point.batch, point.image),
+        &format!("Layers at batch {}, image {}: {ms}{}", point.batch, point.image, point.stretch()),
         point,
         By::Layer,
         Some(usize::MAX),

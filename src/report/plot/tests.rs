@@ -54,7 +54,7 @@ fn run(model: &str, batches: &[usize]) -> Run {
         });
         let totals = totals.collect();
         let step = StepColumns::default();
-        Point { batch, image: "224x224".into(), status: Status::Ok, parts, totals, step, record: None }
+        Point { parts, totals, step, ..Point::new(batch, "224x224".into(), Status::Ok) }
     };
     let origin = Origin::Measured {
         device: "A graphics processor with a long name 80GB".into(),

@@ -102,6 +102,7 @@ impl RunBuilder {
                 whole
             });
             run.points.iter_mut().for_each(Point::add_up);
+            run.points.iter_mut().for_each(Point::settle_shares);
         }
         Ok(StoredRuns { runs: self.runs, notes: self.notes })
     }

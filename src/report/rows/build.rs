@@ -6,7 +6,7 @@ use crate::plan::{Plan, Roofline, image_name};
 use crate::predict::Predicted;
 use crate::profile::Measured;
 use crate::profile::conditions::Conditions;
-use crate::profile::summary::{PartSummary, Summary};
+use crate::profile::summary::{Grouped, PartSummary, Summary};
 use crate::report::run_file::PointRecord;
 use crate::stats::{self, Figure, Interval};
 use crate::step::Op;
@@ -21,6 +21,7 @@ pub struct Batch<'a> {
     /// In the order of [`Scope::of`].
     totals: Vec<(Scope, Time)>,
     step: StepColumns,
+    grouped: Option<Grouped>,
     conditions: Conditions,
     /// The rates that phases are held against.
     roofline: Roofline,
@@ -78,6 +79,7 @@ impl<'a> Batch<'a> {
             phases: by_layer(measured).into_iter().map(phase).collect(),
             totals,
             step: StepColumns::measured(measured, summary),
+            grouped: summary.and_then(|summary| summary.grouped),
             conditions: measured.observed.conditions,
             roofline,
             closure: summary.and_then(|summary| summary.step.closure),
@@ -109,6 +111,7 @@ impl<'a> Batch<'a> {
             phases: phases.collect(),
             totals: Scope::of(&predicted.plan, &ops).into_iter().map(total).collect(),
             step: StepColumns::predicted(predicted),
+            grouped: None,
             conditions: Conditions::default(),
             roofline: ceilings.roofline(),
             closure: None,
@@ -162,6 +165,7 @@ impl<'a> Batch<'a> {
             duration: time.duration.without_spread(),
             share: time.share,
             step: if scope.is_step() { self.step } else { StepColumns::default() },
+            grouped: self.grouped.map_or_else(GroupedColumns::default, |grouped| GroupedColumns::of(grouped, *scope)),
         };
         self.totals.iter().map(row).collect()
     }
@@ -291,6 +295,24 @@ impl ConditionColumns {
             mem_clock_mhz: conditions.mem_clock_mhz.and_then(figure),
             temperature_c: conditions.temperature_c.and_then(figure),
             throttled_samples: conditions.throttled_samples,
+            power_capped_samples: conditions.power_capped_samples,
+        }
+    }
+}
+
+impl GroupedColumns {
+    fn of(grouped: Grouped, Scope { group, phase }: Scope) -> GroupedColumns {
+        match (group, phase) {
+            (_, Some(_)) => GroupedColumns::default(),
+            (None, None) => GroupedColumns {
+                grouped_us: figure(grouped.step_us),
+                share: ShareColumns { share_pct: Some(100.0), ..ShareColumns::default() },
+                closure: grouped.closure.and_then(|closure| figure(closure.value)),
+            },
+            (Some(group), None) => {
+                let (us, share) = grouped.groups[group as usize];
+                GroupedColumns { grouped_us: figure(us), share: ShareColumns::of(&share), closure: None }
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ const PREDICTED: &str = "in a prediction, and where nothing was measured";
 const FEW: &str = "with fewer than 6 samples; a prediction's comes from errors of others";
 const NO_CHOICE: &str = "where there is no choice";
 const NOT_TOLD: &str = "where the device does not tell";
+const NOT_GROUPED: &str =
+    "on rows of one phase, and without such steps: fewer than 6 were taken, as where `closure` is near 1";
 const STEP_ONLY: &str = "on all rows but the step's, in a prediction, and where nothing was measured";
 
 /// A column that may be missing.
@@ -113,10 +115,11 @@ impl Row for PhaseRow {
             optional("algorithm", "name", "how the phase was computed", NO_CHOICE, |row| &mut row.algorithm),
             optional("workspace_bytes", "bytes", "scratch memory of the algorithm", NO_CHOICE, |row| &mut row.workspace_bytes),
             optional("parameters", "number", "weights and biases of the layer", "", |row| &mut row.parameters),
-            optional("sm_clock_mhz", "MHz", "clock of the multiprocessors, measured by a kernel before and after the samples", NOT_TOLD, |row| &mut row.conditions.sm_clock_mhz),
+            optional("sm_clock_mhz", "MHz", "clock of the multiprocessors, measured across the timed steps", NOT_TOLD, |row| &mut row.conditions.sm_clock_mhz),
             optional("mem_clock_mhz", "MHz", "clock of the memory", NOT_TOLD, |row| &mut row.conditions.mem_clock_mhz),
             optional("temperature_c", "°C", "highest temperature", NOT_TOLD, |row| &mut row.conditions.temperature_c),
             optional("throttled_samples", "number", "timed steps with a thermal or hardware slowdown right before or after", NOT_TOLD, |row| &mut row.conditions.throttled_samples),
+            optional("power_capped_samples", "number", "timed steps with clocks held down by the power limit right before or after", NOT_TOLD, |row| &mut row.conditions.power_capped_samples),
         ]);
         columns
     }
@@ -169,6 +172,11 @@ impl Row for SummaryRow {
             optional("images_per_s", "images/s", "`batch` over `plain_step_us`, in a prediction over the step; version 0.1.0 took `wall_step_us`", "on all rows but the step's, and where nothing was measured", |row| &mut row.step.images_per_s),
             optional("planned_bytes", "bytes", "memory that the step holds, scratch included", "on all rows but the step's", |row| &mut row.step.planned_bytes),
             optional("measured_bytes", "bytes", "memory in use: on the CPU by this program, on a GPU by all", STEP_ONLY, |row| &mut row.step.measured_bytes),
+            optional("grouped_us", "µs", "mean time in steps that are marked only where conv, fc or other changes", NOT_GROUPED, |row| &mut row.grouped.grouped_us),
+            optional("grouped_share_pct", "% of the step", "share of such a step; reports take the groups' shares from here where `closure` is outside 0.97 to 1.03", NOT_GROUPED, |row| &mut row.grouped.share.share_pct),
+            optional("grouped_share_ci95_low_pct", "% of the step", "lower end of that share's 95 % interval", NOT_GROUPED, |row| &mut row.grouped.share.share_ci95_low_pct),
+            optional("grouped_share_ci95_high_pct", "% of the step", "upper end of that share's 95 % interval", NOT_GROUPED, |row| &mut row.grouped.share.share_ci95_high_pct),
+            optional("grouped_closure", "ratio", "such a step over the plain step beside it, median", "on all rows but the step's, and without such steps", |row| &mut row.grouped.closure),
         ]);
         columns
     }
@@ -183,6 +191,7 @@ impl Row for SummaryRow {
             duration: DurationColumns::default(),
             share: ShareColumns::default(),
             step: StepColumns::default(),
+            grouped: GroupedColumns::default(),
         }
     }
 }

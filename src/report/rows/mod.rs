@@ -137,6 +137,8 @@ pub struct ConditionColumns {
     pub temperature_c: Option<f64>,
     /// Timed steps with a thermal or hardware slowdown.
     pub throttled_samples: Option<usize>,
+    /// Timed steps with clocks held down by the power limit.
+    pub power_capped_samples: Option<usize>,
 }
 
 /// One phase of one layer at one batch and image size.
@@ -197,6 +199,8 @@ pub struct SummaryRow {
     pub share: ShareColumns,
     /// Filled on the step's row only.
     pub step: StepColumns,
+    /// Filled on rows of all phases.
+    pub grouped: GroupedColumns,
 }
 
 /// The whole step's own figures.
@@ -216,6 +220,17 @@ pub struct StepColumns {
     pub planned_bytes: Option<u64>,
     /// Memory that was in use on the device.
     pub measured_bytes: Option<u64>,
+}
+
+/// A group, or the step, in steps that are marked only where the group changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GroupedColumns {
+    /// Mean time in µs.
+    pub grouped_us: Option<f64>,
+    /// Share of such a step.
+    pub share: ShareColumns,
+    /// Such a step over the plain step beside it; filled on the step's row only.
+    pub closure: Option<f64>,
 }
 
 /// One phase of one timed step.

@@ -1,4 +1,4 @@
-//! Judges what is known of a batch: its shares by their own intervals, its marks by closure.
+//! Judges what is known of a batch: its shares, by their own intervals.
 
 use crate::model::kind::Group;
 use crate::profile::Status;
@@ -7,9 +7,6 @@ use crate::report::run::{Figures, Point};
 
 /// Shares are known when no group's 95 % interval reaches further to either side, in points of the step.
 const KNOWN: f64 = 1.0;
-
-/// A step with marks takes as long as a plain one, but for this part.
-const CLOSED: f64 = 0.03;
 
 impl Point {
     /// The group that takes most of the step.
@@ -61,21 +58,6 @@ impl Point {
         let close = |group: &Group| self.lead(leader, *group).is_some_and(|(ahead, reach)| ahead < reach);
         let rivals = Group::ALL.into_iter().filter(|&group| group != leader && self.is_predicted()).filter(close);
         rivals.max_by(|&one, &other| self.share(one).total_cmp(&self.share(other)))
-    }
-
-    /// Says by how much a step with marks differs from a plain one, where that is more than 3 %.
-    pub fn closure_note(&self) -> Option<String> {
-        let closure = self.step.closure?;
-        let percent = 100.0 * (closure - 1.0).abs();
-        match closure {
-            _ if (1.0 - CLOSED..1.0 + CLOSED).contains(&closure) => None,
-            1.0.. => Some(format!(
-                "closure is {closure:.2}: a step with marks takes {percent:.0} % longer than a plain one, so short phases weigh too much"
-            )),
-            _ => Some(format!(
-                "closure is {closure:.2}: a step with marks takes {percent:.0} % less than a plain one, so the machine was not steady"
-            )),
-        }
     }
 
     /// Notes for a reader of its figures: those of run.json, and one on closure.

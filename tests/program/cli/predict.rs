@@ -34,7 +34,7 @@ fn rows_say_that_they_are_predicted_and_add_up() {
     assert_eq!((header("phases.csv").as_str(), header("summary.csv").as_str()), (PHASES, SUMMARY));
 
     let (phases, summary) = (records(&folder.join("phases.csv")), records(&folder.join("summary.csv")));
-    let unmeasured = "samples,stddev_us,min_us,q1_us,q3_us,max_us,algorithm,workspace_bytes,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,\
+    let unmeasured = "samples,stddev_us,min_us,q1_us,q3_us,max_us,algorithm,workspace_bytes,sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,power_capped_samples,grouped_us,grouped_share_pct,grouped_closure,\
         closure,mark_us,plain_step_us,wall_step_us,measured_bytes,layout,launch";
     for row in phases.iter().chain(&summary) {
         assert_eq!((row["device"].as_str(), row["status"].as_str()), ("predicted: V100 SXM2 16 GB", "predicted"));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use softcuda::Clock;
 
 use super::soft;
-use crate::program::{Program, Record, number, records};
+use crate::program::{Program, Record, number, records, stdout};
 
 /// Microseconds per operation, in the order in which a step of tiny enqueues operations of that name.
 const SCRIPT: &str = "
@@ -116,6 +116,42 @@ fn assert_exact(part: (&str, &str)) {
     assert_eq!(number(step, "closure"), (timed / plain * 1e6).round() / 1e6);
     // The host's clock follows the device's; a live step's first mark is before the plain one's begins to count.
     assert_eq!(number(step, "wall_step_us"), plain + MARK);
+}
+
+/// Marks of 30 µs stretch a timed step by a quarter. A grouped step has one behind each of its runs of conv, fc or other: forward conv, other
+/// (bn1 to pool1), conv (conv2, conv3), other (add3 to pool4), fc5, other, fc6, loss; backward likewise, the loss's in one with its forward; the
+/// updates of conv1, in one with its backward, bn1, conv2 with conv3, fc5 with fc6.
+#[test]
+fn grouped_steps_come_back_exactly() {
+    const RUNS: [(&str, f64); 3] = [("conv", 2.0 + 2.0 + 1.0), ("fc", 2.0 + 2.0 + 1.0), ("other", 4.0 + 3.0 + 1.0)];
+    let program = Program::new();
+    let (options, convolutions) = PARTS[0];
+    let script = SCRIPT.replace("cuEventRecord 0.25", "cuEventRecord 30") + convolutions;
+    let arguments = format!("run --model tiny --device cuda --batch 1 --seed 3 {options}");
+    let output = soft::output(&program, &arguments, &soft::gpu().clock(Clock::Script(script.parse().unwrap())));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let of = |group: &str| -> f64 {
+        let holds = |layer: &str| {
+            let kind = ["conv1", "conv2", "conv3"].contains(&layer).then_some("conv");
+            kind.or(layer.starts_with("fc").then_some("fc")).unwrap_or("other") == group
+        };
+        EXPECTED.iter().filter(|(layer, _)| holds(layer)).flat_map(|(_, phases)| phases).sum()
+    };
+    let marked: Vec<(&str, f64)> = RUNS.iter().map(|&(group, runs)| (group, of(group) + 30.0 * runs)).collect();
+    let step: f64 = marked.iter().map(|(_, us)| us).sum();
+    let plain = ["conv", "fc", "other"].map(of).iter().sum::<f64>() + 30.0;
+    let summary = records(&program.run_folder().join("summary.csv"));
+    let row = |group: &str| summary.iter().find(|row| row["group"] == group && row["phase"] == "all").unwrap();
+    let exact = |value: f64| (value * 1e6).round() / 1e6;
+    for (group, us) in marked {
+        assert_eq!(number(row(group), "grouped_us"), exact(us), "{group}");
+        assert_eq!(number(row(group), "grouped_share_pct"), exact(100.0 * us / step), "{group}");
+    }
+    assert_eq!(number(row("all"), "grouped_us"), step);
+    assert_eq!(number(row("all"), "grouped_closure"), exact(step / plain));
+    let text = stdout(&output);
+    assert!(text.contains("shares of conv, fc and other are from steps marked between these alone"), "{text}");
+    assert!(text.contains(&format!("fc {:.1} %", number(row("fc"), "grouped_share_pct"))), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use softcuda::{Fault, FindingKind, Findings, Softcuda};
+use softcuda::{Clock, Fault, FindingKind, Findings, Softcuda};
 
 use super::soft::{self, QUICK};
 use crate::program::{Program, records};
@@ -205,8 +205,8 @@ fn rows_before_an_error_stay() {
     let program = Program::new();
     // Batch 1 runs 21 steps of eight convolutions; they are chosen without a run.
     let fault = Fault::call("cudnnBackendExecute").nth(21 * 8 + 1).returns("CUDNN_STATUS_EXECUTION_FAILED");
-    let output =
-        soft::output(&program, &format!("{QUICK} --batch 1,2 --algorithms heuristic"), &soft::gpu().fault(fault));
+    let gpu = soft::gpu().clock(Clock::Virtual).fault(fault);
+    let output = soft::output(&program, &format!("{QUICK} --batch 1,2 --algorithms heuristic"), &gpu);
     let named = ["batch 2", "conv1", "forward", "cudnnBackendExecute", "CUDNN_STATUS_EXECUTION_FAILED"];
     soft::assert_refused(&output, 1, &named);
     let rows = records(&program.run_folder().join("phases.csv"));

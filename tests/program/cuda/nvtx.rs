@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use softcuda::Softcuda;
+use softcuda::{Clock, Softcuda};
 
 use super::soft::{self, QUICK, gpu};
 use crate::program::{Program, assert_refused, records};
@@ -56,7 +56,7 @@ fn run(program: &Program, arguments: &str, gpu: Softcuda, variables: &[(&str, &s
 #[test]
 fn every_step_has_ranges_of_its_layers_and_phases_where_asked() {
     let program = Program::new();
-    let (trace, _) = run(&program, "--nvtx", gpu().also_named(LIBRARY), &[]);
+    let (trace, _) = run(&program, "--nvtx", gpu().clock(Clock::Virtual).also_named(LIBRARY), &[]);
     let Steps(steps) = Steps::of(&trace);
     let rows = records(&program.run_folder().join("phases.csv"));
     let samples: usize = rows[0]["samples"].parse().unwrap();
@@ -88,7 +88,7 @@ fn every_step_has_ranges_of_its_layers_and_phases_where_asked() {
 fn under_a_profiler_measured_steps_have_none() {
     let program = Program::new();
     let profiler = [("NVTX_INJECTION64_PATH", "/opt/profiler/libinjection.so")];
-    let (trace, _) = run(&program, "", gpu().also_named(LIBRARY), &profiler);
+    let (trace, _) = run(&program, "", gpu().clock(Clock::Virtual).also_named(LIBRARY), &profiler);
     let steps = Steps::of(&trace);
     assert!(steps.0.len() >= 3, "a warm-up has three steps");
     assert_eq!(steps.timed(), 0);

@@ -123,6 +123,7 @@ fn a_power_cap_is_noted_and_no_slowdown() {
     let (program, output) = run(EASY, soft::gpu().throttle(PowerCap, 4..=4));
     assert_eq!(row(&program, "1")["status"], "ok");
     assert_eq!(row(&program, "1")["throttled_samples"], "0");
+    assert_eq!([row(&program, "1"), row(&program, "2")].map(|row| row["power_capped_samples"].clone()), ["2", "0"]);
     assert_eq!(batch_notes(&program, 1), ["the power limit held clocks down in 2 of 6 samples"]);
     assert_eq!(batch_notes(&program, 2), [""; 0]);
     assert!(stdout(&output).contains("note: batch 1, image 16x16: the power limit held"), "{output:?}");
