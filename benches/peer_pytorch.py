@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
         return [int(n) for n in text.split(",")]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="alexnet")
+    parser.add_argument("--model", default="alexnet", help="a built-in network or a TOML file")
     parser.add_argument("--batches", type=numbers, default=[1, 8, 32, 128])
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
@@ -87,9 +87,14 @@ def measured_process(command: list, extra: dict[str, str]) -> tuple[str, int]:
         return out.read().decode(), usage.ru_maxrss * 1024
 
 
+def described(args) -> str:
+    """The network as TOML, from which both programs read it."""
+    return measured_process([args.binary, "inspect", args.model, "--toml"], {})[0]
+
+
 def run_layertime(args, case: Case) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        command = [args.binary, "run", "--model", args.model, "--device", "cpu", "--batch", case.batch]
+        command = [args.binary, "run", "--model", args.file, "--device", "cpu", "--batch", case.batch]
         command += ["--threads", case.threads, "--target", "0.1%", "--max-time", f"{args.seconds}s", "--out", folder]
         _, peak = measured_process(command, {})
         (run,) = Path(folder).iterdir()
@@ -99,7 +104,7 @@ def run_layertime(args, case: Case) -> dict:
     return {
         "step_us": float(step["plain_step_us"]),
         "peak_bytes": peak,
-        "pieces_us": [[row["layer"], row["phase"], float(row["median_us"])] for row in phases],
+        "pieces_us": [[*piece, us] for piece, us in pieces(phases).items()],
         "shares_pct": {
             row["group"]: float(row["share_pct"]) for row in groups if row["phase"] == "all" and row["group"] != "all"
         },
@@ -107,9 +112,19 @@ def run_layertime(args, case: Case) -> dict:
     }
 
 
+def pieces(phases: list[dict]) -> dict[tuple, float]:
+    """Microseconds by layer and phase. PyTorch computes all gradients of a batch norm in one call, so ours are one figure too."""
+    found = {}
+    for row in phases:
+        together = row["kind"] == "batchnorm" and row["phase"] == "backward_weights"
+        piece = row["layer"], "backward_data" if together else row["phase"]
+        found[piece] = found.get(piece, 0) + float(row["median_us"])
+    return found
+
+
 def run_pytorch(args, case: Case, heap: str, setting: tuple, seconds: float, *options: str) -> dict:
     layout, optimizer = setting
-    command = [args.python, ROOT / "benches" / "peer" / "pytorch_step.py", "--model", args.model, "--batch", case.batch]
+    command = [args.python, ROOT / "benches" / "peer" / "pytorch_step.py", "--model", args.file, "--batch", case.batch]
     command += ["--threads", case.threads, "--layout", layout, "--optimizer", optimizer, "--seconds", seconds, *options]
     printed, _ = measured_process(command, HEAPS[heap] | {"OMP_NUM_THREADS": str(case.threads)})
     return json.loads(printed)
@@ -137,8 +152,11 @@ def main() -> None:
     args = arguments()
     started, load = datetime.now(UTC), os.getloadavg()[0]
     cases = [Case(threads, batch) for threads in args.threads for batch in args.batches]
-    for case in cases:
-        measure(args, case)
+    with tempfile.TemporaryDirectory() as folder:
+        args.file = Path(folder) / "network.toml"
+        args.file.write_text(described(args))
+        for case in cases:
+            measure(args, case)
     conditions = {
         "model": args.model,
         "rounds": args.rounds,

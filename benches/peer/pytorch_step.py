@@ -8,12 +8,13 @@ Then the same step in pieces, each timed by itself, in the order of training, wi
 
     forward            the layer's function
     backward_data      conv: aten::convolution_backward for the input alone; fc: grad x W; relu: aten::threshold_backward;
-                       any other kind: torch.autograd.grad through this one layer
+                       any other kind: torch.autograd.grad through this one layer, with a batch norm's weights and biases;
+                       and the sum, where a layer's output has several readers
     backward_weights   conv: aten::convolution_backward for weights and bias; fc: grad^T x input, and the sum for the bias
     weight_update      a torch.optim.SGD of this layer's parameters
 
 These are the calls that autograd makes itself; what autograd and the loop cost on top shows in parts_over_whole (Σ pieces / plain
-step). Networks with branches are not handled.
+step). A ReLU works in place where torchvision's networks do: behind a layer that needs its output no more.
 
 With --device cuda all times are those of CUDA events, cudnn.benchmark is on, and the whole step is also captured into a CUDA graph and
 replayed, as graph_us. --precision says what computes: f32 alone; PyTorch's default, which permits TF32 in convolutions; or bf16 by
@@ -54,8 +55,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+# Kinds whose backward does not read their output.
+FREED = ("conv", "fc", "batchnorm", "add", "concat")
+
+
 class Training:
-    """A network without branches, its parameters and one batch, in the layout and with the optimizer asked for."""
+    """A network, its parameters and one batch, in the layout and with the optimizer asked for."""
 
     def __init__(self, args: argparse.Namespace):
         self.model = network.read(args.model)
@@ -70,6 +75,15 @@ class Training:
             pair = [p if p is None else p.to(args.device) for p in pair]
             pair = [p.contiguous(memory_format=layout) if p is not None and p.dim() == 4 else p for p in pair]
             self.parameters[layer] = [p if p is None else p.requires_grad_() for p in pair]
+        layers = self.model.layers
+        readers = [name for layer in layers for name in layer.inputs]
+        overwritten = {layer.name for layer in layers if layer.kind in FREED and readers.count(layer.name) == 1}
+        self.in_place = {layer.name for layer in layers if layer.kind == "relu" and layer.inputs[0] in overwritten}
+        self.losses = [layer for layer in layers if layer.kind == "softmax_loss"]
+        self.learned = set()  # layers whose output depends on parameters
+        for layer in layers:
+            if layer.name in self.parameters or self.learned & set(layer.inputs):
+                self.learned.add(layer.name)
         self.constants = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005, args.optimizer: True}
 
     def optimizer(self, *layers: str) -> torch.optim.SGD:
@@ -84,19 +98,21 @@ class Training:
         tensors = (x, *self.parameters[layer.name])
         return tuple(tensor if tensor is None else tensor.to(self.narrow) for tensor in tensors)
 
-    def forward(self, layer: network.Layer, x: torch.Tensor, *parameters) -> torch.Tensor:
-        if layer.kind == "relu":
-            return F.relu_(x)
+    def forward(self, layer: network.Layer, xs: list[torch.Tensor], *parameters) -> torch.Tensor:
+        if layer.name in self.in_place:
+            return F.relu_(xs[0])
         pair = parameters or self.parameters.get(layer.name, (None, None))
-        return network.apply(layer, [x], *pair, self.labels, training=True)
+        return network.apply(layer, xs, *pair, self.labels, training=True)
 
     def step(self, optimizer: torch.optim.SGD) -> None:
         """One training step, as a user's loop has it; gradients stay where they are."""
         with self.autocast():
-            x = self.image
+            outputs = {network.IMAGE: self.image}
             for layer in self.model.layers:
-                x = self.forward(layer, x)
-        x.backward()
+                outputs[layer.name] = self.forward(layer, [outputs[name] for name in layer.inputs])
+            loss = sum(outputs[layer.name] for layer in self.losses)
+        del outputs
+        loss.backward()
         optimizer.step()
 
 
@@ -130,20 +146,19 @@ class Clock:
 
 def step_in_pieces(training: Training, optimizers: dict) -> dict:
     """Microseconds of one training step by (layer, phase)."""
-    layers, taken, given = training.model.layers, {}, {}
+    layers, taken, outputs = training.model.layers, {}, {network.IMAGE: training.image}
     clock = on_cuda.Clock() if training.device == "cuda" else Clock()
-    x = training.image
     for layer in layers:
-        own = layer.kind in ("conv", "fc", "relu")  # whose backward is called below; the rest record a graph of one layer
-        x = x.detach().requires_grad_(not own)
-        operands = training.narrowed(layer, x) if layer.kind in ("conv", "fc") else (x,)
+        own = layer.kind in OWN
+        xs = [outputs[name].detach().requires_grad_(not own) for name in layer.inputs]
+        operands = training.narrowed(layer, xs[0]) if layer.kind in ("conv", "fc") else xs
         with torch.set_grad_enabled(not own), training.autocast():
-            y = training.forward(layer, *operands)
-        taken[layer.name], given[layer.name], x = operands, y, y
+            y = training.forward(layer, xs, *(operands[1:] if operands is not xs else ()))
+        taken[layer.name], outputs[layer.name] = operands, y
         clock.mark(layer.name, "forward")
-    grad = torch.ones_like(x)
+    gradients = {layer.name: torch.ones_like(outputs[layer.name]) for layer in training.losses}
     for layer in reversed(layers):
-        grad = backward(training, clock, layer, taken.pop(layer.name), given.pop(layer.name), grad, layer is layers[0])
+        backward(training, clock, layer, taken.pop(layer.name), outputs.pop(layer.name), gradients)
     for layer, optimizer in optimizers.items():
         optimizer.step()
         optimizer.zero_grad()
@@ -151,40 +166,59 @@ def step_in_pieces(training: Training, optimizers: dict) -> dict:
     return clock.read()
 
 
-def backward(training, clock, layer, operands, y, grad, first: bool) -> torch.Tensor | None:
-    """The gradient of the layer's input, None for the first layer; the weights' gradients go to their `.grad`."""
-    x, weight, bias = (*operands, None, None)[:3]
-    if layer.kind == "conv":
-        o, sizes = layer.options, None if bias is None else [len(bias)]
-        pair = {key: o[key] if isinstance(o[key], list) else [o[key]] * 2 for key in ("stride", "pad")}
+# The kinds whose backward is called by its name; the others record a graph of one layer.
+OWN = ("conv", "fc", "relu")
 
-        def gradients(*mask: bool):
-            return torch.ops.aten.convolution_backward(
-                grad, x, weight, sizes, pair["stride"], pair["pad"], [1, 1], False, [0, 0], o["groups"], mask
-            )
 
-        _, weight_grad, bias_grad = gradients(False, True, bias is not None)
-    elif layer.kind == "fc":
-        weight_grad = grad.t().mm(x.flatten(1))
-        bias_grad = None if bias is None else grad.sum(0)
+def backward(training, clock, layer, operands, y, gradients: dict) -> None:
+    """Adds the gradients of the layer's inputs to those by name; its weights' gradients go to their `.grad`."""
+    grad = gradients.pop(layer.name)
+    wanted = [index for index, name in enumerate(layer.inputs) if name in training.learned]
     if layer.kind in ("conv", "fc"):
-        for parameter, gradient in zip(training.parameters[layer.name], (weight_grad, bias_grad)):
-            if parameter is not None:
-                parameter.grad = gradient.to(parameter.dtype)
+        own_weights(training, layer, operands, grad)
         clock.mark(layer.name, "backward_weights")
-    if first:
-        return None
+    if not wanted and layer.name not in training.parameters:
+        return
     match layer.kind:
         case "conv":
-            grad = gradients(True, False, False)[0]
+            shares = [convolution_backward(layer, operands, grad, True, False, False)[0]] if wanted else []
         case "fc":
-            grad = grad.mm(weight).view(x.shape)
+            shares = [grad.mm(operands[1]).view(operands[0].shape)] if wanted else []
         case "relu":
-            grad = torch.ops.aten.threshold_backward(grad, y, 0)
+            shares = [torch.ops.aten.threshold_backward(grad, y, 0)]
         case _:
-            grad = torch.autograd.grad(y, x, grad)[0]
-    clock.mark(layer.name, "backward_data")
-    return grad
+            parameters = [p for p in training.parameters.get(layer.name, ()) if p is not None]
+            found = torch.autograd.grad(y, [operands[index] for index in wanted] + parameters, grad)
+            shares = found[: len(wanted)]
+            for parameter, share in zip(parameters, found[len(wanted) :]):
+                parameter.grad = share
+    for index, share in zip(wanted, shares):
+        name = layer.inputs[index]
+        gradients[name] = gradients[name] + share if name in gradients else share
+    if shares:
+        clock.mark(layer.name, "backward_data")
+
+
+def own_weights(training, layer, operands, grad) -> None:
+    x, weight, bias = operands
+    if layer.kind == "conv":
+        _, weight_grad, bias_grad = convolution_backward(layer, operands, grad, False, True, bias is not None)
+    else:
+        weight_grad = grad.t().mm(x.flatten(1))
+        bias_grad = None if bias is None else grad.sum(0)
+    for parameter, gradient in zip(training.parameters[layer.name], (weight_grad, bias_grad)):
+        if parameter is not None:
+            parameter.grad = gradient.to(parameter.dtype)
+
+
+def convolution_backward(layer, operands, grad, *mask: bool):
+    x, weight, bias = operands
+    o, sizes = layer.options, None if bias is None else [len(bias)]
+    pads = network.pads(x.shape[2:], o)
+    if pads[:2] != pads[2:]:
+        raise SystemExit(f"layer {layer.name}: padding that differs on opposite sides is not compared")
+    sides = [network.pair(o["stride"]), pads[:2], network.pair(o["dilation"])]
+    return torch.ops.aten.convolution_backward(grad, x, weight, sizes, *sides, False, [0, 0], o["groups"], mask)
 
 
 def steps_in_pieces(training: Training, seconds: float) -> list[dict]:
