@@ -55,6 +55,16 @@ pub enum Layout {
     Nhwc,
 }
 
+impl Layout {
+    /// The layout where nothing else is said: tensor cores take the channels of a pixel together.
+    pub fn of(precision: Precision) -> Layout {
+        match precision.convolutions() {
+            Precision::F32 | Precision::F32Tf32 => Layout::Nchw,
+            Precision::Tf32 | Precision::Tf32F32 | Precision::F16 | Precision::Bf16 => Layout::Nhwc,
+        }
+    }
+}
+
 /// The way in which a step reaches the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

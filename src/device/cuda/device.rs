@@ -143,13 +143,9 @@ fn launch(options: &DeviceOptions, gpu: &SharedGpu) -> Launch {
 }
 
 fn arithmetic(options: &DeviceOptions, cudnn: CudnnApi) -> Arithmetic {
-    let own_layout = match options.precision {
-        Precision::F32 | Precision::Tf32 | Precision::Tf32F32 | Precision::F32Tf32 => Layout::Nchw,
-        Precision::F16 | Precision::Bf16 => Layout::Nhwc,
-    };
     Arithmetic {
         precision: options.precision,
-        layout: options.layout.unwrap_or(own_layout),
+        layout: options.layout.unwrap_or_else(|| Layout::of(options.precision)),
         cudnn,
         algorithms: options.algorithms,
         deterministic: options.deterministic,

@@ -1,5 +1,6 @@
 //! Convolutions through cuDNN's graph API: the same numbers, engines that the rules permit, nothing left behind.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use softcuda::{Clock, Fault};
@@ -140,4 +141,34 @@ fn an_older_cudnn_has_its_legacy_functions() {
     soft::assert_refused(&refused, 2, &["9.1", "9.2", "pip install nvidia-cudnn-cu12", "--cudnn legacy"]);
     let asked = soft::output(&Program::new(), &format!("{QUICK} --batch 1 --cudnn legacy"), &old());
     assert!(asked.status.success() && !stdout(&asked).contains("older functions"), "{asked:?}");
+}
+
+/// In NHWC each phase has three ways besides its own: by way of NCHW, and the image's three channels widened to four and eight. Scripted
+/// times make each the fastest for some phase, whatever it computes is right, and the row says which it was.
+#[test]
+fn every_way_computes_the_same() {
+    let mut seen = BTreeSet::new();
+    for (precision, times) in
+        [("f32", "9 8 3 9 8 7 9"), ("f32", "5 9 9 4 9 9 9 9 6 9 9"), ("f16", "9 7 9 9 2 9 9 9 9 9 9 9 9")]
+    {
+        let script = format!("cudnnBackendExecute {times}\n").parse().unwrap();
+        let arguments = format!(
+            "verify --device cuda --model tiny --layout nhwc --input-gradient --precision {precision} --batch 3 --wide"
+        );
+        let output = soft::output(&Program::new(), &arguments, &soft::gpu().clock(Clock::Script(script)));
+        let text = stdout(&output);
+        assert!(output.status.success(), "{precision}: {text}");
+        for row in text.lines().filter(|row| row.contains("engine ")) {
+            let way = [" by way of NCHW ", " with 4 channels ", " with 8 channels "]
+                .into_iter()
+                .find(|way| row.contains(way));
+            let phase = row.split_whitespace().nth(1).unwrap().to_owned();
+            seen.insert((phase, way.unwrap_or("own").trim().to_owned()));
+        }
+    }
+    for phase in ["forward", "backward_data", "backward_weights"] {
+        for way in ["own", "by way of NCHW", "with 4 channels", "with 8 channels"] {
+            assert!(seen.contains(&(phase.to_owned(), way.to_owned())), "{phase} {way}: {seen:?}");
+        }
+    }
 }

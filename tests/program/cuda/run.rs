@@ -13,7 +13,7 @@ fn phases(program: &Program) -> Vec<Record> {
 
 #[test]
 fn every_precision_gives_the_whole_folder() {
-    for (precision, layout) in [("f32", "nchw"), ("tf32", "nchw"), ("f16", "nhwc"), ("bf16", "nhwc")] {
+    for (precision, layout) in [("f32", "nchw"), ("tf32", "nhwc"), ("f16", "nhwc"), ("bf16", "nhwc")] {
         let program = Program::new();
         // With the machine's own clock a busy machine can make a batch noisy, and the verdict another.
         let arguments = format!("{QUICK} --precision {precision} --batch 1,2 --samples");

@@ -134,7 +134,7 @@ pub struct DeviceArgs {
     /// CPU threads, up to one per processor in a run [default: all].
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<usize>,
-    /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16; the CPU has nhwc alone].
+    /// Memory order of activations [default: nchw for f32, nhwc for tf32, f16 and bf16; the CPU has nhwc alone].
     #[arg(long, value_parser = values::layout())]
     pub layout: Option<Layout>,
     /// How steps reach the GPU [default: queued].
@@ -236,7 +236,7 @@ pub struct PredictArgs {
     /// Arithmetic of fully connected layers, where it is not that of convolutions: f32 with tf32 is PyTorch's default.
     #[arg(long, value_parser = values::fc_precision())]
     pub fc_precision: Option<Precision>,
-    /// Memory order of activations [default: nchw for f32 and tf32, nhwc for f16 and bf16].
+    /// Memory order of activations [default: nchw for f32, nhwc for tf32, f16 and bf16].
     #[arg(long, value_parser = values::layout())]
     pub layout: Option<Layout>,
     /// Whose training step: a framework's passes come on top of the library's kernels.

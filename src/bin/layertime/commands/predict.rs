@@ -127,8 +127,7 @@ impl Prediction {
 
 /// As `run` chooses it.
 fn layout(args: &PredictArgs) -> Layout {
-    let half = args.precision.element_bytes() == 2;
-    args.layout.unwrap_or(if half { Layout::Nhwc } else { Layout::Nchw })
+    args.layout.unwrap_or_else(|| Layout::of(args.precision))
 }
 
 /// The phases that count, each once.

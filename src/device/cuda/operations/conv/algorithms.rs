@@ -1,6 +1,7 @@
 //! Choosing convolution algorithms: cuDNN times all of them on the session's own buffers, or guesses; algorithms that break the
 //! user's limits are left out.
 
+use super::route::Route;
 use super::{Chosen, ConvAddresses, ConvOp};
 use crate::device::DeviceError;
 use crate::device::cuda::driver::dnn::{AlgorithmOffer, ConvMemory, Direction, Math, Problem};
@@ -76,7 +77,7 @@ impl<'a> AlgorithmChooser<'a> {
             let (direction, problem) = conv.problem(request.phase, planar);
             let offers = supported(self.handles.dnn.guess(direction, &problem))?;
             let fitting = offers.iter().filter(|offer| self.may_be(offer) && self.permits(offer.workspace_bytes));
-            sizes.extend(fitting.map(|offer| offer.workspace_bytes + conv.around_bytes(planar)));
+            sizes.extend(fitting.map(|offer| offer.workspace_bytes + conv.around_bytes(Route::planar_if(planar))));
         }
         Ok(sizes)
     }
@@ -140,8 +141,10 @@ impl<'a> AlgorithmChooser<'a> {
             };
             problem.convolution.set_math(math)?;
             let Ok(workspace_bytes) = self.handles.dnn.workspace_bytes(direction, &problem) else { continue };
-            if self.permits(workspace_bytes) && (workspace_bytes + conv.around_bytes(planar)) as u64 <= self.room {
-                let around = if planar { " by way of NCHW" } else { "" };
+            if self.permits(workspace_bytes)
+                && (workspace_bytes + conv.around_bytes(Route::planar_if(planar))) as u64 <= self.room
+            {
+                let around = Route::planar_if(planar).suffix();
                 let name = format!("{} {}{around}", direction.name(), math.name());
                 return Ok(Some(Chosen { direction, workspace_bytes, name, planar }));
             }

@@ -2,12 +2,13 @@
 //! that engines which are nearly as fast as each other do not take turns.
 
 use super::algorithms::{AlgorithmChooser, AlgorithmRequest};
+use super::route::Route;
 use super::{ConvAddresses, ConvOp, PlannedWay};
 use crate::device::cuda::driver::dnn::{ConvGraph, EngineConfig, Target};
 use crate::device::cuda::driver::{Buffer, CallError, Cause, Event};
 use crate::device::cuda::engines::{ConvQuery, EngineRules, candidates, problem};
 use crate::device::cuda::failure::Failure;
-use crate::device::options::{Layout, Search};
+use crate::device::options::Search;
 
 /// How many of the best are timed again, and how often: less often where one run is long, and its time well known after a few.
 const FINALISTS: usize = 3;
@@ -24,35 +25,30 @@ struct Offers {
 }
 
 impl AlgorithmChooser<'_> {
-    /// The engines for a phase in the session's layout, or around it; none where cuDNN has no such graph.
-    fn configs(&self, conv: &ConvOp, request: &AlgorithmRequest, planar: bool) -> Result<Vec<EngineConfig>, CallError> {
+    /// The engines for a phase on a route; none where cuDNN has no such graph.
+    fn configs(&self, conv: &ConvOp, request: &AlgorithmRequest, route: Route) -> Result<Vec<EngineConfig>, CallError> {
         let arithmetic = self.arithmetic;
-        let layout = if planar { Layout::Nchw } else { arithmetic.layout };
-        let query =
-            ConvQuery { geometry: *conv.geometry(), phase: request.phase, precision: arithmetic.precision, layout };
+        let (geometry, layout) = conv.seen_on(route, arithmetic.layout);
+        let query = ConvQuery { geometry, phase: request.phase, precision: arithmetic.precision, layout };
+        let adds = request.accumulate && route.is_added_by_cudnn();
         let rules = EngineRules {
             precision: arithmetic.precision,
             deterministic: arithmetic.deterministic,
             workspace_limit: arithmetic.workspace_limit,
         };
-        let graph = match ConvGraph::new(&problem(&query, request.accumulate), &Target::of(&self.handles.dnn)) {
+        let graph = match ConvGraph::new(&problem(&query, adds), &Target::of(&self.handles.dnn)) {
             Err(error) if error.cause == Cause::NotSupported => return Ok(Vec::new()),
             graph => graph?,
         };
         candidates(&graph, &rules).map(|(_, configs)| configs)
     }
 
-    /// The layouts to look at: the session's, and around it.
-    fn layouts(conv: &ConvOp) -> impl Iterator<Item = bool> {
-        [false, true].into_iter().take(if conv.planar().is_some() { 2 } else { 1 })
-    }
-
     /// Scratch that the engines for a phase would take.
     pub(super) fn engine_sizes(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Vec<usize>, CallError> {
         let mut sizes = Vec::new();
-        for planar in Self::layouts(conv) {
-            let configs = self.configs(conv, request, planar)?;
-            sizes.extend(configs.iter().map(|config| conv.scratch_for(config.workspace_bytes as usize, planar)));
+        for route in conv.routes() {
+            let configs = self.configs(conv, request, route)?;
+            sizes.extend(configs.iter().map(|config| conv.scratch_for(config.workspace_bytes as usize, route)));
         }
         Ok(sizes)
     }
@@ -79,9 +75,9 @@ impl AlgorithmChooser<'_> {
     /// Plans of all engines that fit; for a heuristic's choice of the first alone.
     fn offered_ways(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Offers, CallError> {
         let mut offers = Offers::default();
-        for planar in Self::layouts(conv) {
-            for config in self.configs(conv, request, planar)? {
-                self.add(&mut offers, conv, request, &config, planar)?;
+        for route in conv.routes() {
+            for config in self.configs(conv, request, route)? {
+                self.add(&mut offers, conv, request, &config, route)?;
                 if self.arithmetic.algorithms == Search::Heuristic && !offers.ways.is_empty() {
                     return Ok(offers);
                 }
@@ -97,10 +93,10 @@ impl AlgorithmChooser<'_> {
         conv: &ConvOp,
         request: &AlgorithmRequest,
         config: &EngineConfig,
-        planar: bool,
+        route: Route,
     ) -> Result<(), CallError> {
         let fits = |bytes: u64| {
-            let scratch = conv.scratch_for(bytes as usize, planar) as u64;
+            let scratch = conv.scratch_for(bytes as usize, route) as u64;
             let room = match self.arithmetic.algorithms {
                 Search::Exhaustive => self.space.bytes() as u64,
                 Search::Heuristic => self.room,
@@ -116,7 +112,7 @@ impl AlgorithmChooser<'_> {
             Err(error) if error.cause == Cause::NotSupported => return Ok(()),
             Err(error) => return self.pass_over(error, &mut offers.failed),
         };
-        let mut way = PlannedWay { plan, pack: None, name: config.name(), transform: config.notes.transform, planar };
+        let mut way = PlannedWay { plan, pack: None, name: config.name(), transform: config.notes.transform, route };
         if self.arithmetic.algorithms == Search::Exhaustive {
             conv.pack(&mut way, request.at, &self.space)?;
         }
@@ -190,9 +186,7 @@ impl PlannedWay {
         if let Some(kernel) = self.plan.kernel_name() {
             self.name += &format!(" {kernel}");
         }
-        if self.planar {
-            self.name += " by way of NCHW";
-        }
+        self.name += &self.route.suffix();
         self
     }
 }
@@ -200,7 +194,8 @@ impl PlannedWay {
 impl ConvOp {
     /// Fixes the addresses of a way in its layout's tensors and in scratch.
     fn pack(&self, way: &mut PlannedWay, at: ConvAddresses, space: &Buffer) -> Result<(), CallError> {
-        let ConvAddresses { x, w, y } = self.computed_at(way.planar, way.plan.workspace_bytes as usize, at, space);
+        let ends = self.ends(way.route, way.plan.workspace_bytes as usize, at, space);
+        let ConvAddresses { x, w, y } = ends.computed;
         way.pack = Some(way.plan.pack([x, w, y], space.address())?);
         Ok(())
     }

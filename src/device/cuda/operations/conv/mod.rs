@@ -6,6 +6,8 @@ mod engines;
 mod form;
 mod padded;
 mod planar;
+mod route;
+mod widened;
 
 pub use algorithms::{AlgorithmChooser, AlgorithmRequest};
 pub use form::ConvAddresses;
@@ -13,6 +15,8 @@ pub use form::ConvAddresses;
 use form::Form;
 use padded::Padded;
 use planar::Planar;
+use route::Route;
+use widened::Widened;
 
 use super::bias::Bias;
 use super::{BackwardData, BackwardWeights, Forward, Operation};
@@ -43,6 +47,8 @@ pub struct ConvOp {
     padded: Option<Padded>,
     /// The way around NHWC, for sessions that are NHWC.
     planar: Option<Planar>,
+    /// Ways with more channels, for NHWC sessions and images.
+    widened: Vec<Widened>,
     /// Plans of the graph API for the three directions, where that is used.
     planned: [Option<PlannedWay>; 3],
 }
@@ -54,7 +60,7 @@ pub struct PlannedWay {
     pack: Option<ConvPack>,
     name: String,
     transform: Transform,
-    planar: bool,
+    route: Route,
 }
 
 /// The computation of one direction.
@@ -94,6 +100,7 @@ impl ConvOp {
             bias: bias.then(|| Bias::new(geometry.output(), gpu)).transpose()?,
             ways: [way(Direction::FORWARD)?, way(Direction::BACKWARD_DATA)?, way(Direction::BACKWARD_FILTER)?],
             planar: (layout == Layout::Nhwc).then(|| Planar::new(geometry, gpu)).transpose()?,
+            widened: Widened::all(geometry, gpu)?,
             padded,
         })
     }
@@ -132,11 +139,6 @@ impl ConvOp {
         self.ways[index(phase)].chosen = chosen;
     }
 
-    /// The sizes.
-    fn geometry(&self) -> &ConvGeometry {
-        &self.geometry
-    }
-
     /// Takes a plan of the graph API.
     fn choose_plan(&mut self, phase: Phase, way: PlannedWay) {
         self.planned[index(phase)] = Some(way);
@@ -144,24 +146,8 @@ impl ConvOp {
 
     fn scratch_bytes(&self, phase: Phase) -> usize {
         match (&self.planned[index(phase)], &self.way(phase).chosen) {
-            (Some(way), _) => self.scratch_for(way.plan.workspace_bytes as usize, way.planar),
-            (None, chosen) => self.scratch_for(chosen.workspace_bytes, chosen.planar),
-        }
-    }
-
-    /// Scratch of a workspace, with what goes around it.
-    fn scratch_for(&self, workspace_bytes: usize, planar: bool) -> usize {
-        match self.around_bytes(planar) {
-            0 => workspace_bytes,
-            around => workspace_bytes.next_multiple_of(ALIGNMENT) + around,
-        }
-    }
-
-    /// The tensors that cuDNN computes on: the session's own, or turned over in scratch behind the workspace.
-    fn computed_at(&self, planar: bool, workspace_bytes: usize, at: ConvAddresses, space: &Buffer) -> ConvAddresses {
-        match self.planar.as_ref().filter(|_| planar) {
-            Some(around) => around.addresses(space.at(workspace_bytes.next_multiple_of(ALIGNMENT))),
-            None => at,
+            (Some(way), _) => self.scratch_for(way.plan.workspace_bytes as usize, way.route),
+            (None, chosen) => self.scratch_for(chosen.workspace_bytes, Route::planar_if(chosen.planar)),
         }
     }
 
@@ -176,18 +162,10 @@ impl ConvOp {
     ) -> Result<(), CallError> {
         let Some(pack) = &way.pack else { return Ok(()) };
         handles.stream.count(LAUNCHES);
-        let Some(around) = self.planar.as_ref().filter(|_| way.planar) else {
-            return way.plan.execute(&handles.dnn, pack);
-        };
-        let scratch = self.computed_at(true, way.plan.workspace_bytes as usize, at, space);
-        around.enter(handles, phase, at, scratch, adds)?;
+        let ends = self.ends(way.route, way.plan.workspace_bytes as usize, at, space);
+        self.enter(handles, way.route, phase, ends, adds)?;
         way.plan.execute(&handles.dnn, pack)?;
-        around.leave(handles, phase, scratch, at)
-    }
-
-    /// Scratch of a way besides its algorithm's workspace.
-    pub fn around_bytes(&self, planar: bool) -> usize {
-        self.planar.as_ref().filter(|_| planar).map_or(0, Planar::bytes)
+        self.leave(handles, way.route, phase, ends, adds)
     }
 
     /// The most scratch that a phase needs.
@@ -216,13 +194,11 @@ impl ConvOp {
             workspace_bytes,
         };
         handles.stream.count(LAUNCHES);
-        let Some(around) = self.planar.as_ref().filter(|_| planar) else {
-            return handles.dnn.convolve(direction, &problem, memory(at), adds);
-        };
-        let scratch = around.addresses(space.at(workspace_bytes.next_multiple_of(ALIGNMENT)));
-        around.enter(handles, phase, at, scratch, adds)?;
-        handles.dnn.convolve(direction, &problem, memory(scratch), adds)?;
-        around.leave(handles, phase, scratch, at)
+        let route = Route::planar_if(planar);
+        let ends = self.ends(route, workspace_bytes, at, space);
+        self.enter(handles, route, phase, ends, adds)?;
+        handles.dnn.convolve(direction, &problem, memory(ends.computed), adds)?;
+        self.leave(handles, route, phase, ends, adds)
     }
 }
 
