@@ -3,7 +3,7 @@
 //
 // key = seed; counter = [position in the image in C,H,W order, image / 4, layer, step]; image % 4 picks the output
 // word. u = (word >> 8) * 2^-24; an element is kept where u >= p, and multiplied by 1 / (1 - p). One thread serves
-// the same position of four images. For an NHWC tensor give its channels; 1 channel means C,H,W order in memory.
+// the same position of four images; `together` neighbouring positions share a number (a channel's, or an image's). For an NHWC tensor give its channels; 1 channel means C,H,W order in memory.
 #include "common.cuh"
 
 struct Words {
@@ -30,13 +30,13 @@ __device__ __forceinline__ Words philox(u32 c0, u32 c1, u32 c2, u32 c3, u64 key)
 // mask holds one byte per element, 1 where kept; `features` is the number of elements of one image.
 template <class T>
 __device__ __forceinline__ void dropout_forward(const T* x, T* y, unsigned char* mask, u32 images, u32 features,
-                                                u32 channels, float p, u64 seed, u32 layer, u32 step) {
+                                                u32 channels, u32 together, float p, u64 seed, u32 layer, u32 step) {
   float scale = 1.0f / (1.0f - p);
   u32 spatial = features / channels;
   u32 quads = (images + 3u) / 4u;
   GRID_STRIDE(i, quads * features) {
     u32 quad = i / features, offset = i % features;
-    u32 position = offset % channels * spatial + offset / channels;
+    u32 position = (offset % channels * spatial + offset / channels) / together;
     Words random = philox(position, quad, layer, step, seed);
 #pragma unroll
     for (u32 lane = 0; lane < 4u; ++lane) {
@@ -59,9 +59,9 @@ __device__ __forceinline__ void dropout_backward(const T* dy, const unsigned cha
 
 #define DROPOUT(SUFFIX, T)                                                                                          \
   KERNEL_FN dropout_forward_##SUFFIX(const T* __restrict__ x, T* __restrict__ y, unsigned char* __restrict__ mask,  \
-                                     u32 images, u32 features, u32 channels, float p, u64 seed, u32 layer,          \
-                                     u32 step) {                                                                    \
-    dropout_forward(x, y, mask, images, features, channels, p, seed, layer, step);                                  \
+                                     u32 images, u32 features, u32 channels, u32 together, float p, u64 seed,       \
+                                     u32 layer, u32 step) {                                                                    \
+    dropout_forward(x, y, mask, images, features, channels, together, p, seed, layer, step);                                  \
   }                                                                                                                 \
   KERNEL_FN dropout_backward_##SUFFIX(const T* __restrict__ dy, const unsigned char* __restrict__ mask,             \
                                       T* __restrict__ dx, float p, u32 accumulate, u32 n) {                         \

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 
 pub use super::activation::{Activation, Elu, LeakyRelu};
+pub use super::dropout::{Dropout, Dropped};
+pub use super::norm::{BatchNorm, LayerNorm, Lrn, Scale};
 pub use super::padding::Padding;
 
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
@@ -26,6 +28,10 @@ pub enum Kind {
     Flatten,
     /// Normalises every channel over the batch.
     BatchNorm(BatchNorm),
+    /// Normalises every pixel over its channels.
+    LayerNorm(LayerNorm),
+    /// Multiplies every channel by a number of its own.
+    Scale(Scale),
     /// Sum of inputs of equal shapes.
     Add,
     /// Product of two inputs, of which one may have a single pixel per channel.
@@ -72,9 +78,11 @@ impl Kind {
             Kind::MaxPool(_) => "maxpool",
             Kind::AvgPool(_) => "avgpool",
             Kind::Lrn(_) => "lrn",
-            Kind::Dropout(_) => "dropout",
+            Kind::Dropout(dropout) => dropout.of.name(),
             Kind::Flatten => "flatten",
             Kind::BatchNorm(_) => "batchnorm",
+            Kind::LayerNorm(_) => "layernorm",
+            Kind::Scale(_) => "scale",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Concat => "concat",
@@ -94,6 +102,8 @@ impl Kind {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::BatchNorm(_)
+            | Kind::LayerNorm(_)
+            | Kind::Scale(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -120,6 +130,8 @@ impl Kind {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::BatchNorm(_)
+            | Kind::LayerNorm(_)
+            | Kind::Scale(_)
             | Kind::SoftmaxLoss(_) => Some(1),
         }
     }
@@ -144,6 +156,7 @@ impl Kind {
         match self {
             Kind::Conv(conv) => Some(&mut conv.bias),
             Kind::Fc(fc) => Some(&mut fc.bias),
+            Kind::Scale(scale) => Some(&mut scale.bias),
             Kind::Activation(_)
             | Kind::MaxPool(_)
             | Kind::AvgPool(_)
@@ -151,6 +164,7 @@ impl Kind {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::BatchNorm(_)
+            | Kind::LayerNorm(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -319,40 +333,6 @@ impl TryFrom<AvgPoolKeys> for AvgPool {
     }
 }
 
-/// Local response normalisation across channels: x / (k + alpha/size · Σ x²)^beta.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lrn {
-    /// Channels in a window.
-    pub size: usize,
-    /// Factor of the window's mean square.
-    pub alpha: f32,
-    /// Exponent.
-    pub beta: f32,
-    /// Addend.
-    pub k: f32,
-}
-
-/// Zeroes elements at random and scales the others by 1 / (1 − p).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Dropout {
-    /// The probability with which an element is zeroed.
-    pub p: f32,
-}
-
-/// Batch normalisation with training statistics; weight and bias are \[C\].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchNorm {
-    /// Added to the variance.
-    #[serde(default = "batchnorm_eps")]
-    pub eps: f32,
-    /// The share of the new batch in the running statistics.
-    #[serde(default = "batchnorm_momentum")]
-    pub momentum: f32,
-}
-
 /// Softmax and mean cross-entropy. A network's loss is the sum of those of all such layers, each times its weight.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -383,10 +363,4 @@ fn single() -> usize {
 }
 fn yes() -> bool {
     true
-}
-fn batchnorm_eps() -> f32 {
-    1e-5
-}
-fn batchnorm_momentum() -> f32 {
-    0.1
 }

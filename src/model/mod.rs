@@ -6,8 +6,10 @@
 mod activation;
 mod builtin;
 mod draft;
+mod dropout;
 pub mod kind;
 mod networks;
+mod norm;
 mod onnx;
 mod padding;
 pub(crate) mod parse;

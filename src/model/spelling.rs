@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Kind;
-use super::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair};
+use super::kind::{Activation, AvgPool, Dropout, Dropped, Elu, LeakyRelu, Padding, Pair};
 use super::parse::{Parsed, TomlTable, fault};
 use super::range::Range;
 use crate::units::quotable;
@@ -50,7 +50,7 @@ const NUMBERS: [(&str, Range); 17] = [
 ];
 
 const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
-                     avgpool, lrn, dropout, flatten, batchnorm, add, multiply, concat, softmax_loss";
+                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -64,9 +64,15 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "maxpool" => Kind::MaxPool(table.parameters()?),
         "avgpool" => Kind::AvgPool(table.parameters()?),
         "lrn" => Kind::Lrn(table.parameters()?),
-        "dropout" => Kind::Dropout(table.parameters()?),
+        word if Dropped::ALL.iter().any(|of| of.name() == word) => {
+            let dropout: Dropout = table.parameters()?;
+            let of = Dropped::ALL.into_iter().find(|of| of.name() == word).unwrap_or_default();
+            Kind::Dropout(Dropout { of, ..dropout })
+        }
         "flatten" => table.none(Kind::Flatten)?,
         "batchnorm" => Kind::BatchNorm(table.parameters()?),
+        "layernorm" => Kind::LayerNorm(table.parameters()?),
+        "scale" => Kind::Scale(table.parameters()?),
         "add" => table.none(Kind::Add)?,
         "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
@@ -117,9 +123,10 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
             .or_else(|| POSITIVE.refuses("k", lrn.k)),
         Kind::Dropout(dropout) => DROPPED.refuses("p", dropout.p),
         Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
+        Kind::LayerNorm(norm) => POSITIVE.refuses("eps", norm.eps),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat => None,
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::Scale(_) => None,
         Kind::SoftmaxLoss(loss) => POSITIVE.refuses("loss_weight", loss.loss_weight),
     }
 }
@@ -164,6 +171,8 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         .into_iter()
         .flatten()
         .collect(),
+        Kind::LayerNorm(norm) => unless(norm.eps == 1e-5, "eps", float(norm.eps)).into_iter().collect(),
+        Kind::Scale(scale) => unless(!scale.bias, "bias", scale.bias.to_string()).into_iter().collect(),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => {
             unless(*slope == LeakyRelu::default().slope, "slope", float(*slope)).into_iter().collect()
         }

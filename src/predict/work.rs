@@ -157,13 +157,14 @@ impl Mover {
     fn of(kind: &Kind) -> Mover {
         match kind {
             Kind::MaxPool(_) | Kind::AvgPool(_) => Mover::Pool,
-            Kind::BatchNorm(_) => Mover::Batchnorm,
+            Kind::BatchNorm(_) | Kind::LayerNorm(_) => Mover::Batchnorm,
             Kind::Lrn(_) => Mover::Lrn,
             Kind::Conv(_)
             | Kind::Fc(_)
             | Kind::Activation(_)
             | Kind::Dropout(_)
             | Kind::Flatten
+            | Kind::Scale(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat

@@ -18,6 +18,7 @@ fn built_in_networks_have_torchvisions_counts() {
         ("mobilenet-v2", 3_504_872, 300_774_272),
         ("mobilenet-v3-large", 5_483_032, 216_589_760),
         ("efficientnet-b0", 5_288_548, 385_814_752),
+        ("convnext-tiny", 28_589_128, 4_455_531_264),
         ("densenet121", 7_978_856, 2_834_161_664),
     ] {
         assert_eq!(counts(&Model::named(name).unwrap()), (parameters, macs), "{name}");

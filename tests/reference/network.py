@@ -27,11 +27,18 @@ OPTIONS = {
     "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False, "count_include_pad": True},
     "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
     "dropout": {"p": None},
+    "dropout2d": {"p": None},
+    "stochastic_depth": {"p": None},
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
+    "layernorm": {"eps": 1e-5},
+    "scale": {"bias": False},
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
     "softmax_loss": {"loss_weight": 1.0},
 } | {kind: {} for kind in ("flatten", "add", "multiply", "concat")}
+
+# Kinds whose weights are one number for each channel.
+PER_CHANNEL = ("batchnorm", "layernorm", "scale")
 
 # Activation functions without options.
 FUNCTIONS = {
@@ -153,6 +160,17 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return F.dropout(x, o["p"]) if training else x.view_as(x)
         case "batchnorm":
             return F.batch_norm(x, None, None, weight, bias, training=True, eps=o["eps"])
+        case "dropout2d":
+            return F.dropout2d(x, o["p"]) if training else x.view_as(x)
+        case "stochastic_depth":
+            return x * (torch.rand(x.shape[0], 1, 1, 1) >= o["p"]) / (1 - o["p"]) if training else x.view_as(x)
+        case "layernorm":
+            normal = F.layer_norm(x.movedim(1, -1), x.shape[1:2], weight, bias, o["eps"])
+            return normal.movedim(-1, 1)
+        case "scale":
+            per_channel = [1, -1] + [1] * (x.dim() - 2)
+            y = x * weight.view(per_channel)
+            return y if bias is None else y + bias.view(per_channel)
         case "flatten":
             return x.reshape(x.shape[0], -1).view(x.shape[0], -1)
         case "add":
@@ -183,7 +201,7 @@ def weight_shape(layer: Layer, x: torch.Tensor) -> list[int] | None:
         return [o["channels"], x.shape[1] // o["groups"], *pair(o["kernel"])]
     if layer.kind == "fc":
         return [o["outputs"], math.prod(x.shape[1:])]
-    return [x.shape[1]] if layer.kind == "batchnorm" else None
+    return [x.shape[1]] if layer.kind in PER_CHANNEL else None
 
 
 def shapes(model: Model, batch: int) -> tuple[dict, dict]:
@@ -222,7 +240,7 @@ def draw_parameters(model: Model, image: torch.Tensor, labels: torch.Tensor, gen
         weight = bias = None
         if shape := weight_shape(layer, xs[0]):
             weight = torch.randn(shape, generator=generator)
-            weight = 1 + 0.1 * weight if layer.kind == "batchnorm" else weight / apply(layer, xs, weight).std()
+            weight = 1 + 0.1 * weight if layer.kind in PER_CHANNEL else weight / apply(layer, xs, weight).std()
             if layer.options.get("bias", True):
                 bias = 0.1 * torch.randn(shape[0], generator=generator)
             parameters[layer.name] = (weight, bias)

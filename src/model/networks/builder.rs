@@ -1,7 +1,7 @@
 //! Puts layers one behind the other, and goes back to earlier ones for branches.
 
 use crate::model::draft::{Draft, Imported};
-use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Fc, MaxPool, Pair};
+use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Dropped, Fc, LayerNorm, MaxPool, Pair};
 use crate::model::{Kind, Source};
 
 /// The error is a sentence.
@@ -108,7 +108,16 @@ impl Builder {
     }
 
     pub fn dropout(&mut self, name: &str, p: f32) -> Built<()> {
-        self.layer(name, Kind::Dropout(Dropout { p }))
+        self.layer(name, Kind::Dropout(Dropout { p, of: Dropped::Element }))
+    }
+
+    /// Leaves whole images of a branch out; nothing for a probability of zero.
+    pub fn stochastic_depth(&mut self, name: &str, p: f32) -> Built<()> {
+        if p > 0.0 { self.layer(name, Kind::Dropout(Dropout { p, of: Dropped::Image })) } else { Ok(()) }
+    }
+
+    pub fn layer_norm(&mut self, name: &str) -> Built<()> {
+        self.layer(name, Kind::LayerNorm(LayerNorm { eps: self.eps }))
     }
 
     pub fn fc(&mut self, name: &str, outputs: usize) -> Built<()> {

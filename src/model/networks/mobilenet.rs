@@ -17,6 +17,8 @@ struct InvertedResidual {
     function: Activation,
     /// Squeeze and excitation: its inner channels and its two functions.
     squeeze: Option<(usize, [Activation; 2])>,
+    /// The probability that an image leaves the block out, where the input is added.
+    left_out: f32,
 }
 
 pub fn v2(net: &mut Builder) -> Built<()> {
@@ -30,7 +32,7 @@ pub fn v2(net: &mut Builder) -> Built<()> {
         for repetition in 0..repetitions {
             let stride = if repetition == 0 { stride } else { 1 };
             let expanded = expansion * net.channels();
-            let block = InvertedResidual { expanded, channels, kernel: 3, stride, function, squeeze: None };
+            let block = InvertedResidual { expanded, channels, kernel: 3, stride, function, squeeze: None, left_out: 0.0 };
             block.build_flat(net, &format!("features.{place}"))?;
             place += 1;
         }
@@ -66,7 +68,7 @@ pub fn v3_large(net: &mut Builder) -> Built<()> {
     convolution(net, "features.0", 16, [3, 2], Some(HS))?;
     for (place, (kernel, expanded, channels, squeezes, function, stride)) in blocks.into_iter().enumerate() {
         let squeeze = squeezes.then(|| (divisible_by_8(expanded / 4), [RE, Activation::Hardsigmoid]));
-        let block = InvertedResidual { expanded, channels, kernel, stride, function, squeeze };
+        let block = InvertedResidual { expanded, channels, kernel, stride, function, squeeze, left_out: 0.0 };
         block.build_nested(net, &format!("features.{}", place + 1))?;
     }
     convolution(net, "features.16", 960, [1, 1], Some(HS))?;
@@ -88,6 +90,7 @@ pub fn efficientnet_b0(net: &mut Builder) -> Built<()> {
         [6, 5, 2, 192, 4],
         [6, 3, 1, 320, 1],
     ];
+    let (mut place, blocks) = (0, stages.iter().map(|stage| stage[4]).sum::<usize>());
     let function = Activation::Silu;
     convolution(net, "features.0", 32, [3, 2], Some(function))?;
     for (stage, [expansion, kernel, stride, channels, repetitions]) in stages.into_iter().enumerate() {
@@ -95,8 +98,12 @@ pub fn efficientnet_b0(net: &mut Builder) -> Built<()> {
             let inputs = net.channels();
             let stride = if repetition == 0 { stride } else { 1 };
             let squeeze = Some((inputs / 4, [function, Activation::Sigmoid]));
-            let block = InvertedResidual { expanded: expansion * inputs, channels, kernel, stride, function, squeeze };
+            // Deeper blocks are left out more often.
+            let left_out = 0.2 * place as f32 / blocks as f32;
+            let expanded = expansion * inputs;
+            let block = InvertedResidual { expanded, channels, kernel, stride, function, squeeze, left_out };
             block.build_nested(net, &format!("features.{}.{repetition}", stage + 1))?;
+            place += 1;
         }
     }
     convolution(net, "features.8", 1280, [1, 1], Some(function))?;
@@ -148,10 +155,11 @@ impl InvertedResidual {
     }
 
     fn shortcut(&self, net: &mut Builder, name: &str, before: crate::model::Source, inputs: usize) -> Built<()> {
-        match self.stride == 1 && inputs == self.channels {
-            true => net.join(&format!("{name}.add"), Kind::Add, vec![before, net.last]),
-            false => Ok(()),
+        if self.stride != 1 || inputs != self.channels {
+            return Ok(());
         }
+        net.stochastic_depth(&format!("{name}.stochastic_depth"), self.left_out)?;
+        net.join(&format!("{name}.add"), Kind::Add, vec![before, net.last])
     }
 }
 

@@ -3,6 +3,7 @@
 //! Adding one is a builder and a line in `NETWORKS`.
 
 mod builder;
+mod convnext;
 mod densenet;
 mod googlenet;
 mod inception;
@@ -17,7 +18,7 @@ use builder::{Builder, Built};
 /// Name, channels, height and width of the image, and the builder.
 type Network = (&'static str, [usize; 3], fn(&mut Builder) -> Built<()>);
 
-const NETWORKS: [Network; 15] = [
+const NETWORKS: [Network; 16] = [
     ("nin", [3, 224, 224], |net| nin::nin(net, false)),
     ("bn-nin", [3, 224, 224], |net| nin::nin(net, true)),
     ("bn-alexnet", [3, 224, 224], nin::bn_alexnet),
@@ -32,6 +33,7 @@ const NETWORKS: [Network; 15] = [
     ("mobilenet-v2", [3, 224, 224], mobilenet::v2),
     ("mobilenet-v3-large", [3, 224, 224], mobilenet::v3_large),
     ("efficientnet-b0", [3, 224, 224], mobilenet::efficientnet_b0),
+    ("convnext-tiny", [3, 224, 224], convnext::tiny),
     ("densenet121", [3, 224, 224], densenet::densenet121),
 ];
 

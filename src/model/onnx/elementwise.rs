@@ -8,6 +8,7 @@ use super::noise;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
 use super::value::{OnnxActivation, Pointwise, Value};
 use crate::model::Kind;
+use crate::model::kind::Scale;
 
 /// A function of one activation; of constants, their results.
 pub fn unary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -135,6 +136,11 @@ fn with_constant<'a>(
     {
         return Ok(value);
     }
+    if node.operator() == "Mul"
+        && let Some(value) = scale(import, node, input, constant)?
+    {
+        return Ok(value);
+    }
     match constant.scalar().or_else(|| constant.uniform()) {
         Some(number) => Ok(Value::Pointwise(applied(import, node, input, |x| function(x, number))?)),
         None => {
@@ -143,6 +149,17 @@ fn with_constant<'a>(
                 .into())
         }
     }
+}
+
+/// A number for each of several channels.
+fn scale<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize, constant: &ConstTensor) -> Imports<Option<Value>> {
+    let activation = import.activation(node, input)?;
+    let channels = import.draft.shape(activation.source).c;
+    if channels == 1 || constant.vector() != Some(channels) || !linear::is_along_channels(activation.view, constant, channels) {
+        return Ok(None);
+    }
+    let kind = Kind::Scale(Scale { bias: false });
+    Ok(Some(Value::Activation(import.layer(node, Some(constant), kind, &[activation])?)))
 }
 
 fn two_layers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {

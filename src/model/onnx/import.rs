@@ -84,6 +84,7 @@ impl<'a> Import<'a> {
             "GlobalAveragePool" => windows::global_average_pool(self, node),
             "Pad" => windows::pad(self, node),
             "BatchNormalization" => windows::batch_norm(self, node),
+            "LayerNormalization" => windows::layer_norm(self, node),
             "LRN" => windows::lrn(self, node),
             "Dropout" => windows::dropout(self, node),
             "Gemm" => linear::gemm(self, node),
@@ -266,7 +267,7 @@ fn nearest(operator: &str) -> String {
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" => {
             "export the network before quantisation"
         }
-        "InstanceNormalization" | "GroupNormalization" | "LayerNormalization" => "BatchNormalization and LRN are known",
+        "InstanceNormalization" | "GroupNormalization" => "BatchNormalization, LayerNormalization over channels and LRN are known",
         "Resize" | "Upsample" => "only classification networks are known, which keep or reduce the image",
         "If" | "Loop" | "Scan" => "export the network with its branches taken",
         "LSTM" | "GRU" | "RNN" | "Attention" | "Einsum" => "only networks of convolutions can be described",

@@ -64,6 +64,16 @@ fn fully_connected<'a>(
     Ok(Value::Activation(output))
 }
 
+/// Tells if a constant with a number for each channel meets the channels.
+pub fn is_along_channels(view: View, constant: &ConstTensor, channels: usize) -> bool {
+    let dims = &constant.dims;
+    match view {
+        View::ChannelsFirst => dims.len() >= 3 && dims[dims.len() - 3] == channels,
+        View::ChannelsLast | View::Vector => dims.last() == Some(&channels),
+        View::Grouped(_) | View::Shuffled(_) => false,
+    }
+}
+
 /// Gives the bias to the convolution or fully connected layer before, which must have none and no other reader.
 pub fn add_bias<'a>(
     import: &mut Import<'a>,
@@ -73,11 +83,7 @@ pub fn add_bias<'a>(
 ) -> Imports<Option<Value>> {
     let activation = import.activation(node, input)?;
     let channels = import.draft.shape(activation.source).c;
-    let along = match activation.view {
-        View::ChannelsFirst => bias.dims.len() >= 3 && bias.dims[bias.dims.len() - 3] == channels,
-        View::ChannelsLast | View::Vector => bias.dims.last() == Some(&channels),
-        View::Grouped(_) | View::Shuffled(_) => false,
-    };
+    let along = is_along_channels(activation.view, bias, channels);
     if bias.vector() != Some(channels) || !along || !import.is_only_reader(node, input) {
         return Ok(None);
     }

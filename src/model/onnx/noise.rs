@@ -5,9 +5,9 @@
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::tensor::{ConstTensor, Number};
-use super::value::Value;
+use super::value::{Value, View};
 use crate::model::Kind;
-use crate::model::kind::Dropout;
+use crate::model::kind::{Dropout, Dropped};
 
 /// Random numbers, or a tensor that is only asked for its sizes.
 #[derive(Clone, Debug)]
@@ -65,9 +65,16 @@ pub fn product<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Va
         return Err("only masks of ones and zeros are multiplied in".into());
     };
     let input = import.activation(node, other)?;
-    if mask.sizes != input.view.sizes(import.draft.shape(input.source)) {
-        return Err("masks one number for many elements: dropout draws one for each".into());
-    }
-    let kind = Kind::Dropout(Dropout { p: (1.0 - keep) as f32 });
+    let shape = import.draft.shape(input.source);
+    let of = if mask.sizes == input.view.sizes(shape) {
+        Dropped::Element
+    } else if mask.sizes.iter().all(|&size| size == 1) {
+        Dropped::Image
+    } else if input.view == View::ChannelsFirst && mask.sizes == [shape.c, 1, 1] {
+        Dropped::Channel
+    } else {
+        return Err("masks that are neither of elements, of channels nor of images are not known".into());
+    };
+    let kind = Kind::Dropout(Dropout { p: (1.0 - keep) as f32, of });
     Ok(Some(Value::Activation(import.layer(node, None, kind, &[input])?)))
 }

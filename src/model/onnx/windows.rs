@@ -4,7 +4,7 @@ use super::import::{Import, Imports};
 use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Lrn, MaxPool, Padding, Pair};
+use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, Padding, Pair};
 use crate::plan::Shape;
 
 pub fn pair([h, w]: [usize; 2]) -> Pair {
@@ -186,6 +186,24 @@ pub fn batch_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value>
     Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[image])?))
 }
 
+/// Over the channels of each pixel, which must lie last.
+pub fn layer_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let input = import.activation(node, 0)?;
+    let [Some(weight), Some(_)] = [import.tensor(node, 1)?, import.tensor(node, 2)?] else {
+        return Err("has no weights or no biases: both are known".into());
+    };
+    let channels = import.draft.shape(input.source).c;
+    let rank = if input.view == View::Vector { 2 } else { 4 };
+    let last = matches!(node.int("axis").unwrap_or(-1), axis if axis == -1 || axis == rank - 1);
+    let together = matches!(input.view, View::ChannelsLast | View::Vector);
+    if !last || !together || weight.dims != [channels] {
+        let sizes = &weight.dims;
+        return Err(format!("normalises sizes {sizes:?} of {}: channels that lie last are known", input.view.words()).into());
+    }
+    let kind = Kind::LayerNorm(LayerNorm { eps: node.float("epsilon").unwrap_or(1e-5) as f32 });
+    Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[input])?))
+}
+
 pub fn lrn<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
     let size = node.int("size").and_then(|size| usize::try_from(size).ok()).ok_or("has no `size`")?;
@@ -198,6 +216,6 @@ pub fn lrn<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 pub fn dropout<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let input = import.activation(node, 0)?;
     let ratio = import.tensor(node, 1)?.and_then(|ratio| ratio.scalar()).or(node.float("ratio")).unwrap_or(0.5);
-    let kind = Kind::Dropout(Dropout { p: ratio as f32 });
+    let kind = Kind::Dropout(Dropout { p: ratio as f32, of: Dropped::Element });
     Ok(Value::Activation(import.layer(node, None, kind, &[input])?))
 }

@@ -2,7 +2,7 @@
 
 use super::Import;
 use super::text::Message;
-use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Elu, Fc, LeakyRelu, Lrn, MaxPool, Pair};
+use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, Pair, Scale};
 use crate::model::range::Range;
 use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
 use crate::model::{Kind, Source};
@@ -60,7 +60,7 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         "LRN" => Kind::Lrn(lrn(layer)?),
         "Dropout" => {
             let ratio = of(layer, "dropout_param").number("dropout_ratio", DROPPED)?;
-            Kind::Dropout(Dropout { p: ratio.unwrap_or(0.5) })
+            Kind::Dropout(Dropout { p: ratio.unwrap_or(0.5), of: Dropped::Element })
         }
         "BatchNorm" => batch_norm(layer)?,
         "Scale" if layer.scalars("bottom").count() > 1 => gate(import, layer)?,
@@ -253,6 +253,11 @@ fn scale(import: &mut Import, layer: &Message) -> Result<(), String> {
     let follows = import.draft.layer(source).is_some_and(|before| matches!(before.kind, Kind::BatchNorm(_)));
     match follows {
         true => written(import, layer, source),
-        false => Err("a Scale that follows no BatchNorm is not known".into()),
+        false => {
+            let bias = is_on(of(layer, "scale_param"), "bias_term", false);
+            let name = layer.scalar("name").unwrap_or_default();
+            let source = import.draft.push(name, Kind::Scale(Scale { bias }), vec![source])?;
+            written(import, layer, source)
+        }
     }
 }

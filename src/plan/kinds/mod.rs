@@ -9,9 +9,11 @@ mod dropout;
 mod fc;
 mod flatten;
 mod join;
+mod layernorm;
 mod lrn;
 mod multiply;
 mod pool;
+mod scale;
 mod softmax_loss;
 
 pub use conv::ConvGeometry;
@@ -60,6 +62,8 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::Dropout(dropout) => dropout,
         Kind::Flatten => &flatten::Flatten,
         Kind::BatchNorm(norm) => norm,
+        Kind::LayerNorm(norm) => norm,
+        Kind::Scale(scale) => scale,
         Kind::Add => &join::Add,
         Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,

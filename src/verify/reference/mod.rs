@@ -9,9 +9,11 @@ mod conv;
 mod dropout;
 mod fc;
 mod join;
+mod layernorm;
 mod lrn;
 mod pool;
 mod real;
+mod scale;
 mod sgd;
 mod softmax_loss;
 mod sums;
@@ -66,7 +68,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
     match phase {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
-            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::Multiply)
+            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::Multiply)
                 || matches!(layer.kind, Kind::Activation(function) if !activation::is_of_output(function)),
             output: loss || matches!(layer.kind, Kind::Activation(function) if activation::is_of_output(function)),
             output_gradient: !loss,
@@ -92,6 +94,8 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::Dropout(params) => dropout::apply(params.p, operands.mask, x),
         Kind::Flatten => x.to_vec(),
         Kind::BatchNorm(params) => batchnorm::forward(params.eps, shape, x, weights, biases),
+        Kind::LayerNorm(params) => layernorm::forward(params.eps, shape, x, weights, biases),
+        Kind::Scale(_) => scale::forward(shape, x, weights, biases),
         Kind::Add => join::add(inputs),
         Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
@@ -114,6 +118,8 @@ pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
         | Kind::Dropout(_)
         | Kind::Flatten
         | Kind::BatchNorm(_)
+        | Kind::LayerNorm(_)
+        | Kind::Scale(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat => T::zero(),
@@ -137,6 +143,8 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::Dropout(params) => dropout::apply(params.p, operands.mask, dy),
         Kind::Flatten | Kind::Add => dy.to_vec(),
         Kind::BatchNorm(params) => batchnorm::backward_data(params.eps, shape, x(), weights, dy),
+        Kind::LayerNorm(params) => layernorm::backward_data(params.eps, shape, x(), weights, dy),
+        Kind::Scale(_) => scale::backward_data(shape, weights, dy),
         Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
         Kind::SoftmaxLoss(params) => softmax_loss::backward_data(params.loss_weight, operands.labels, output),
@@ -154,6 +162,8 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         Kind::Conv(params) => [conv::backward_weights(params, shape, layer.output, x, dy), biases()],
         Kind::Fc(_) => [fc::backward_weights(layer.output.n, x, dy), biases()],
         Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
+        Kind::LayerNorm(params) => layernorm::backward_weights(params.eps, shape, x, dy),
+        Kind::Scale(_) => [scale::backward_weights(shape, x, dy), biases()],
         Kind::Activation(_)
         | Kind::MaxPool(_)
         | Kind::AvgPool(_)
@@ -170,13 +180,18 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
 /// The size below which a backward phase's results count as cancelled, in the order of what it computes: a sum whose terms
 /// cancel leaves rounding, which no bound relative to the sum itself can meet. Sums of dy over a channel (biases, and
 /// batchnorm's weights) are held against the same sum with random signs, ‖dy‖, and sums of x · dy likewise (a convolution of
-/// one weight per channel before a batchnorm has gradients that vanish); batchnorm's backward_data against its first term.
+/// one weight per channel before a batchnorm has gradients that vanish); batchnorm's and layernorm's backward_data against
+/// its first term.
 /// Zero where nothing cancels by construction.
 pub fn least_norms<T: Real>(layer: &LayerPlan, phase: Phase, operands: &Operands<T>) -> [f64; 2] {
     let Operands { ref inputs, weights, output_gradient: dy, .. } = *operands;
     match (&layer.kind, phase) {
         (Kind::BatchNorm(params), Phase::BackwardData) => {
             let first = batchnorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy);
+            [norm(&first); 2]
+        }
+        (Kind::LayerNorm(params), Phase::BackwardData) => {
+            let first = layernorm::uncentred_backward_data(params.eps, layer.input(), inputs[0], weights, dy);
             [norm(&first); 2]
         }
         (Kind::Conv(_) | Kind::Fc(_), Phase::BackwardWeights) => {

@@ -116,6 +116,11 @@ fn gradients_of_the_other_kinds() {
         "kind = \"flatten\"",
         "kind = \"batchnorm\"",
         "kind = \"batchnorm\"\neps = 0.3",
+        "kind = \"layernorm\"",
+        "kind = \"layernorm\"\neps = 0.3",
+        "kind = \"scale\"",
+        "kind = \"scale\"\nbias = true",
+        "kind = \"stochastic_depth\"\np = 0.4",
         "kind = \"add\"\ninputs = [\"input\", \"input\", \"input\"]",
         "kind = \"multiply\"\ninputs = [\"input\", \"input\"]",
         "kind = \"concat\"\ninputs = [\"input\", \"input\"]",
@@ -187,6 +192,11 @@ fn forward_by_hand() {
     // Mean 3, variance 4, eps 12: deviation 4.
     let norm = "kind = \"batchnorm\"\neps = 12.0";
     check_forward([1, 1, 1], norm, &[1., 5.], &[2.], &[7.], &[6., 8.]);
+    // The same over two channels of one pixel, with weights 2 and 4.
+    let norm = "kind = \"layernorm\"\neps = 12.0";
+    check_forward([2, 1, 1], norm, &[1., 5.], &[2., 4.], &[7., 7.], &[6., 9.]);
+    let scale = "kind = \"scale\"\nbias = true";
+    check_forward([2, 1, 2], scale, &[1., 2., 3., 4.], &[2., 10.], &[0.5, 1.], &[2.5, 4.5, 31., 41.]);
 }
 
 #[test]

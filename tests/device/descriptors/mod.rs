@@ -46,6 +46,8 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         | Kind::Dropout(_)
         | Kind::Flatten
         | Kind::BatchNorm(_)
+        | Kind::LayerNorm(_)
+        | Kind::Scale(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -23,7 +23,8 @@ pub struct DropoutOp {
 }
 
 impl DropoutOp {
-    /// For `images` images. `positions` has the canonical (CHW) index of each memory offset within an image.
+    /// For `images` images. `positions` has for each memory offset within an image the number of its draw: its
+    /// canonical (CHW) index, or that of its channel, or one for all.
     pub fn new(training: &Training, layer: usize, p: f32, positions: Vec<u32>, images: usize) -> DropoutOp {
         let mask = vec![1; images * positions.len()];
         DropoutOp { sampler: training.dropout.then(|| Sampler::new(training.seed, layer, p, positions)), mask }
@@ -58,7 +59,7 @@ struct Sampler {
     /// An element is kept when its number, in units of 2⁻²⁴, reaches this.
     threshold: u32,
     scale: f32,
-    /// The canonical index of each memory offset within an image.
+    /// The number of the draw of each memory offset within an image.
     positions: Vec<u32>,
 }
 

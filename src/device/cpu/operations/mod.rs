@@ -11,10 +11,12 @@ pub mod conv;
 mod dropout;
 pub mod fc;
 mod flatten;
+mod layernorm;
 mod lrn;
 mod maxpool;
 mod multiply;
 mod pool;
+mod scale;
 pub(super) mod sgd;
 mod softmax_loss;
 
@@ -147,10 +149,17 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::AvgPool(_) => Box::new(avgpool::AvgPoolOp::new(layer.pool().clone())),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, input.c, threads)),
         Kind::Dropout(dropout) => {
-            Box::new(dropout::DropoutOp::new(&training, index, dropout.p, order.positions(), input.n))
+            let together = dropout.of.together(input.image_elements(), input.h * input.w) as u32;
+            let positions = order.positions().into_iter().map(|position| position / together).collect();
+            Box::new(dropout::DropoutOp::new(&training, index, dropout.p, positions, input.n))
         }
         Kind::Flatten => Box::new(flatten::FlattenOp),
         Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, input.c, threads)),
+        Kind::LayerNorm(norm) => {
+            let pixels = input.elements() / input.c;
+            Box::new(layernorm::LayerNormOp::new(norm.eps, input.c, pixels, threads))
+        }
+        Kind::Scale(_) => Box::new(scale::ScaleOp::new(input.c, threads)),
         Kind::Add => Box::new(add::AddOp),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),

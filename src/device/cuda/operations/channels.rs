@@ -36,6 +36,11 @@ impl Channels {
         Channels { outer: outer as u32, channels: c as u32, inner: inner as u32 }
     }
 
+    /// Tells if neighbours in memory are channels of one pixel.
+    pub fn lie_together(self) -> bool {
+        self.inner == 1
+    }
+
     /// Elements of the tensor.
     pub fn elements(self) -> u32 {
         self.outer * self.channels * self.inner

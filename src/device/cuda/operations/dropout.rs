@@ -6,6 +6,7 @@ use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Ke
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
 use crate::device::order::Order;
+use crate::model::kind;
 use crate::plan::LayerPlan;
 
 /// Dropout with masks of its own in each step.
@@ -15,6 +16,8 @@ pub struct DropoutOp {
     images: u32,
     features: u32,
     channels: u32,
+    /// Neighbours in canonical order that share a draw.
+    together: u32,
     p: f32,
     seed: u64,
     layer: u32,
@@ -27,7 +30,7 @@ impl DropoutOp {
     pub fn new(
         index: usize,
         planned: &LayerPlan,
-        p: f32,
+        dropout: &kind::Dropout,
         order: &Order,
         seed: u64,
         gpu: &SharedGpu,
@@ -43,7 +46,8 @@ impl DropoutOp {
             images: shape.n as u32,
             features: shape.image_elements() as u32,
             channels: *c as u32,
-            p,
+            together: dropout.of.together(shape.image_elements(), shape.h * shape.w) as u32,
+            p: dropout.p,
             seed,
             layer: index as u32,
             mask: Buffer::new(shape.elements())?,
@@ -53,10 +57,11 @@ impl DropoutOp {
 
 impl Operation for DropoutOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
-        let DropoutOp { images, features, channels, p, seed, layer, mask, .. } = self;
+        let DropoutOp { images, features, channels, together, p, seed, layer, mask, .. } = self;
         let grid = Grid::over(features * images.div_ceil(4));
-        let arguments: [&dyn Argument; 10] =
-            [&at.x(), &at.output, &mask.address(), images, features, channels, p, seed, layer, &at.step];
+        let (x, mask) = (at.x(), mask.address());
+        let arguments: [&dyn Argument; 11] =
+            [&x, &at.output, &mask, images, features, channels, together, p, seed, layer, &at.step];
         self.forward.launch(&handles.stream, grid, &arguments)
     }
 

@@ -12,11 +12,13 @@ mod concat;
 mod conv;
 mod dropout;
 mod fc;
+mod layernorm;
 mod loss_scale;
 mod lrn;
 mod maxpool;
 mod multiply;
 mod pool;
+mod scale;
 mod sgd;
 mod softmax_loss;
 mod view;
@@ -161,11 +163,13 @@ pub fn operation(
         Kind::AvgPool(pool) => Box::new(avgpool::AvgPoolOp::new(pool, planned, gpu)?),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, output, gpu)?),
         Kind::Dropout(dropout) if training.dropout => {
-            Box::new(dropout::DropoutOp::new(index, planned, dropout.p, order, training.seed, gpu)?)
+            Box::new(dropout::DropoutOp::new(index, planned, dropout, order, training.seed, gpu)?)
         }
         Kind::Dropout(_) => Box::new(add::CopyOp::new(output.elements(), gpu)?),
         Kind::Flatten => Box::new(view::ViewOp),
         Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, output, gpu, handles)?),
+        Kind::LayerNorm(norm) => Box::new(layernorm::LayerNormOp::new(norm, output, gpu)?),
+        Kind::Scale(scale) => Box::new(scale::ScaleOp::new(scale, output, gpu, handles)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),
         Kind::Concat => Box::new(concat::ConcatOp::new(planned, gpu)?),

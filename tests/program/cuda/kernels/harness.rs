@@ -9,12 +9,13 @@ use std::sync::{Arc, LazyLock};
 pub const SIZES: [usize; 7] = [1, 31, 32, 33, 1023, 1025, 70_001];
 
 /// Every committed PTX file, by name.
-pub const SOURCES: [(&str, &str); 14] = [
+pub const SOURCES: [(&str, &str); 16] = [
     ("activation", include_str!("../../../../kernels/ptx/activation.ptx")),
     ("batchnorm", include_str!("../../../../kernels/ptx/batchnorm.ptx")),
     ("bias", include_str!("../../../../kernels/ptx/bias.ptx")),
     ("copy", include_str!("../../../../kernels/ptx/copy.ptx")),
     ("dropout", include_str!("../../../../kernels/ptx/dropout.ptx")),
+    ("layernorm", include_str!("../../../../kernels/ptx/layernorm.ptx")),
     ("layout", include_str!("../../../../kernels/ptx/layout.ptx")),
     ("loss_scale", include_str!("../../../../kernels/ptx/loss_scale.ptx")),
     ("lrn", include_str!("../../../../kernels/ptx/lrn.ptx")),
@@ -22,6 +23,7 @@ pub const SOURCES: [(&str, &str); 14] = [
     ("multiply", include_str!("../../../../kernels/ptx/multiply.ptx")),
     ("padding", include_str!("../../../../kernels/ptx/padding.ptx")),
     ("pool", include_str!("../../../../kernels/ptx/pool.ptx")),
+    ("scale", include_str!("../../../../kernels/ptx/scale.ptx")),
     ("sgd", include_str!("../../../../kernels/ptx/sgd.ptx")),
     ("softmax_loss", include_str!("../../../../kernels/ptx/softmax_loss.ptx")),
 ];

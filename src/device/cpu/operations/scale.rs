@@ -1,0 +1,130 @@
+//! A factor for each channel, and an addend where there is one: y = w · x + b; dx = w · dy, dw = Σ dy · x, db = Σ dy. Sums are
+//! taken in f64: a channel has up to millions of pixels.
+
+use super::{BackwardData, BackwardWeights, Forward, Operation};
+use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::vector::{multiversioned, put};
+use rayon::prelude::*;
+
+pub struct ScaleOp {
+    channels: usize,
+    /// Two sums per channel and work area.
+    scratch: Vec<f64>,
+}
+
+impl ScaleOp {
+    /// For a pool of `threads` threads.
+    pub fn new(channels: usize, threads: usize) -> ScaleOp {
+        ScaleOp { channels, scratch: vec![0.0; parallel::scratches(threads) * 2 * channels] }
+    }
+
+    fn piece(&self, elements: usize) -> usize {
+        let areas = self.scratch.len() / (2 * self.channels);
+        parallel::rows_with_scratch(elements / self.channels, self.channels, areas) * self.channels
+    }
+}
+
+impl Operation for ScaleOp {
+    fn forward(&mut self, operands: Forward) {
+        let (x, piece) = (operands.input(), self.piece(operands.output.len()));
+        let Forward { weights, biases, output, .. } = operands;
+        (output.par_chunks_mut(piece), x.par_chunks(piece))
+            .into_par_iter()
+            .for_each(|(y, x)| scale(x, y, weights, biases));
+    }
+
+    fn backward_data(&mut self, operands: BackwardData) {
+        let BackwardData { output_gradient, weights, input_gradient, accumulate, .. } = operands;
+        let piece = self.piece(output_gradient.len());
+        (input_gradient.par_chunks_mut(piece), output_gradient.par_chunks(piece))
+            .into_par_iter()
+            .for_each(|(dx, dy)| scale_gradient(dx, dy, weights, accumulate));
+    }
+
+    fn backward_weights(&mut self, operands: BackwardWeights) {
+        let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, .. } = operands;
+        let (piece, channels) = (self.piece(input.len()), self.channels);
+        let areas = self.scratch.par_chunks_exact_mut(2 * channels);
+        (input.par_chunks(piece), output_gradient.par_chunks(piece), areas)
+            .into_par_iter()
+            .for_each(|(x, dy, sums)| gradients(x, dy, sums));
+        let pieces = input.len().div_ceil(piece);
+        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(pieces).map(|area| area[at]).sum::<f64>();
+        weight_gradient.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32);
+        bias_gradient.iter_mut().enumerate().for_each(|(channel, db)| *db = sum(channels + channel) as f32);
+    }
+}
+
+multiversioned! {
+    fn scale(x: &[f32], y: &mut [f32], weights: &[f32], biases: &[f32]) {
+        for (y, x) in y.chunks_exact_mut(weights.len()).zip(x.chunks_exact(weights.len())) {
+            for ((y, x), weight) in y.iter_mut().zip(x).zip(weights) {
+                *y = x * weight;
+            }
+            for (y, bias) in y.iter_mut().zip(biases) {
+                *y += bias;
+            }
+        }
+    }
+
+    fn scale_gradient(dx: &mut [f32], dy: &[f32], weights: &[f32], accumulate: bool) {
+        for (dx, dy) in dx.chunks_exact_mut(weights.len()).zip(dy.chunks_exact(weights.len())) {
+            for ((dx, dy), weight) in dx.iter_mut().zip(dy).zip(weights) {
+                put(dx, dy * weight, accumulate);
+            }
+        }
+    }
+
+    /// Σ dy·x and Σ dy per channel.
+    fn gradients(x: &[f32], dy: &[f32], sums: &mut [f64]) {
+        sums.fill(0.0);
+        let (weights, biases) = sums.split_at_mut(sums.len() / 2);
+        for (x, dy) in x.chunks_exact(weights.len()).zip(dy.chunks_exact(weights.len())) {
+            for ((x, dy), (weight, bias)) in x.iter().zip(dy).zip(weights.iter_mut().zip(&mut *biases)) {
+                *weight += f64::from(dy * x);
+                *bias += f64::from(*dy);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::compute::testing::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn against_plain_loops(shape in shapes(), has_bias: bool, seed: u64) {
+            let (channels, count) = (shape.c, shape.elements());
+            let [x, dy, weight] = [count, count, channels].map(|count| numbers(seed ^ count as u64, count));
+            let bias = numbers(seed ^ 9, if has_bias { channels } else { 0 });
+            let of = |values: &[f32], at: usize| values.get(at % channels).map_or(0.0, |&value| f64::from(value));
+            let y: Vec<f64> = (0..count).map(|at| f64::from(x[at]) * of(&weight, at) + of(&bias, at)).collect();
+            check_output(&y, |y| {
+                let forward = Forward { inputs: &[&x], weights: &weight, biases: &bias, output: y, ..Forward::default() };
+                ScaleOp::new(channels, 3).forward(forward);
+            });
+            let dx: Vec<f64> = (0..count).map(|at| f64::from(dy[at]) * of(&weight, at)).collect();
+            check_gradient(&dx, |dx, accumulate| {
+                ScaleOp::new(channels, 3).backward_data(BackwardData {
+                    output_gradient: &dy, weights: &weight, input_gradient: dx, accumulate, ..BackwardData::default()
+                });
+            });
+            let (mut dw, mut db) = (vec![0.0; channels], vec![0.0; channels]);
+            for at in 0..count {
+                dw[at % channels] += f64::from(dy[at]) * f64::from(x[at]);
+                db[at % channels] += f64::from(dy[at]);
+            }
+            let (mut weights, mut biases) = (vec![f32::NAN; channels], vec![f32::NAN; bias.len()]);
+            with_threads(3, || ScaleOp::new(channels, 3).backward_weights(BackwardWeights {
+                input: &x, output_gradient: &dy, weight_gradient: &mut weights, bias_gradient: &mut biases,
+                ..BackwardWeights::default()
+            }));
+            assert_close(&weights, &dw, 2e-6);
+            assert_close(&biases, &db[..bias.len()], 2e-6);
+        }
+    }
+}
