@@ -97,6 +97,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Tells if the exporter has folded a batch norm in inference form into this convolution.
+    pub fn is_batch_norm_for_inference(self) -> bool {
+        let classes = self.classes().unwrap_or_default();
+        matches!(classes.as_slice(), [.., class, "aten._native_batch_norm_legit_no_training.default"] if class.contains("batchnorm"))
+    }
+
     fn classes(self) -> Option<Vec<&'a str>> {
         self.metadata("pkg.torch.onnx.class_hierarchy")
     }

@@ -147,6 +147,30 @@ fn inputs_that_are_no_image_are_refused() {
     assert!(refused(huge).starts_with("the sizes of `w` make no tensor"));
 }
 
+/// onnxscript's optimizer folds batch norms into convolutions in either form, and names a bias that it adds after the weights.
+#[test]
+fn a_folded_batch_norm_leaves_the_convolution_its_own_bias() {
+    let with = |form: &str, bias: &str| {
+        let mut conv = node("Conv", &["x", "c.weight", bias], "y");
+        let class = format!("['torch.nn.modules.batchnorm.BatchNorm2d', 'aten._native_batch_norm_legit_{form}.default']");
+        let scopes = "['', 'n', 'norm']".to_owned();
+        let entries = [("pkg.torch.onnx.class_hierarchy", class), ("pkg.torch.onnx.name_scopes", scopes)];
+        conv.metadata_props =
+            entries.map(|(key, value)| StringStringEntryProto { key: key.into(), value }).to_vec();
+        let mut graph = graph(vec![conv]);
+        graph.initializer.extend([weight("c.weight", &[4, 4, 1, 1]), weight(bias, &[4])]);
+        let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+        read(Cursor::new(model.encode_to_vec())).unwrap()
+    };
+    for (bias, own) in [("c.bias", true), ("c.weight_bias", false)] {
+        let layers = with("functional", bias).layers;
+        let Kind::Conv(conv) = &layers[0].kind else { panic!() };
+        assert_eq!((conv.bias, layers[1].kind.name(), &*layers[1].name), (own, "batchnorm", "n"), "{bias}");
+        let notes = with("no_training", bias).notes;
+        assert!(notes[0].starts_with("exported for inference: 1 batch norms are missing"), "{notes:?}");
+    }
+}
+
 /// Dilation, four pads, `auto_pad`, an earlier Pad, and means that leave padding out.
 #[test]
 fn windows_with_all_their_keys() {

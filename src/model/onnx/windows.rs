@@ -81,9 +81,10 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let pad = keys.with(image.pad, shape);
     let WindowKeys { kernel, stride, dilation, .. } = keys;
     // Zeros that an operator has made stand for no bias.
-    let folded = bias.as_ref().is_some_and(|bias| is_folded(&weight.name, &bias.name));
-    let restored = node.folded_batch_norm();
-    let bias = bias.is_some_and(|bias| bias.fill != Some(0.0)) && restored.is_none();
+    let made_up = bias.as_ref().is_some_and(|bias| is_folded(&weight.name, &bias.name));
+    let (restored, folded) = (node.folded_batch_norm(), made_up || node.is_batch_norm_for_inference());
+    // Where the batch norm comes back, so does the convolution as it was: with a bias if that has a name of its own.
+    let bias = bias.is_some_and(|bias| bias.fill != Some(0.0)) && !(restored.is_some() && made_up);
     let kind = Kind::Conv(Conv { channels, kernel, stride, pad, dilation, groups, bias });
     let output = import.layer(node, Some(&weight), kind, &[bare(image)])?;
     let Some(name) = restored else {
