@@ -155,3 +155,47 @@ fn a_phase_is_bound_by_its_algorithm_too() {
     assert_eq!(check(Transform::Winograd(Some(13)), 2e-2).0, 2e-2);
     assert_eq!(check(Transform::Winograd(Some(6)), 2e-3).0, 2e-3);
 }
+
+/// 24 residual blocks of two convolutions with batch norms: rounding alone moves the first gradients by much, and a hundredth in one
+/// phase of one layer is found all the same, and nothing else.
+#[test]
+fn a_hundredth_in_one_phase_of_a_deep_network_is_named() {
+    let mut text = "name = \"deep\"\ninput = [3, 6, 6]\n".to_owned();
+    let mut layer = |lines: String| text += &format!("[[layer]]\n{lines}\n");
+    let conv = |name: String| format!("name = \"{name}\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\npad = 1\nbias = false");
+    let norm = |name: String| format!("name = \"{name}\"\nkind = \"batchnorm\"");
+    let relu = |name: String| format!("name = \"{name}\"\nkind = \"relu\"");
+    layer(conv("block0.relu".into()));
+    for block in 1..=24 {
+        let name = |part: &str| format!("block{block}.{part}");
+        [conv(name("conv1")), norm(name("bn1")), relu(name("relu1")), conv(name("conv2")), norm(name("bn2"))]
+            .into_iter()
+            .for_each(&mut layer);
+        let before = block - 1;
+        let inputs = format!("inputs = [\"block{block}.bn2\", \"block{before}.relu\"]");
+        layer(format!("name = \"block{block}.add\"\nkind = \"add\"\n{inputs}"));
+        layer(relu(name("relu")));
+    }
+    layer("name = \"fc\"\nkind = \"fc\"\noutputs = 5".into());
+    layer("name = \"loss\"\nkind = \"softmax_loss\"".into());
+    let file = std::env::temp_dir().join(format!("layertime-deep-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let request = request(file.to_str().unwrap());
+    let model = Model::read(&file).unwrap();
+    let right = run(&TestDevice::with_fault(None), &request).unwrap();
+    assert!(right.passes(), "{:?}", right.failures().collect::<Vec<_>>());
+    let place = |name: &str| model.layers.iter().position(|layer| layer.name == name).unwrap();
+    for (layer, phase) in [
+        ("block1.conv1", Phase::BackwardWeights),
+        ("block2.bn1", Phase::BackwardData),
+        ("block12.conv2", Phase::BackwardData),
+        ("block12.bn2", Phase::Forward),
+        ("block24.conv2", Phase::Forward),
+        ("fc", Phase::WeightUpdate),
+    ] {
+        let op = Op { layer: place(layer), phase };
+        let report = run(&TestDevice::with_fault(Some(Mistake::Scales(op, 1.01))), &request).unwrap();
+        assert_eq!(failing(&report), BTreeSet::from([(layer.to_owned(), Some(phase))]));
+    }
+    std::fs::remove_file(&file).unwrap();
+}
