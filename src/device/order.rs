@@ -196,6 +196,9 @@ impl Orders {
     }
 
     fn channels(&self, layer: &LayerPlan) -> Indices {
+        if layer.weights == 1 {
+            return Indices::Same;
+        }
         Indices::Channels(self.of(layer.inputs[0]).clone(), layer.output.h * layer.output.w)
     }
 }

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 pub use super::activation::{Activation, Elu, LeakyRelu};
 pub use super::dropout::{Dropout, Dropped};
-pub use super::norm::{BatchNorm, LayerNorm, Lrn, Scale};
+pub use super::norm::{BatchNorm, LayerNorm, Lrn, PRelu, Scale};
 pub use super::padding::Padding;
+pub use super::pick::{ChannelShuffle, Slice};
 
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,12 @@ pub enum Kind {
     LayerNorm(LayerNorm),
     /// Multiplies every channel by a number of its own.
     Scale(Scale),
+    /// Rectified linear units with learnt slopes.
+    PRelu(PRelu),
+    /// Some channels.
+    Slice(Slice),
+    /// Takes channels from groups in turn.
+    ChannelShuffle(ChannelShuffle),
     /// Sum of inputs of equal shapes.
     Add,
     /// Product of two inputs, of which one may have a single pixel per channel.
@@ -83,6 +90,9 @@ impl Kind {
             Kind::BatchNorm(_) => "batchnorm",
             Kind::LayerNorm(_) => "layernorm",
             Kind::Scale(_) => "scale",
+            Kind::PRelu(_) => "prelu",
+            Kind::Slice(_) => "slice",
+            Kind::ChannelShuffle(_) => "channel_shuffle",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Concat => "concat",
@@ -104,6 +114,9 @@ impl Kind {
             | Kind::BatchNorm(_)
             | Kind::LayerNorm(_)
             | Kind::Scale(_)
+            | Kind::PRelu(_)
+            | Kind::Slice(_)
+            | Kind::ChannelShuffle(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -132,6 +145,9 @@ impl Kind {
             | Kind::BatchNorm(_)
             | Kind::LayerNorm(_)
             | Kind::Scale(_)
+            | Kind::PRelu(_)
+            | Kind::Slice(_)
+            | Kind::ChannelShuffle(_)
             | Kind::SoftmaxLoss(_) => Some(1),
         }
     }
@@ -165,6 +181,9 @@ impl Kind {
             | Kind::Flatten
             | Kind::BatchNorm(_)
             | Kind::LayerNorm(_)
+            | Kind::PRelu(_)
+            | Kind::Slice(_)
+            | Kind::ChannelShuffle(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat

@@ -12,6 +12,7 @@ mod networks;
 mod norm;
 mod onnx;
 mod padding;
+mod pick;
 pub(crate) mod parse;
 mod prototxt;
 pub(crate) mod range;

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-/// Local response normalisation across channels: x / (k + alpha/size · Σ x²)^beta.
+/// Local response normalisation: x / (k + alpha/size · Σ x²)^beta across channels, with size² within one.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lrn {
-    /// Channels in a window.
+    /// Channels in a window, or pixels along its sides.
     pub size: usize,
     /// Factor of the window's mean square.
     pub alpha: f32,
@@ -14,6 +14,9 @@ pub struct Lrn {
     pub beta: f32,
     /// Addend.
     pub k: f32,
+    /// The window is of pixels of one channel, `size` squared of them, in place of channels of one pixel.
+    #[serde(default)]
+    pub within_channel: bool,
 }
 
 /// Batch normalisation with training statistics; weight and bias are \[C\].
@@ -44,6 +47,15 @@ pub struct Scale {
     /// Adds a bias to every channel.
     #[serde(default)]
     pub bias: bool,
+}
+
+/// x, below zero times a learnt slope; the slopes are \[C\], or one.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PRelu {
+    /// All channels have one slope.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 fn batchnorm_eps() -> f32 {

@@ -13,6 +13,8 @@ pub const LARGEST: u32 = 1 << 20;
 
 /// Counts of channels, outputs, groups.
 pub const SIZE: Range = Range::Whole(1, LARGEST);
+/// Places of channels.
+pub const INDEX: Range = Range::Whole(0, LARGEST);
 /// Sides of windows, and of what adaptive pooling gives.
 pub const SIDES: Range = Range::Sides(1, LARGEST);
 /// Padding.
@@ -29,10 +31,11 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 17] = [
+const NUMBERS: [(&str, Range); 18] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
+    ("from", INDEX),
     ("size", SIZE),
     ("kernel", SIDES),
     ("stride", SIDES),
@@ -50,7 +53,7 @@ const NUMBERS: [(&str, Range); 17] = [
 ];
 
 const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
-                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, add, multiply, concat, softmax_loss";
+                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -73,6 +76,9 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "batchnorm" => Kind::BatchNorm(table.parameters()?),
         "layernorm" => Kind::LayerNorm(table.parameters()?),
         "scale" => Kind::Scale(table.parameters()?),
+        "prelu" => Kind::PRelu(table.parameters()?),
+        "slice" => Kind::Slice(table.parameters()?),
+        "channel_shuffle" => Kind::ChannelShuffle(table.parameters()?),
         "add" => table.none(Kind::Add)?,
         "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
@@ -120,13 +126,21 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::Lrn(lrn) => size("size", lrn.size)
             .or_else(|| ALPHA.refuses("alpha", lrn.alpha))
             .or_else(|| POSITIVE.refuses("beta", lrn.beta))
-            .or_else(|| POSITIVE.refuses("k", lrn.k)),
+            .or_else(|| POSITIVE.refuses("k", lrn.k))
+            .or_else(|| {
+                let even = lrn.within_channel && lrn.size.is_multiple_of(2);
+                even.then(|| "size must be odd within a channel".into())
+            }),
         Kind::Dropout(dropout) => DROPPED.refuses("p", dropout.p),
         Kind::BatchNorm(norm) => POSITIVE.refuses("eps", norm.eps).or_else(|| SHARE.refuses("momentum", norm.momentum)),
         Kind::LayerNorm(norm) => POSITIVE.refuses("eps", norm.eps),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::Scale(_) => None,
+        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::Scale(_) | Kind::PRelu(_) => None,
+        Kind::Slice(slice) => {
+            INDEX.refuses_size("from", slice.from).or_else(|| size("channels", slice.channels))
+        }
+        Kind::ChannelShuffle(shuffle) => size("groups", shuffle.groups),
         Kind::SoftmaxLoss(loss) => POSITIVE.refuses("loss_weight", loss.loss_weight),
     }
 }
@@ -157,12 +171,16 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             keys
         }
         Kind::AvgPool(AvgPool::Adaptive { output }) => vec![("output", output.to_string())],
-        Kind::Lrn(lrn) => vec![
-            ("size", lrn.size.to_string()),
-            ("alpha", float(lrn.alpha)),
-            ("beta", float(lrn.beta)),
-            ("k", float(lrn.k)),
-        ],
+        Kind::Lrn(lrn) => {
+            let mut keys = vec![
+                ("size", lrn.size.to_string()),
+                ("alpha", float(lrn.alpha)),
+                ("beta", float(lrn.beta)),
+                ("k", float(lrn.k)),
+            ];
+            keys.extend(unless(!lrn.within_channel, "within_channel", lrn.within_channel.to_string()));
+            keys
+        }
         Kind::Dropout(dropout) => vec![("p", float(dropout.p))],
         Kind::BatchNorm(norm) => [
             unless(norm.eps == 1e-5, "eps", float(norm.eps)),
@@ -172,6 +190,9 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         .flatten()
         .collect(),
         Kind::LayerNorm(norm) => unless(norm.eps == 1e-5, "eps", float(norm.eps)).into_iter().collect(),
+        Kind::PRelu(prelu) => unless(!prelu.shared, "shared", prelu.shared.to_string()).into_iter().collect(),
+        Kind::Slice(slice) => vec![("from", slice.from.to_string()), ("channels", slice.channels.to_string())],
+        Kind::ChannelShuffle(shuffle) => vec![("groups", shuffle.groups.to_string())],
         Kind::Scale(scale) => unless(!scale.bias, "bias", scale.bias.to_string()).into_iter().collect(),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => {
             unless(*slope == LeakyRelu::default().slope, "slope", float(*slope)).into_iter().collect()

@@ -10,7 +10,7 @@ pub mod roofline;
 mod shape;
 
 pub use cost::{Bound, Cost, F32_BYTES};
-pub use kinds::{ConvGeometry, FcGeometry, Geometry, PoolGeometry, Reads, Window};
+pub use kinds::{ChannelPick, ConvGeometry, FcGeometry, Geometry, PoolGeometry, Reads, Window};
 pub use precision::Precision;
 pub use roofline::Roofline;
 pub use shape::Shape;

@@ -165,6 +165,9 @@ impl Mover {
             | Kind::Dropout(_)
             | Kind::Flatten
             | Kind::Scale(_)
+            | Kind::PRelu(_)
+            | Kind::Slice(_)
+            | Kind::ChannelShuffle(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat

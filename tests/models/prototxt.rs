@@ -18,6 +18,7 @@ fn networks_of_caffe_have_their_counts() {
     for (file, parameters, macs) in [
         ("lenet.prototxt", 431_080, 2_293_000),
         ("cifar10_quick.prototxt", 145_578, 12_354_176),
+        ("cifar10_full.prototxt", 89_578, 12_298_240),
         ("bvlc_alexnet.prototxt", 60_965_224, 724_406_816),
         ("caffenet.prototxt", 60_965_224, 724_406_816),
         ("bvlc_googlenet.prototxt", 13_378_280, 1_591_044_096),
@@ -51,6 +52,33 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" top: "loss" }
     let scaled = text.replace("operation: PROD", "operation: SUM coeff: 1 coeff: 0.5 coeff: 1");
     let error = Model::from_prototxt(&scaled, "t.prototxt").unwrap_err().to_string();
     assert_eq!(error, "t.prototxt:6: layer `prod`: the coeff 0.5 is not known: 1 is");
+}
+
+/// Caffe's own kinds of other branches: PReLU, Slice at points and evenly, ShuffleChannel, a Scale by itself.
+#[test]
+fn slopes_slices_and_shuffles() {
+    let layer = |name: &str, kind: &str, bottom: &str, rest: &str| {
+        let top = if rest.contains("top:") { String::new() } else { format!("top: \"{name}\"") };
+        format!("layer {{ name: \"{name}\" type: \"{kind}\" bottom: \"{bottom}\" {top} {rest} }}\n")
+    };
+    let text = [
+        "input: \"data\" input_shape { dim: 1 dim: 6 dim: 4 dim: 4 }\n".to_owned(),
+        layer("prelu", "PReLU", "data", "prelu_param { channel_shared: true }"),
+        layer("shuffle", "ShuffleChannel", "prelu", "shuffle_channel_param { group: 3 }"),
+        layer("scale", "Scale", "shuffle", "scale_param { bias_term: true }"),
+        layer("cut", "Slice", "scale", "top: \"a\" top: \"b\" slice_param { slice_point: 2 }"),
+        layer("halves", "Slice", "b", "top: \"c\" top: \"d\""),
+        layer("sum", "Eltwise", "a\" bottom: \"c\" bottom: \"d", ""),
+        layer("fc", "InnerProduct", "sum", "inner_product_param { num_output: 2 }"),
+        layer("loss", "SoftmaxWithLoss", "fc", ""),
+    ];
+    let model = Model::from_prototxt(&text.concat(), "t.prototxt").unwrap();
+    let toml = model.to_toml();
+    for line in ["shared = true", "groups = 3", "bias = true", "from = 0\nchannels = 2", "from = 2\nchannels = 4"] {
+        assert!(toml.contains(line), "{line}\n{toml}");
+    }
+    // One slope, 6 factors and 6 addends, 32 weights and 2 biases for each of 2 outputs.
+    assert_eq!(counts(&model).0, 1 + 12 + 2 * 33);
 }
 
 /// As GoogLeNet's auxiliary heads; a loss of weight zero is only looked at.

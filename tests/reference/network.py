@@ -25,13 +25,16 @@ OPTIONS = {
     "fc": {"outputs": None, "bias": True},
     "maxpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
     "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False, "count_include_pad": True},
-    "lrn": {"size": None, "alpha": None, "beta": None, "k": None},
+    "lrn": {"size": None, "alpha": None, "beta": None, "k": None, "within_channel": False},
     "dropout": {"p": None},
     "dropout2d": {"p": None},
     "stochastic_depth": {"p": None},
     "batchnorm": {"eps": 1e-5, "momentum": 0.1},
     "layernorm": {"eps": 1e-5},
     "scale": {"bias": False},
+    "prelu": {"shared": False},
+    "slice": {"from": None, "channels": None},
+    "channel_shuffle": {"groups": None},
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
     "softmax_loss": {"loss_weight": 1.0},
@@ -154,6 +157,10 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return F.adaptive_avg_pool2d(x, o["output"])
         case "avgpool":
             return average(x, o)
+        case "lrn" if o["within_channel"]:
+            # Caffe's: the mean over a square of pixels counts those beyond the image as zeros.
+            means = F.avg_pool2d(x * x, o["size"], 1, o["size"] // 2)
+            return x * (o["k"] + o["alpha"] * means) ** -o["beta"]
         case "lrn":
             return F.local_response_norm(x, o["size"], o["alpha"], o["beta"], o["k"])
         case "dropout":
@@ -167,6 +174,12 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
         case "layernorm":
             normal = F.layer_norm(x.movedim(1, -1), x.shape[1:2], weight, bias, o["eps"])
             return normal.movedim(-1, 1)
+        case "prelu":
+            return F.prelu(x, weight)
+        case "slice":
+            return x[:, o["from"] : o["from"] + o["channels"]]
+        case "channel_shuffle":
+            return F.channel_shuffle(x, o["groups"])
         case "scale":
             per_channel = [1, -1] + [1] * (x.dim() - 2)
             y = x * weight.view(per_channel)
@@ -201,6 +214,8 @@ def weight_shape(layer: Layer, x: torch.Tensor) -> list[int] | None:
         return [o["channels"], x.shape[1] // o["groups"], *pair(o["kernel"])]
     if layer.kind == "fc":
         return [o["outputs"], math.prod(x.shape[1:])]
+    if layer.kind == "prelu":
+        return [1 if o["shared"] else x.shape[1]]
     return [x.shape[1]] if layer.kind in PER_CHANNEL else None
 
 
@@ -241,7 +256,7 @@ def draw_parameters(model: Model, image: torch.Tensor, labels: torch.Tensor, gen
         if shape := weight_shape(layer, xs[0]):
             weight = torch.randn(shape, generator=generator)
             weight = 1 + 0.1 * weight if layer.kind in PER_CHANNEL else weight / apply(layer, xs, weight).std()
-            if layer.options.get("bias", True):
+            if layer.options.get("bias", layer.kind != "prelu"):
                 bias = 0.1 * torch.randn(shape[0], generator=generator)
             parameters[layer.name] = (weight, bias)
         outputs[layer.name] = apply(layer, xs, weight, bias, labels)

@@ -77,6 +77,9 @@ impl<'a> Import<'a> {
         if !matches!(node.proto.domain.as_str(), "" | "ai.onnx") {
             return Err(format!("operators of the domain {} are not known", node.proto.domain).into());
         }
+        if node.operator() == "Split" {
+            return views::split(self, node);
+        }
         let value = match node.operator() {
             "Conv" => windows::conv(self, node),
             "MaxPool" => windows::max_pool(self, node),
@@ -91,6 +94,8 @@ impl<'a> Import<'a> {
             "MatMul" => linear::matmul(self, node),
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Sum" => elementwise::binary(self, node),
             "Clip" => elementwise::clip(self, node),
+            "PRelu" => windows::prelu(self, node),
+            "Slice" if views::is_of_activation(self, node) => views::slice(self, node),
             "Concat" => views::concat(self, node),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => views::reshape(self, node),
             "ReduceMean" => views::reduce_mean(self, node),

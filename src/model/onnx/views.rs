@@ -6,7 +6,7 @@ use super::node::Node;
 use super::tensor::Number;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, Pair};
+use crate::model::kind::{AvgPool, ChannelShuffle, Pair, Slice};
 use crate::plan::Shape;
 
 impl View {
@@ -153,6 +153,12 @@ fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: OnnxActivation, siz
         (View::Vector | View::ChannelsLast, [_, 1, 1]) if single => to(View::ChannelsFirst),
         (View::Vector | View::ChannelsFirst, [1, 1, _]) if single => to(View::ChannelsLast),
         (View::ChannelsFirst, [groups, _, h, w]) if [*h, *w] == [shape.h, shape.w] => to(View::Grouped(*groups)),
+        (View::Grouped(_), [c, h, w]) if [*c, *h, *w] == [shape.c, shape.h, shape.w] => to(View::ChannelsFirst),
+        (View::Shuffled(groups), [c, h, w]) if [*c, *h, *w] == [shape.c, shape.h, shape.w] => {
+            let kind = Kind::ChannelShuffle(ChannelShuffle { groups });
+            let shuffled = import.layer(node, None, kind, &[from])?;
+            Ok(Value::Activation(OnnxActivation { view: View::ChannelsFirst, ..shuffled }))
+        }
         _ => Err(format!("makes {sizes:?} of {}: flattening an image is known", from.view.words()).into()),
     }
 }
@@ -211,4 +217,90 @@ pub fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Ok(Value::Activation(*first));
     }
     Ok(Value::Activation(import.layer(node, None, Kind::Concat, &inputs)?))
+}
+
+/// Tells if the node's input depends on the image.
+pub fn is_of_activation<'a>(import: &Import<'a>, node: Node<'a>) -> bool {
+    matches!(import.value(node, 0), Ok(Value::Activation(_) | Value::Pointwise(_)))
+}
+
+/// The axis of the channels, of 4 sizes or 2.
+fn channel_axis(view: View) -> Imports<(usize, usize)> {
+    match view {
+        View::ChannelsFirst => Ok((4, 1)),
+        View::ChannelsLast => Ok((4, 3)),
+        View::Vector => Ok((2, 1)),
+        View::Grouped(_) | View::Shuffled(_) => Err("takes a part of groups of channels".into()),
+    }
+}
+
+/// Some channels of an activation.
+pub fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let input = import.activation(node, 0)?;
+    let (rank, channels) = channel_axis(input.view)?;
+    let total = import.draft.shape(input.source).c as i64;
+    let list = |place: usize, name: &str| -> Imports<Option<Vec<i64>>> {
+        match (node.ints(name), import.tensor(node, place)?) {
+            (Some(list), _) => Ok(Some(list.to_vec())),
+            (None, Some(tensor)) => {
+                let list = tensor.known().ok_or("takes a part between bounds that are not known")?;
+                Ok(Some(list.into_iter().map(|bound| bound as i64).collect()))
+            }
+            (None, None) => Ok(None),
+        }
+    };
+    let (starts, ends, axes) = (list(1, "starts")?, list(2, "ends")?, list(3, "axes")?);
+    let steps = list(4, "steps")?;
+    let (Some(&[start]), Some(&[end])) = (starts.as_deref(), ends.as_deref()) else {
+        return Err("takes a part along several sizes: channels are known".into());
+    };
+    let along = places(&axes.unwrap_or(vec![0]), rank)?;
+    if along != [channels] || steps.is_some_and(|steps| steps != [1]) {
+        return Err(format!("takes a part along {along:?} of {}: channels one by one are known", input.view.words()).into());
+    }
+    let place = |at: i64| (if at < 0 { at.saturating_add(total) } else { at }).clamp(0, total) as usize;
+    let (from, end) = (place(start), place(end));
+    sliced(import, node, input, [from, end.saturating_sub(from)])
+}
+
+/// Parts of the channels, one for each output.
+pub fn split<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Vec<Value>> {
+    let input = import.activation(node, 0)?;
+    let (rank, channels) = channel_axis(input.view)?;
+    if places(&[node.int("axis").unwrap_or(0)], rank)? != [channels] {
+        return Err(format!("splits other sizes than the channels of {}", input.view.words()).into());
+    }
+    let (total, outputs) = (import.draft.shape(input.source).c, node.proto.output.len().max(1));
+    let given = match (node.ints("split"), import.tensor(node, 1)?) {
+        (Some(parts), _) => Some(parts.iter().map(|&part| part as f64).collect()),
+        (None, Some(parts)) => Some(parts.known().ok_or("its parts are not known")?),
+        (None, None) => None,
+    };
+    let even = total.div_ceil(outputs);
+    let parts: Vec<usize> = match given {
+        Some(parts) => parts.into_iter().map(|part: f64| part.max(0.0) as usize).collect(),
+        None => (0..outputs).map(|index| even.min(total.saturating_sub(index * even))).collect(),
+    };
+    if parts.len() != outputs || parts.iter().sum::<usize>() != total {
+        return Err(format!("splits {total} channels into {parts:?}").into());
+    }
+    let mut from = 0;
+    let part = |part: usize| {
+        from += part;
+        sliced(import, node, input, [from - part, part])
+    };
+    parts.into_iter().map(part).collect()
+}
+
+fn sliced<'a>(
+    import: &mut Import<'a>,
+    node: Node<'a>,
+    input: OnnxActivation,
+    [from, channels]: [usize; 2],
+) -> Imports<Value> {
+    if [from, channels] == [0, import.draft.shape(input.source).c] {
+        return Ok(Value::Activation(input));
+    }
+    let kind = Kind::Slice(Slice { from, channels });
+    Ok(Value::Activation(import.layer(node, None, kind, &[input])?))
 }

@@ -1,10 +1,11 @@
 //! Convolution, pooling, padding, and layers that work channel by channel.
 
 use super::import::{Import, Imports};
+use super::linear;
 use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, Padding, Pair};
+use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, PRelu, Padding, Pair};
 use crate::plan::Shape;
 
 pub fn pair([h, w]: [usize; 2]) -> Pair {
@@ -205,11 +206,24 @@ pub fn layer_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value>
     Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[input])?))
 }
 
+/// One slope for all, or one for each channel.
+pub fn prelu<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let input = import.activation(node, 0)?;
+    let Some(slopes) = import.tensor(node, 1)? else { return Err("has no slopes".into()) };
+    let channels = import.draft.shape(input.source).c;
+    let shared = slopes.dims.iter().product::<usize>() == 1;
+    if !shared && (slopes.vector() != Some(channels) || !linear::is_along_channels(input.view, &slopes, channels)) {
+        return Err(format!("has slopes of sizes {:?}: one, or one for each channel, are known", slopes.dims).into());
+    }
+    Ok(Value::Activation(import.layer(node, Some(&slopes), Kind::PRelu(PRelu { shared }), &[input])?))
+}
+
 pub fn lrn<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
     let size = node.int("size").and_then(|size| usize::try_from(size).ok()).ok_or("has no `size`")?;
     let of = |name: &str, default: f64| node.float(name).unwrap_or(default) as f32;
-    let kind = Kind::Lrn(Lrn { size, alpha: of("alpha", 1e-4), beta: of("beta", 0.75), k: of("bias", 1.0) });
+    let (alpha, beta, k) = (of("alpha", 1e-4), of("beta", 0.75), of("bias", 1.0));
+    let kind = Kind::Lrn(Lrn { size, alpha, beta, k, within_channel: false });
     Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
 }
 

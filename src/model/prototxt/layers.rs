@@ -2,7 +2,7 @@
 
 use super::Import;
 use super::text::Message;
-use crate::model::kind::{Activation, AvgPool, BatchNorm, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, Pair, Scale};
+use crate::model::kind::{Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, PRelu, Pair, Scale, Slice};
 use crate::model::range::Range;
 use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
 use crate::model::{Kind, Source};
@@ -50,6 +50,12 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
             None | Some(0.0) => Kind::Activation(Activation::Relu),
             Some(slope) => Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })),
         },
+        "PReLU" => Kind::PRelu(PRelu { shared: is_on(of(layer, "prelu_param"), "channel_shared", false) }),
+        "ShuffleChannel" => {
+            let groups = of(layer, "shuffle_channel_param").number("group", SIZE)?.ok_or("has no `group`")?;
+            Kind::ChannelShuffle(ChannelShuffle { groups })
+        }
+        "Slice" => return slices(import, layer),
         "ELU" => {
             let alpha = of(layer, "elu_param").number("alpha", ALPHA)?;
             Kind::Activation(Activation::Elu(alpha.map_or(Elu::default(), |alpha| Elu { alpha })))
@@ -161,6 +167,33 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
     })
 }
 
+/// Parts of the channels: between the slice points, or all alike.
+fn slices(import: &mut Import, layer: &Message) -> Result<(), String> {
+    let param = of(layer, "slice_param");
+    if let Some(axis) = param.scalar("axis").or(param.scalar("slice_dim")).filter(|axis| *axis != "1") {
+        return Err(format!("slices along axis {}: channels, axis 1, are known", axis.escape_debug()));
+    }
+    let source = inputs(import, layer)?[0];
+    let (total, tops) = (import.draft.shape(source).c, layer.scalars("top").count());
+    let mut points = param.scalars("slice_point").map(|point| SIZE.parse("slice_point", point));
+    let mut ends: Vec<usize> = points.by_ref().collect::<Result<_, _>>()?;
+    if ends.is_empty() && tops > 0 && total.is_multiple_of(tops) {
+        ends = (1..tops).map(|index| index * (total / tops)).collect();
+    }
+    ends.push(total);
+    if ends.len() != tops || !ends.is_sorted_by(|a, b| a < b) {
+        return Err(format!("slices {total} channels at {ends:?} for {tops} tops"));
+    }
+    let mut from = 0;
+    for (top, end) in layer.scalars("top").zip(ends) {
+        let kind = Kind::Slice(Slice { from, channels: end - from });
+        let slice = import.draft.push(top, kind, vec![source])?;
+        import.blobs.insert(top.to_owned(), slice);
+        from = end;
+    }
+    Ok(())
+}
+
 /// Caffe's loss is the sum of all losses, each times its weight. One of weight zero is only looked at.
 fn loss(import: &mut Import, layer: &Message) -> Result<(), String> {
     let weight = layer.number("loss_weight", ALPHA)?.unwrap_or(1.0);
@@ -217,14 +250,12 @@ fn pooling(layer: &Message) -> Result<Kind, String> {
 
 fn lrn(layer: &Message) -> Result<Lrn, String> {
     let param = of(layer, "lrn_param");
-    if matches!(param.scalar("norm_region"), Some("WITHIN_CHANNEL" | "1")) {
-        return Err("LRN within a channel is not known: across channels it is".into());
-    }
     Ok(Lrn {
         size: param.number("local_size", SIZE)?.unwrap_or(5),
         alpha: param.number("alpha", ALPHA)?.unwrap_or(1.0),
         beta: param.number("beta", POSITIVE)?.unwrap_or(0.75),
         k: param.number("k", POSITIVE)?.unwrap_or(1.0),
+        within_channel: matches!(param.scalar("norm_region"), Some("WITHIN_CHANNEL" | "1")),
     })
 }
 

@@ -15,7 +15,8 @@ impl Rules for Lrn {
 
     /// Square, window sum, affine, power, product; backward has a second windowed sum over products.
     fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64 {
-        elements(layer.output) * (self.size as u64 + if phase == Phase::Forward { 5 } else { 8 })
+        let window = if self.within_channel { self.size * self.size } else { self.size };
+        elements(layer.output) * (window as u64 + if phase == Phase::Forward { 5 } else { 8 })
     }
 
     fn after_flatten(&self) -> AfterFlatten {

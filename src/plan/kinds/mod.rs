@@ -12,12 +12,15 @@ mod join;
 mod layernorm;
 mod lrn;
 mod multiply;
+mod pick;
 mod pool;
+mod prelu;
 mod scale;
 mod softmax_loss;
 
 pub use conv::ConvGeometry;
 pub use fc::FcGeometry;
+pub use pick::ChannelPick;
 pub use pool::{PoolGeometry, Window};
 
 use super::{LayerPlan, Phase, Shape};
@@ -64,6 +67,9 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::BatchNorm(norm) => norm,
         Kind::LayerNorm(norm) => norm,
         Kind::Scale(scale) => scale,
+        Kind::PRelu(prelu) => prelu,
+        Kind::Slice(slice) => slice,
+        Kind::ChannelShuffle(shuffle) => shuffle,
         Kind::Add => &join::Add,
         Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,

@@ -11,7 +11,10 @@ mod fc;
 mod join;
 mod layernorm;
 mod lrn;
+mod lrn_within;
+mod pick;
 mod pool;
+mod prelu;
 mod real;
 mod scale;
 mod sgd;
@@ -68,7 +71,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
     match phase {
         Phase::Forward => FormulaReads { inputs: true, weights, biases: layer.biases > 0, ..FormulaReads::default() },
         Phase::BackwardData => FormulaReads {
-            inputs: matches!(layer.kind, Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::Multiply)
+            inputs: needs_inputs(&layer.kind)
                 || matches!(layer.kind, Kind::Activation(function) if !activation::is_of_output(function)),
             output: loss || matches!(layer.kind, Kind::Activation(function) if activation::is_of_output(function)),
             output_gradient: !loss,
@@ -78,6 +81,14 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
         Phase::BackwardWeights => FormulaReads { inputs: true, output_gradient: true, ..FormulaReads::default() },
         Phase::LossScale | Phase::WeightUpdate => FormulaReads::default(),
     }
+}
+
+/// The kinds whose gradient holds the inputs, but for functions of each element.
+fn needs_inputs(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::PRelu(_) | Kind::Multiply
+    )
 }
 
 /// The layer's output; for softmax_loss the probabilities.
@@ -90,12 +101,16 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::Activation(function) => activation::forward(*function, x),
         Kind::MaxPool(params) => pool::max_forward(&max_windows(params, shape), x),
         Kind::AvgPool(params) => pool::average_forward(&average_windows(params, shape), x),
+        Kind::Lrn(params) if params.within_channel => lrn_within::forward(params, shape, x),
         Kind::Lrn(params) => lrn::forward(params, shape, x),
         Kind::Dropout(params) => dropout::apply(params.p, operands.mask, x),
         Kind::Flatten => x.to_vec(),
         Kind::BatchNorm(params) => batchnorm::forward(params.eps, shape, x, weights, biases),
         Kind::LayerNorm(params) => layernorm::forward(params.eps, shape, x, weights, biases),
         Kind::Scale(_) => scale::forward(shape, x, weights, biases),
+        Kind::PRelu(_) => prelu::forward(shape, x, weights),
+        Kind::Slice(slice) => pick::forward(slice.pick(shape.c), shape, x),
+        Kind::ChannelShuffle(shuffle) => pick::forward(shuffle.pick(shape.c), shape, x),
         Kind::Add => join::add(inputs),
         Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
@@ -120,6 +135,9 @@ pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
         | Kind::BatchNorm(_)
         | Kind::LayerNorm(_)
         | Kind::Scale(_)
+        | Kind::PRelu(_)
+        | Kind::Slice(_)
+        | Kind::ChannelShuffle(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat => T::zero(),
@@ -139,12 +157,16 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::Activation(function) => activation::backward_data(*function, x(), dy),
         Kind::MaxPool(params) => pool::max_backward_data(&max_windows(params, shape), x(), dy),
         Kind::AvgPool(params) => pool::average_backward_data(&average_windows(params, shape), dy),
+        Kind::Lrn(params) if params.within_channel => lrn_within::backward_data(params, shape, x(), dy),
         Kind::Lrn(params) => lrn::backward_data(params, shape, x(), dy),
         Kind::Dropout(params) => dropout::apply(params.p, operands.mask, dy),
         Kind::Flatten | Kind::Add => dy.to_vec(),
         Kind::BatchNorm(params) => batchnorm::backward_data(params.eps, shape, x(), weights, dy),
         Kind::LayerNorm(params) => layernorm::backward_data(params.eps, shape, x(), weights, dy),
         Kind::Scale(_) => scale::backward_data(shape, weights, dy),
+        Kind::PRelu(_) => prelu::backward_data(shape, x(), weights, dy),
+        Kind::Slice(slice) => pick::backward_data(slice.pick(shape.c), shape, dy),
+        Kind::ChannelShuffle(shuffle) => pick::backward_data(shuffle.pick(shape.c), shape, dy),
         Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
         Kind::SoftmaxLoss(params) => softmax_loss::backward_data(params.loss_weight, operands.labels, output),
@@ -164,12 +186,18 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
         Kind::LayerNorm(params) => layernorm::backward_weights(params.eps, shape, x, dy),
         Kind::Scale(_) => [scale::backward_weights(shape, x, dy), biases()],
+        Kind::PRelu(params) => {
+            let slopes = if params.shared { 1 } else { shape.c };
+            [prelu::backward_weights(shape, slopes, x, dy), Vec::new()]
+        }
         Kind::Activation(_)
         | Kind::MaxPool(_)
         | Kind::AvgPool(_)
         | Kind::Lrn(_)
         | Kind::Dropout(_)
         | Kind::Flatten
+        | Kind::Slice(_)
+        | Kind::ChannelShuffle(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -112,6 +112,7 @@ fn gradients_of_the_other_kinds() {
         "kind = \"lrn\"\nsize = 3\nalpha = 0.7\nbeta = 0.75\nk = 1.5",
         "kind = \"lrn\"\nsize = 4\nalpha = 0.7\nbeta = 0.5\nk = 1.0",
         "kind = \"lrn\"\nsize = 9\nalpha = 2.0\nbeta = 1.0\nk = 0.5",
+        "kind = \"lrn\"\nsize = 3\nalpha = 0.7\nbeta = 0.75\nk = 1.5\nwithin_channel = true",
         "kind = \"dropout\"\np = 0.4",
         "kind = \"flatten\"",
         "kind = \"batchnorm\"",
@@ -120,6 +121,10 @@ fn gradients_of_the_other_kinds() {
         "kind = \"layernorm\"\neps = 0.3",
         "kind = \"scale\"",
         "kind = \"scale\"\nbias = true",
+        "kind = \"prelu\"",
+        "kind = \"prelu\"\nshared = true",
+        "kind = \"slice\"\nfrom = 1\nchannels = 2",
+        "kind = \"channel_shuffle\"\ngroups = 2",
         "kind = \"stochastic_depth\"\np = 0.4",
         "kind = \"add\"\ninputs = [\"input\", \"input\", \"input\"]",
         "kind = \"multiply\"\ninputs = [\"input\", \"input\"]",
@@ -185,6 +190,9 @@ fn forward_by_hand() {
     // s = 1 + 3/3 · Σ x² of neighbours: 1 + 1 + 4, 1 + 1 + 4 + 4, 1 + 4 + 4.
     let lrn = "kind = \"lrn\"\nsize = 3\nalpha = 3.0\nbeta = 1.0\nk = 1.0";
     check_forward([3, 1, 1], lrn, &[1., 2., 2.], &[], &[], &[1. / 6., 2. / 10., 2. / 9.]);
+    // s = 1 + 9/9 · Σ x² of the pixels around: 1 + 1 + 4, 1 + 1 + 4 + 4, 1 + 4 + 4.
+    let within = "kind = \"lrn\"\nsize = 3\nalpha = 9.0\nbeta = 1.0\nk = 1.0\nwithin_channel = true";
+    check_forward([1, 1, 3], within, &[1., 2., 2.], &[], &[], &[1. / 6., 2. / 10., 2. / 9.]);
     // An even window reaches one further back: 1 + 1, 1 + 1 + 4, 1 + 4 + 4 for size 2 and alpha 2.
     let lrn = "kind = \"lrn\"\nsize = 2\nalpha = 2.0\nbeta = 1.0\nk = 1.0";
     check_forward([3, 1, 1], lrn, &[1., 2., 2.], &[], &[], &[1. / 2., 2. / 6., 2. / 9.]);
@@ -195,6 +203,11 @@ fn forward_by_hand() {
     // The same over two channels of one pixel, with weights 2 and 4.
     let norm = "kind = \"layernorm\"\neps = 12.0";
     check_forward([2, 1, 1], norm, &[1., 5.], &[2., 4.], &[7., 7.], &[6., 9.]);
+    check_forward([2, 1, 1], "kind = \"prelu\"", &[-1., -2.], &[0.5, 3.], &[], &[-0.5, -6.]);
+    let slice = "kind = \"slice\"\nfrom = 1\nchannels = 2";
+    check_forward([4, 1, 1], slice, &[1., 2., 3., 4.], &[], &[], &[2., 3.]);
+    let shuffle = "kind = \"channel_shuffle\"\ngroups = 2";
+    check_forward([4, 1, 1], shuffle, &[1., 2., 3., 4.], &[], &[], &[1., 3., 2., 4.]);
     let scale = "kind = \"scale\"\nbias = true";
     check_forward([2, 1, 2], scale, &[1., 2., 3., 4.], &[2., 10.], &[0.5, 1.], &[2.5, 4.5, 31., 41.]);
 }

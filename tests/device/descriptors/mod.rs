@@ -48,6 +48,9 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         | Kind::BatchNorm(_)
         | Kind::LayerNorm(_)
         | Kind::Scale(_)
+        | Kind::PRelu(_)
+        | Kind::Slice(_)
+        | Kind::ChannelShuffle(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -32,7 +32,7 @@ struct Normaliser {
 impl LrnOp {
     /// For a pool of `threads` threads.
     pub fn new(params: &kind::Lrn, channels: usize, threads: usize) -> LrnOp {
-        let &kind::Lrn { size, alpha, beta, k } = params;
+        let &kind::Lrn { size, alpha, beta, k, within_channel: _ } = params;
         let shape = Normaliser { channels, size, k, scale: alpha / size as f32, beta };
         LrnOp { shape, scratch: vec![0.0; parallel::scratches(threads) * shape.scratch_elements()] }
     }
@@ -193,7 +193,7 @@ mod tests {
                     expected.1.push(f64::from(dy[i]) * s[i].powf(-power) - 2.0 * scale * power * f64::from(x[i]) * sum);
                 }
             }
-            let lrn = |threads| LrnOp::new(&kind::Lrn { size, alpha, beta, k }, channels, threads);
+            let lrn = |threads| LrnOp::new(&kind::Lrn { size, alpha, beta, k, within_channel: false }, channels, threads);
             check_output(&expected.0, |y| lrn(rayon::current_num_threads()).normalise(&x, y));
             check_gradient(&expected.1, |dx, accumulate| {
                 lrn(rayon::current_num_threads()).gradient(&x, &dy, dx, accumulate);

@@ -13,9 +13,12 @@ pub mod fc;
 mod flatten;
 mod layernorm;
 mod lrn;
+mod lrn_within;
 mod maxpool;
 mod multiply;
+mod pick;
 mod pool;
+mod prelu;
 mod scale;
 pub(super) mod sgd;
 mod softmax_loss;
@@ -147,6 +150,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Activation(function) => Box::new(activation::ActivationOp(*function)),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),
         Kind::AvgPool(_) => Box::new(avgpool::AvgPoolOp::new(layer.pool().clone())),
+        Kind::Lrn(lrn) if lrn.within_channel => Box::new(lrn_within::LrnWithinOp::new(lrn, input)),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, input.c, threads)),
         Kind::Dropout(dropout) => {
             let together = dropout.of.together(input.image_elements(), input.h * input.w) as u32;
@@ -160,6 +164,9 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
             Box::new(layernorm::LayerNormOp::new(norm.eps, input.c, pixels, threads))
         }
         Kind::Scale(_) => Box::new(scale::ScaleOp::new(input.c, threads)),
+        Kind::PRelu(_) => Box::new(prelu::PReluOp::new(input.c, threads)),
+        Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(input.c))),
+        Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(input.c))),
         Kind::Add => Box::new(add::AddOp),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn cudnn_gets_what_it_computes_alike() {
-        let caffe = kind::Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 };
+        let caffe = kind::Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0, within_channel: false };
         assert!(is_cudnns(&caffe, Element::F32) && is_cudnns(&caffe, Element::F16));
         assert!(!is_cudnns(&caffe, Element::Bf16));
         for other in [

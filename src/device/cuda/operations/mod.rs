@@ -15,9 +15,12 @@ mod fc;
 mod layernorm;
 mod loss_scale;
 mod lrn;
+mod lrn_within;
 mod maxpool;
 mod multiply;
+mod pick;
 mod pool;
+mod prelu;
 mod scale;
 mod sgd;
 mod softmax_loss;
@@ -161,6 +164,7 @@ pub fn operation(
         Kind::Activation(function) => activation::operation(*function, output, gpu)?,
         Kind::MaxPool(pool) => Box::new(maxpool::MaxPoolOp::new(pool, planned, gpu)?),
         Kind::AvgPool(pool) => Box::new(avgpool::AvgPoolOp::new(pool, planned, gpu)?),
+        Kind::Lrn(lrn) if lrn.within_channel => Box::new(lrn_within::LrnWithinOp::new(lrn, output, gpu)?),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, output, gpu)?),
         Kind::Dropout(dropout) if training.dropout => {
             Box::new(dropout::DropoutOp::new(index, planned, dropout, order, training.seed, gpu)?)
@@ -169,6 +173,11 @@ pub fn operation(
         Kind::Flatten => Box::new(view::ViewOp),
         Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, output, gpu, handles)?),
         Kind::LayerNorm(norm) => Box::new(layernorm::LayerNormOp::new(norm, output, gpu)?),
+        Kind::PRelu(prelu) => Box::new(prelu::PReluOp::new(prelu, output, gpu)?),
+        Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(planned.input().c), planned, gpu)?),
+        Kind::ChannelShuffle(shuffle) => {
+            Box::new(pick::PickOp::new(shuffle.pick(planned.input().c), planned, gpu)?)
+        }
         Kind::Scale(scale) => Box::new(scale::ScaleOp::new(scale, output, gpu, handles)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 pub const SIZES: [usize; 7] = [1, 31, 32, 33, 1023, 1025, 70_001];
 
 /// Every committed PTX file, by name.
-pub const SOURCES: [(&str, &str); 16] = [
+pub const SOURCES: [(&str, &str); 19] = [
     ("activation", include_str!("../../../../kernels/ptx/activation.ptx")),
     ("batchnorm", include_str!("../../../../kernels/ptx/batchnorm.ptx")),
     ("bias", include_str!("../../../../kernels/ptx/bias.ptx")),
@@ -19,10 +19,13 @@ pub const SOURCES: [(&str, &str); 16] = [
     ("layout", include_str!("../../../../kernels/ptx/layout.ptx")),
     ("loss_scale", include_str!("../../../../kernels/ptx/loss_scale.ptx")),
     ("lrn", include_str!("../../../../kernels/ptx/lrn.ptx")),
+    ("lrn_within", include_str!("../../../../kernels/ptx/lrn_within.ptx")),
     ("measure", include_str!("../../../../kernels/ptx/measure.ptx")),
     ("multiply", include_str!("../../../../kernels/ptx/multiply.ptx")),
     ("padding", include_str!("../../../../kernels/ptx/padding.ptx")),
+    ("pick", include_str!("../../../../kernels/ptx/pick.ptx")),
     ("pool", include_str!("../../../../kernels/ptx/pool.ptx")),
+    ("prelu", include_str!("../../../../kernels/ptx/prelu.ptx")),
     ("scale", include_str!("../../../../kernels/ptx/scale.ptx")),
     ("sgd", include_str!("../../../../kernels/ptx/sgd.ptx")),
     ("softmax_loss", include_str!("../../../../kernels/ptx/softmax_loss.ptx")),

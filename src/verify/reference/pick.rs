@@ -1,0 +1,22 @@
+//! Slices and shuffles of channels.
+
+use super::real::Real;
+use crate::plan::{ChannelPick, Shape};
+
+/// The picked channels of every image.
+pub fn forward<T: Real>(pick: ChannelPick, shape: Shape, x: &[T]) -> Vec<T> {
+    let plane = shape.h * shape.w;
+    let channel = |n: usize, k: usize| &x[(n * shape.c + pick.source(k)) * plane..][..plane];
+    (0..shape.n).flat_map(|n| (0..pick.channels).flat_map(move |k| channel(n, k))).copied().collect()
+}
+
+/// What was not picked has no gradient.
+pub fn backward_data<T: Real>(pick: ChannelPick, shape: Shape, dy: &[T]) -> Vec<T> {
+    let plane = shape.h * shape.w;
+    let mut dx = vec![T::zero(); shape.elements()];
+    for (index, dy) in dy.chunks(plane).enumerate() {
+        let (n, k) = (index / pick.channels, index % pick.channels);
+        dx[(n * shape.c + pick.source(k)) * plane..][..plane].copy_from_slice(dy);
+    }
+    dx
+}
