@@ -13,6 +13,8 @@ fn built_in_networks_have_torchvisions_counts() {
         ("resnet101", 44_549_160, 7_801_405_440),
         ("resnet152", 60_192_808, 11_513_626_624),
         ("inception-v3", 23_834_568, 5_713_216_096),
+        // timm counts 42.68 M; multiply-adds by a network of the same modules in PyTorch.
+        ("inception-v4", 42_679_816, 12_253_974_624),
         ("squeezenet1_1", 1_235_496, 349_151_936),
         ("googlenet", 13_004_888, 1_506_748_416),
         ("mobilenet-v2", 3_504_872, 300_774_272),

@@ -102,6 +102,13 @@ impl Builder {
         self.layer(name, Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil: false, count_include_pad: true }))
     }
 
+    /// Means of windows, which leave the padding out.
+    pub fn inner_average_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3]) -> Built<()> {
+        let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
+        let pad = pad.into();
+        self.layer(name, Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil: false, count_include_pad: false }))
+    }
+
     /// As many means as `side` by `side`, at every size of the image.
     pub fn adaptive_pool(&mut self, name: &str, side: usize) -> Built<()> {
         self.layer(name, Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(side) }))

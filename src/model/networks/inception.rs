@@ -5,7 +5,7 @@ use crate::model::kind::{Conv, Pair};
 use crate::model::{Kind, Source};
 
 /// One convolution of a branch: its name, channels, height and width of the filter, stride, padding.
-type BranchConv<'n> = (&'n str, usize, [usize; 2], usize, [usize; 2]);
+pub type BranchConv<'n> = (&'n str, usize, [usize; 2], usize, [usize; 2]);
 
 pub fn v3(net: &mut Builder) -> Built<()> {
     net.eps = 1e-3;
@@ -31,7 +31,7 @@ pub fn v3(net: &mut Builder) -> Built<()> {
     net.fc("fc", 1000)
 }
 
-fn convolution(
+pub fn convolution(
     net: &mut Builder,
     name: &str,
     channels: usize,
@@ -50,7 +50,7 @@ fn convolution(
 }
 
 /// Convolutions one behind the other, from `input`.
-fn branch(net: &mut Builder, block: &str, input: Source, steps: &[BranchConv]) -> Built<Source> {
+pub fn branch(net: &mut Builder, block: &str, input: Source, steps: &[BranchConv]) -> Built<Source> {
     net.last = input;
     for &(name, channels, kernel, stride, pad) in steps {
         convolution(net, &format!("{block}.{name}"), channels, kernel, stride, pad)?;
@@ -65,13 +65,13 @@ fn pooled(net: &mut Builder, block: &str, input: Source, channels: usize) -> Bui
     branch(net, block, net.last, &[("branch_pool", channels, [1, 1], 1, [0, 0])])
 }
 
-fn max_pooled(net: &mut Builder, block: &str, input: Source) -> Built<Source> {
+pub fn max_pooled(net: &mut Builder, block: &str, input: Source) -> Built<Source> {
     net.last = input;
     net.max_pool(&format!("{block}.pool"), [3, 2, 0], false)?;
     Ok(net.last)
 }
 
-fn concat(net: &mut Builder, block: &str, branches: Vec<Source>) -> Built<()> {
+pub fn concat(net: &mut Builder, block: &str, branches: Vec<Source>) -> Built<()> {
     net.join(&format!("{block}.concat"), Kind::Concat, branches)
 }
 

@@ -7,6 +7,7 @@ mod convnext;
 mod densenet;
 mod googlenet;
 mod inception;
+mod inception_v4;
 mod mobilenet;
 mod nin;
 mod resnet;
@@ -18,7 +19,7 @@ use builder::{Builder, Built};
 /// Name, channels, height and width of the image, and the builder.
 type Network = (&'static str, [usize; 3], fn(&mut Builder) -> Built<()>);
 
-const NETWORKS: [Network; 16] = [
+const NETWORKS: [Network; 17] = [
     ("nin", [3, 224, 224], |net| nin::nin(net, false)),
     ("bn-nin", [3, 224, 224], |net| nin::nin(net, true)),
     ("bn-alexnet", [3, 224, 224], nin::bn_alexnet),
@@ -28,6 +29,7 @@ const NETWORKS: [Network; 16] = [
     ("resnet101", [3, 224, 224], |net| resnet::bottleneck(net, [3, 4, 23, 3])),
     ("resnet152", [3, 224, 224], |net| resnet::bottleneck(net, [3, 8, 36, 3])),
     ("inception-v3", [3, 299, 299], inception::v3),
+    ("inception-v4", [3, 299, 299], inception_v4::v4),
     ("squeezenet1_1", [3, 224, 224], squeezenet::v1_1),
     ("googlenet", [3, 224, 224], googlenet::googlenet),
     ("mobilenet-v2", [3, 224, 224], mobilenet::v2),
