@@ -136,10 +136,14 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::LayerNorm(norm) => POSITIVE.refuses("eps", norm.eps),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => SLOPE.refuses("slope", *slope),
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat | Kind::Scale(_) | Kind::PRelu(_) => None,
-        Kind::Slice(slice) => {
-            INDEX.refuses_size("from", slice.from).or_else(|| size("channels", slice.channels))
-        }
+        Kind::Activation(_)
+        | Kind::Flatten
+        | Kind::Add
+        | Kind::Multiply
+        | Kind::Concat
+        | Kind::Scale(_)
+        | Kind::PRelu(_) => None,
+        Kind::Slice(slice) => INDEX.refuses_size("from", slice.from).or_else(|| size("channels", slice.channels)),
         Kind::ChannelShuffle(shuffle) => size("groups", shuffle.groups),
         Kind::SoftmaxLoss(loss) => POSITIVE.refuses("loss_weight", loss.loss_weight),
     }

@@ -216,7 +216,7 @@ impl LayerPlan {
         self.kind.group()
     }
 
-    /// Shape of the first input, the only one for all kinds but add and concat.
+    /// Shape of the first input, the only one for all kinds but those that join.
     pub fn input(&self) -> Shape {
         self.input_shapes[0]
     }

@@ -162,7 +162,8 @@ fn a_phase_is_bound_by_its_algorithm_too() {
 fn a_hundredth_in_one_phase_of_a_deep_network_is_named() {
     let mut text = "name = \"deep\"\ninput = [3, 6, 6]\n".to_owned();
     let mut layer = |lines: String| text += &format!("[[layer]]\n{lines}\n");
-    let conv = |name: String| format!("name = \"{name}\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\npad = 1\nbias = false");
+    let conv =
+        |name: String| format!("name = \"{name}\"\nkind = \"conv\"\nchannels = 4\nkernel = 3\npad = 1\nbias = false");
     let norm = |name: String| format!("name = \"{name}\"\nkind = \"batchnorm\"");
     let relu = |name: String| format!("name = \"{name}\"\nkind = \"relu\"");
     layer(conv("block0.relu".into()));

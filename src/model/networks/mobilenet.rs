@@ -32,7 +32,8 @@ pub fn v2(net: &mut Builder) -> Built<()> {
         for repetition in 0..repetitions {
             let stride = if repetition == 0 { stride } else { 1 };
             let expanded = expansion * net.channels();
-            let block = InvertedResidual { expanded, channels, kernel: 3, stride, function, squeeze: None, left_out: 0.0 };
+            let block =
+                InvertedResidual { expanded, channels, kernel: 3, stride, function, squeeze: None, left_out: 0.0 };
             block.build_flat(net, &format!("features.{place}"))?;
             place += 1;
         }

@@ -155,7 +155,10 @@ fn with_constant<'a>(
 fn scale<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize, constant: &ConstTensor) -> Imports<Option<Value>> {
     let activation = import.activation(node, input)?;
     let channels = import.draft.shape(activation.source).c;
-    if channels == 1 || constant.vector() != Some(channels) || !linear::is_along_channels(activation.view, constant, channels) {
+    if channels == 1
+        || constant.vector() != Some(channels)
+        || !linear::is_along_channels(activation.view, constant, channels)
+    {
         return Ok(None);
     }
     let kind = Kind::Scale(Scale { bias: false });

@@ -272,7 +272,9 @@ fn nearest(operator: &str) -> String {
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" => {
             "export the network before quantisation"
         }
-        "InstanceNormalization" | "GroupNormalization" => "BatchNormalization, LayerNormalization over channels and LRN are known",
+        "InstanceNormalization" | "GroupNormalization" => {
+            "BatchNormalization, LayerNormalization over channels and LRN are known"
+        }
         "Resize" | "Upsample" => "only classification networks are known, which keep or reduce the image",
         "If" | "Loop" | "Scan" => "export the network with its branches taken",
         "LSTM" | "GRU" | "RNN" | "Attention" | "Einsum" => "only networks of convolutions can be described",

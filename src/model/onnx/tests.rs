@@ -152,11 +152,11 @@ fn inputs_that_are_no_image_are_refused() {
 fn a_folded_batch_norm_leaves_the_convolution_its_own_bias() {
     let with = |form: &str, bias: &str| {
         let mut conv = node("Conv", &["x", "c.weight", bias], "y");
-        let class = format!("['torch.nn.modules.batchnorm.BatchNorm2d', 'aten._native_batch_norm_legit_{form}.default']");
+        let class =
+            format!("['torch.nn.modules.batchnorm.BatchNorm2d', 'aten._native_batch_norm_legit_{form}.default']");
         let scopes = "['', 'n', 'norm']".to_owned();
         let entries = [("pkg.torch.onnx.class_hierarchy", class), ("pkg.torch.onnx.name_scopes", scopes)];
-        conv.metadata_props =
-            entries.map(|(key, value)| StringStringEntryProto { key: key.into(), value }).to_vec();
+        conv.metadata_props = entries.map(|(key, value)| StringStringEntryProto { key: key.into(), value }).to_vec();
         let mut graph = graph(vec![conv]);
         graph.initializer.extend([weight("c.weight", &[4, 4, 1, 1]), weight(bias, &[4])]);
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() };

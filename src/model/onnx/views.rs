@@ -256,7 +256,9 @@ pub fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     };
     let along = places(&axes.unwrap_or(vec![0]), rank)?;
     if along != [channels] || steps.is_some_and(|steps| steps != [1]) {
-        return Err(format!("takes a part along {along:?} of {}: channels one by one are known", input.view.words()).into());
+        return Err(
+            format!("takes a part along {along:?} of {}: channels one by one are known", input.view.words()).into()
+        );
     }
     let place = |at: i64| (if at < 0 { at.saturating_add(total) } else { at }).clamp(0, total) as usize;
     let (from, end) = (place(start), place(end));

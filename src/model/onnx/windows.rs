@@ -200,7 +200,9 @@ pub fn layer_norm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value>
     let together = matches!(input.view, View::ChannelsLast | View::Vector);
     if !last || !together || weight.dims != [channels] {
         let sizes = &weight.dims;
-        return Err(format!("normalises sizes {sizes:?} of {}: channels that lie last are known", input.view.words()).into());
+        return Err(
+            format!("normalises sizes {sizes:?} of {}: channels that lie last are known", input.view.words()).into()
+        );
     }
     let kind = Kind::LayerNorm(LayerNorm { eps: node.float("epsilon").unwrap_or(1e-5) as f32 });
     Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[input])?))

@@ -2,7 +2,10 @@
 
 use super::Import;
 use super::text::Message;
-use crate::model::kind::{Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, PRelu, Pair, Scale, Slice};
+use crate::model::kind::{
+    Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, PRelu,
+    Pair, Scale, Slice,
+};
 use crate::model::range::Range;
 use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
 use crate::model::{Kind, Source};
@@ -51,10 +54,7 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
             Some(slope) => Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })),
         },
         "PReLU" => Kind::PRelu(PRelu { shared: is_on(of(layer, "prelu_param"), "channel_shared", false) }),
-        "ShuffleChannel" => {
-            let groups = of(layer, "shuffle_channel_param").number("group", SIZE)?.ok_or("has no `group`")?;
-            Kind::ChannelShuffle(ChannelShuffle { groups })
-        }
+        "ShuffleChannel" => Kind::ChannelShuffle(shuffle(layer)?),
         "Slice" => return slices(import, layer),
         "ELU" => {
             let alpha = of(layer, "elu_param").number("alpha", ALPHA)?;
@@ -165,6 +165,11 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
         groups: param.number("group", SIZE)?.unwrap_or(1),
         bias: is_on(param, "bias_term", true),
     })
+}
+
+fn shuffle(layer: &Message) -> Result<ChannelShuffle, String> {
+    let groups = of(layer, "shuffle_channel_param").number("group", SIZE)?.ok_or("has no `group`")?;
+    Ok(ChannelShuffle { groups })
 }
 
 /// Parts of the channels: between the slice points, or all alike.

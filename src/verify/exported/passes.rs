@@ -144,8 +144,8 @@ impl ExportedPass<'_> {
 
     fn note_caveats(&self, session: &mut dyn Session, op: Op, caveats: &mut Caveats) -> Result<()> {
         let layer = self.layer(op.layer);
-        let backward_data =
-            op.phase == Phase::BackwardData && matches!(layer.kind, Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::MaxPool(_));
+        let backward_data = op.phase == Phase::BackwardData
+            && matches!(layer.kind, Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::MaxPool(_));
         if !backward_data && op.phase != Phase::BackwardWeights {
             return Ok(());
         }

@@ -33,7 +33,8 @@ fn scales<T: Real>(lrn: &Lrn, shape: Shape, x: &[T]) -> Vec<T> {
 
 /// For each pixel the sum of those around it.
 fn window_sums<T: Real>(size: usize, shape: Shape, values: &[T]) -> Vec<T> {
-    let around = |at: usize, sides: usize| -> Range<usize> { at.saturating_sub(size / 2)..(at + size / 2 + 1).min(sides) };
+    let around =
+        |at: usize, sides: usize| -> Range<usize> { at.saturating_sub(size / 2)..(at + size / 2 + 1).min(sides) };
     let sum = |at: usize| -> T {
         let (plane, row, column) = (at / (shape.h * shape.w), at / shape.w % shape.h, at % shape.w);
         let rows = around(row, shape.h).flat_map(|row| around(column, shape.w).map(move |column| (row, column)));

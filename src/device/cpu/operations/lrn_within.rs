@@ -49,16 +49,17 @@ impl Operation for LrnWithinOp {
     fn forward(&mut self, operands: Forward) {
         let (x, (row, rows)) = (operands.input(), self.rows());
         let mut scales = std::mem::take(&mut self.scales);
-        (scales.par_chunks_mut(rows * row), operands.output.par_chunks_mut(rows * row)).into_par_iter().enumerate().for_each(
-            |(piece, (scales, y))| {
+        (scales.par_chunks_mut(rows * row), operands.output.par_chunks_mut(rows * row))
+            .into_par_iter()
+            .enumerate()
+            .for_each(|(piece, (scales, y))| {
                 let lines = scales.chunks_exact_mut(row).zip(y.chunks_exact_mut(row));
                 for (line, (scales, y)) in (piece * rows..).zip(lines) {
                     sum_line(self, line, x, true, scales);
                     let x = &x[line * row..][..row];
                     normalise(x, y, scales, [self.k, self.share, self.beta]);
                 }
-            },
-        );
+            });
         self.scales = scales;
     }
 

@@ -47,7 +47,8 @@ impl Operation for PReluOp {
             .into_par_iter()
             .for_each(|(x, dy, sums)| gradients(x, dy, sums));
         let pieces = input.len().div_ceil(piece);
-        let sum = |channel: usize| self.scratch.chunks_exact(channels).take(pieces).map(|area| area[channel]).sum::<f64>();
+        let sum =
+            |channel: usize| self.scratch.chunks_exact(channels).take(pieces).map(|area| area[channel]).sum::<f64>();
         match weight_gradient {
             [shared] => *shared = (0..channels).map(sum).sum::<f64>() as f32,
             each => each.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32),

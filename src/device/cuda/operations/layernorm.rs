@@ -58,8 +58,7 @@ impl Operation for LayerNormOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let [mean, inverse] = self.statistics();
         let (x, gamma, beta) = (at.x(), at.parameters.weights, at.parameters.biases);
-        let arguments: [&dyn Argument; 8] =
-            [&x, &at.output, &gamma, &beta, &mean, &inverse, &self.eps, &self.shape];
+        let arguments: [&dyn Argument; 8] = [&x, &at.output, &gamma, &beta, &mean, &inverse, &self.eps, &self.shape];
         self.forward.launch(&handles.stream, self.grid(), &arguments)
     }
 
@@ -72,8 +71,7 @@ impl Operation for LayerNormOp {
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let [mean, inverse] = self.statistics();
         let (gamma, accumulate) = (at.parameters.weights, u32::from(at.accumulate));
-        let arguments: [&dyn Argument; 8] =
-            [&at.x, &at.dy, &at.dx, &gamma, &mean, &inverse, &self.shape, &accumulate];
+        let arguments: [&dyn Argument; 8] = [&at.x, &at.dy, &at.dx, &gamma, &mean, &inverse, &self.shape, &accumulate];
         self.backward_data.launch(&handles.stream, self.grid(), &arguments)
     }
 

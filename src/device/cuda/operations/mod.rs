@@ -175,9 +175,7 @@ pub fn operation(
         Kind::LayerNorm(norm) => Box::new(layernorm::LayerNormOp::new(norm, output, gpu)?),
         Kind::PRelu(prelu) => Box::new(prelu::PReluOp::new(prelu, output, gpu)?),
         Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(planned.input().c), planned, gpu)?),
-        Kind::ChannelShuffle(shuffle) => {
-            Box::new(pick::PickOp::new(shuffle.pick(planned.input().c), planned, gpu)?)
-        }
+        Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(planned.input().c), planned, gpu)?),
         Kind::Scale(scale) => Box::new(scale::ScaleOp::new(scale, output, gpu, handles)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),

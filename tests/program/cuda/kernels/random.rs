@@ -61,7 +61,8 @@ fn dropout_draws_the_agreed_bits() {
             for (image, c, s) in
                 (0..images).flat_map(|i| (0..channels).flat_map(move |c| (0..spatial).map(move |s| (i, c, s))))
             {
-                let word = philox([((c * spatial + s) / together) as u32, image as u32 / 4, layer, step], seed)[image % 4];
+                let word =
+                    philox([((c * spatial + s) / together) as u32, image as u32 / 4, layer, step], seed)[image % 4];
                 let at = image * features + if nhwc { s * channels + c } else { c * spatial + s };
                 kept[at] = u8::from(f64::from(word >> 8) / f64::from(1u32 << 24) >= f64::from(p));
             }
@@ -88,7 +89,11 @@ fn dropout_draws_the_agreed_bits() {
 fn dropout_keeps_the_asked_fraction() {
     let n = 70_001usize;
     let (x, y, mask) = (Buffer::of(&vec![1f32; n]), Buffer::<f32>::fresh(n), Buffer::<u8>::fresh(n));
-    launch_over("dropout_forward_f32", n, &[&x, &y, &mask, &1u32, &(n as u32), &1u32, &1u32, &0.5f32, &42u64, &1u32, &0u32]);
+    launch_over(
+        "dropout_forward_f32",
+        n,
+        &[&x, &y, &mask, &1u32, &(n as u32), &1u32, &1u32, &0.5f32, &42u64, &1u32, &0u32],
+    );
     let kept: usize = mask.read().iter().map(|&k| usize::from(k)).sum();
     let deviation = (n as f64 * 0.25).sqrt();
     assert!((kept as f64 - n as f64 / 2.0).abs() < 5.0 * deviation, "{kept} of {n}");
