@@ -1,10 +1,10 @@
 //! The roofs: how fast this machine multiplies matrices, and how fast it copies what no cache holds.
 
-use rayon::prelude::*;
 use std::time::{Duration, Instant};
 
 use super::compute::buffer::ResidentBuffer;
 use super::compute::simd::{Isa, end_stream};
+use super::compute::tasks::{piece_of, pieces};
 use super::operations::fc::FcOp;
 use super::operations::{Forward, Operation};
 use crate::device::DeviceError;
@@ -44,9 +44,7 @@ fn copying(bytes: usize, longest: Duration) -> Result<f64, DeviceError> {
     let piece = elements.div_ceil(rayon::current_num_threads()).next_multiple_of(LINE);
     let mut copy = || {
         let start = Instant::now();
-        (target.par_chunks_mut(piece), source.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(target, source)| copy_past_caches(source, target));
+        pieces(&mut target, piece, |index, target| copy_past_caches(piece_of(&source, piece, index), target));
         2.0 * bytes as f64 / start.elapsed().as_secs_f64()
     };
     Ok(best(COPIES, longest, &mut copy))

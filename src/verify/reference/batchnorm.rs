@@ -1,10 +1,8 @@
 //! Batch normalisation with the batch's own statistics: y = w · x̂ + b with x̂ = (x − μ) / √(σ² + ε), where mean μ and (biased)
 //! variance σ² are over images, rows and columns of each channel (Ioffe and Szegedy 2015).
 
-use rayon::prelude::*;
-
 use super::real::Real;
-use super::sums::over_channels;
+use super::sums::{each, over_channels};
 use crate::plan::Shape;
 
 /// Mean and scale of one channel.
@@ -67,5 +65,5 @@ fn per_channel<T: Real>(shape: Shape) -> T {
 
 fn elementwise<T: Real>(shape: Shape, value: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
     let plane = shape.h * shape.w;
-    (0..shape.elements()).into_par_iter().with_min_len(1024).map(|at| value(at / plane % shape.c, at)).collect()
+    each(shape.elements(), &|at| value(at / plane % shape.c, at))
 }

@@ -3,10 +3,10 @@
 //! Loops run over planes and kernel positions, and for each over the parts of output rows whose input lies inside the image,
 //! so that the innermost loop has no conditions and vectorises.
 
+use super::sums::by_piece;
 use std::ops::Range;
 
 use multiversion::multiversion;
-use rayon::prelude::*;
 
 use super::real::Real;
 use crate::model::kind::{Conv, Pair};
@@ -15,45 +15,40 @@ use crate::plan::Shape;
 /// `weights` is \[K, C/groups, R, S\], `biases` \[K\] or empty.
 pub fn forward<T: Real>(conv: &Conv, input: Shape, output: Shape, x: &[T], weights: &[T], biases: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut y = vec![T::zero(); output.elements()];
-    y.par_chunks_mut(sizes.output_plane).enumerate().for_each(|(index, y)| {
+    by_piece(output.elements(), sizes.output_plane, &|index, y: &mut [T]| {
         let (n, k) = (index / output.c, index % output.c);
         y.fill(biases.get(k).copied().unwrap_or(T::zero()));
         for c in 0..sizes.group_channels {
             let x = sizes.input_plane(x, n, sizes.first_channel(k) + c);
             forward_plane(&sizes.positions, sizes.kernel(weights, k, c), x, y);
         }
-    });
-    y
+    })
 }
 
 /// dx\[n,c,h,w\]: every output whose window covers the element, times the weight at which it does.
 pub fn backward_data<T: Real>(conv: &Conv, input: Shape, output: Shape, weights: &[T], dy: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut dx = vec![T::zero(); input.elements()];
-    dx.par_chunks_mut(sizes.input_plane).enumerate().for_each(|(index, dx)| {
+    by_piece(input.elements(), sizes.input_plane, &|index, dx: &mut [T]| {
         let (n, c) = (index / input.c, index % input.c);
         let group = c / sizes.group_channels;
         for k in group * sizes.group_outputs..(group + 1) * sizes.group_outputs {
             let kernel = sizes.kernel(weights, k, c % sizes.group_channels);
             backward_data_plane(&sizes.positions, kernel, sizes.output_plane(dy, n, k), dx);
         }
-    });
-    dx
+    })
 }
 
 /// dw\[k,c,r,s\] = Σ over n, p, q of dy\[n,k,p,q\] times the input that the weight met there.
 pub fn backward_weights<T: Real>(conv: &Conv, input: Shape, output: Shape, x: &[T], dy: &[T]) -> Vec<T> {
     let sizes = Sizes::new(conv, input, output);
-    let mut dw = vec![T::zero(); output.c * sizes.group_channels * sizes.positions.len()];
-    dw.par_chunks_mut(sizes.positions.len()).enumerate().for_each(|(index, dw)| {
+    let weights = output.c * sizes.group_channels * sizes.positions.len();
+    by_piece(weights, sizes.positions.len(), &|index, dw: &mut [T]| {
         let (k, c) = (index / sizes.group_channels, index % sizes.group_channels);
         for n in 0..input.n {
             let x = sizes.input_plane(x, n, sizes.first_channel(k) + c);
             backward_weights_plane(&sizes.positions, x, sizes.output_plane(dy, n, k), dw);
         }
-    });
-    dw
+    })
 }
 
 /// y += one kernel over one plane.

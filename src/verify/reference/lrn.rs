@@ -1,9 +1,8 @@
 //! Local response normalisation across channels, as in Caffe and PyTorch: y = x · s^−β with s = k + α/n · Σ x², the sum over
 //! the n channels from c − ⌊n/2⌋ to c + ⌊(n−1)/2⌋ that exist.
 
+use super::sums::by_piece;
 use std::ops::Range;
-
-use rayon::prelude::*;
 
 use super::real::Real;
 use crate::model::kind::Lrn;
@@ -58,10 +57,8 @@ fn window(c: usize, before: usize, after: usize, channels: usize) -> Range<usize
 
 fn per_image<T: Real>(shape: Shape, inputs: &[&[T]], work: impl Fn(&[&[T]], &mut [T]) + Sync) -> Vec<T> {
     let image = shape.image_elements();
-    let mut result = vec![T::zero(); shape.elements()];
-    result.par_chunks_mut(image).enumerate().for_each(|(n, result)| {
+    by_piece(shape.elements(), image, &|n, result: &mut [T]| {
         let inputs: Vec<&[T]> = inputs.iter().map(|input| &input[n * image..][..image]).collect();
         work(&inputs, result);
-    });
-    result
+    })
 }

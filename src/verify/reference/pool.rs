@@ -1,8 +1,7 @@
 //! Max and average pooling over the plan's windows.
 
-use rayon::prelude::*;
-
 use super::real::Real;
+use super::sums::by_piece;
 use crate::plan::{PoolGeometry, Window};
 
 pub fn max_forward<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<T> {
@@ -17,8 +16,8 @@ pub fn max_backward_data<T: Real>(pool: &PoolGeometry, x: &[T], dy: &[T]) -> Vec
 /// Inputs that share a window's maximum with another: which of them receives the gradient is a library's choice.
 pub fn ties<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<bool> {
     let plane_elements = pool.input.h * pool.input.w;
-    let mut tied = vec![false; x.len()];
-    tied.par_chunks_mut(plane_elements).zip(x.par_chunks(plane_elements)).for_each(|(tied, plane)| {
+    by_piece(x.len(), plane_elements, &|index, tied: &mut [bool]| {
+        let plane = &x[index * plane_elements..][..plane_elements];
         for window in windows(pool) {
             let maximum = plane[first_maximum(plane, &window)];
             let equal: Vec<usize> = window.elements().filter(|&at| plane[at] == maximum).collect();
@@ -26,8 +25,7 @@ pub fn ties<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<bool> {
                 equal.into_iter().for_each(|at| tied[at] = true);
             }
         }
-    });
-    tied
+    })
 }
 
 /// The mean over a window, padding as zeros where it counts.
@@ -77,21 +75,17 @@ fn first_maximum<T: Real>(plane: &[T], window: &Area) -> usize {
 /// One output per window; `value` is given the number of the plane, the plane and the window.
 fn per_window<T: Real>(pool: &PoolGeometry, x: &[T], value: impl Fn(usize, &[T], Area) -> T + Sync) -> Vec<T> {
     let outputs = pool.rows.len() * pool.columns.len();
-    let mut y = vec![T::zero(); pool.output().elements()];
-    let planes = x.par_chunks(pool.input.h * pool.input.w);
-    y.par_chunks_mut(outputs).zip(planes).enumerate().for_each(|(index, (y, plane))| {
+    let elements = pool.input.h * pool.input.w;
+    by_piece(pool.output().elements(), outputs, &|index, y: &mut [T]| {
+        let plane = &x[index * elements..][..elements];
         y.iter_mut().zip(windows(pool)).for_each(|(y, window)| *y = value(index, plane, window));
-    });
-    y
+    })
 }
 
 /// A gradient of the input: `add` is given the input gradient's plane and its number, the window and the output's gradient.
 fn spread<T: Real>(pool: &PoolGeometry, dy: &[T], add: impl Fn(&mut [T], usize, Area, T) + Sync) -> Vec<T> {
     let outputs = pool.rows.len() * pool.columns.len();
-    let mut dx = vec![T::zero(); pool.input.elements()];
-    let planes = dx.par_chunks_mut(pool.input.h * pool.input.w);
-    planes.zip(dy.par_chunks(outputs)).enumerate().for_each(|(index, (dx, dy))| {
-        windows(pool).zip(dy).for_each(|(window, &dy)| add(dx, index, window, dy));
-    });
-    dx
+    by_piece(pool.input.elements(), pool.input.h * pool.input.w, &|index, dx: &mut [T]| {
+        windows(pool).zip(&dy[index * outputs..][..outputs]).for_each(|(window, &dy)| add(dx, index, window, dy));
+    })
 }

@@ -4,7 +4,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use rayon::prelude::*;
+use super::tasks::pieces;
 
 use crate::device::DeviceError;
 
@@ -43,9 +43,11 @@ impl ResidentBuffer {
             ask_for_huge_pages(&mut *self);
         }
         const PAGE: usize = 4096 / 4;
-        self.par_chunks_mut(PAGE).for_each(|page| {
-            // SAFETY: a reference to the page's first element; the volatile write cannot be optimised away.
-            unsafe { std::ptr::write_volatile(&mut page[0], 0.0) }
+        pieces(self, HUGE_PAGE / 4, |_, part| {
+            for page in part.chunks_mut(PAGE) {
+                // SAFETY: a reference to the page's first element; the volatile write cannot be optimised away.
+                unsafe { std::ptr::write_volatile(&mut page[0], 0.0) }
+            }
         });
     }
 }

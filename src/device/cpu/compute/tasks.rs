@@ -56,6 +56,62 @@ pub fn each(workers: usize, work: impl Fn(usize) + Sync) {
     }
 }
 
+/// Cuts `values` into pieces of `len`, the last of which may be shorter, and runs `work(index, piece)` in parallel.
+pub fn pieces<T: Send>(values: &mut [T], len: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    let values = Cut::new(values, len);
+    // SAFETY: each index comes once, and the slice is borrowed until all are done.
+    each(values.count(), |index| work(index, unsafe { values.piece(index) }));
+}
+
+/// Cuts two slices, each into pieces of its own `len`, and runs `work(index, piece, piece)` while both have pieces.
+pub fn pieces_of_two<A: Send, B: Send>(
+    (first, first_len): (&mut [A], usize),
+    (second, second_len): (&mut [B], usize),
+    work: impl Fn(usize, &mut [A], &mut [B]) + Sync,
+) {
+    let (first, second) = (Cut::new(first, first_len), Cut::new(second, second_len));
+    each(first.count().min(second.count()), |index| {
+        // SAFETY: as above.
+        let (first, second) = unsafe { (first.piece(index), second.piece(index)) };
+        work(index, first, second);
+    });
+}
+
+/// The piece of `values` beside piece `index` of those that [`pieces`] cuts.
+pub fn piece_of<T>(values: &[T], len: usize, index: usize) -> &[T] {
+    let rest = &values[index * len..];
+    &rest[..len.min(rest.len())]
+}
+
+/// A slice in pieces, each for one worker.
+struct Cut<T> {
+    start: *mut T,
+    total: usize,
+    len: usize,
+}
+
+// SAFETY: workers get at the elements by `piece` alone, each at its own.
+unsafe impl<T: Send> Sync for Cut<T> {}
+
+impl<T> Cut<T> {
+    fn new(values: &mut [T], len: usize) -> Self {
+        Cut { start: values.as_mut_ptr(), total: values.len(), len }
+    }
+
+    fn count(&self) -> usize {
+        self.total.div_ceil(self.len)
+    }
+
+    /// # Safety
+    /// The slice must still be borrowed, and the piece be in nobody else's hands.
+    #[expect(clippy::mut_from_ref)]
+    unsafe fn piece(&self, index: usize) -> &mut [T] {
+        let start = index * self.len;
+        // SAFETY: inside the slice; the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), self.len.min(self.total - start)) }
+    }
+}
+
 /// One copy of rayon's machinery for every kernel: its code would otherwise be compiled for each of them.
 fn spread(workers: usize, work: &(dyn Fn(usize) + Sync)) {
     (0..workers).into_par_iter().with_max_len(1).for_each(work);

@@ -3,9 +3,9 @@
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::math::{erf, exp, exp_m1, tanh};
 use crate::device::cpu::compute::parallel::piece;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::model::kind::Activation;
-use rayon::prelude::*;
 use std::f32::consts::{FRAC_1_SQRT_2, TAU};
 
 pub struct ActivationOp(pub Activation);
@@ -78,7 +78,7 @@ fn normal(x: f32) -> f32 {
 
 fn map(x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32 + Sync) {
     let piece = piece(y.len());
-    (y.par_chunks_mut(piece), x.par_chunks(piece)).into_par_iter().for_each(|(y, x)| map_piece(y, x, &function));
+    pieces(y, piece, |index, y| map_piece(y, piece_of(x, piece, index), &function));
 }
 
 /// The operands of a gradient.
@@ -92,10 +92,11 @@ struct Gradient<'a> {
 impl Gradient<'_> {
     fn map(&mut self, gradient: impl Fn(f32, f32) -> f32 + Sync) {
         let piece = piece(self.dx.len());
-        let accumulate = self.accumulate;
-        (self.dx.par_chunks_mut(piece), self.dy.par_chunks(piece), self.at.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(dx, dy, at)| gradient_piece(dx, dy, at, accumulate, &gradient));
+        let (dy, at, accumulate) = (self.dy, self.at, self.accumulate);
+        pieces(self.dx, piece, |index, dx| {
+            let [dy, at] = [dy, at].map(|values| piece_of(values, piece, index));
+            gradient_piece(dx, dy, at, accumulate, &gradient);
+        });
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel::piece;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
-use rayon::prelude::*;
 
 /// Elements summed at once: they stay in the first-level cache while the inputs come in turn.
 const TILE: usize = 2048;
@@ -22,13 +22,13 @@ impl Operation for AddOp {
 
 fn forward(inputs: &[&[f32]], y: &mut [f32]) {
     let piece = piece(y.len());
-    y.par_chunks_mut(piece).enumerate().for_each(|(index, y)| sum(inputs, index * piece, y));
+    pieces(y, piece, |index, y| sum(inputs, index * piece, y));
 }
 
 /// For each input whose gradient is wanted.
 pub fn backward_data(dy: &[f32], dx: &mut [f32], accumulate: bool) {
     let piece = piece(dx.len());
-    (dx.par_chunks_mut(piece), dy.par_chunks(piece)).into_par_iter().for_each(|(dx, dy)| pass_on(dx, dy, accumulate));
+    pieces(dx, piece, |index, dx| pass_on(dx, piece_of(dy, piece, index), accumulate));
 }
 
 multiversioned! {

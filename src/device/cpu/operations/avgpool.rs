@@ -3,9 +3,9 @@
 use super::pool::{PoolWindows, channel_blocks};
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::pieces;
 use crate::device::cpu::compute::vector::{lanes, lanes_mut, multiversioned, put};
 use crate::plan::{PoolGeometry, Window};
-use rayon::prelude::*;
 
 pub struct AvgPoolOp {
     windows: PoolWindows,
@@ -20,7 +20,7 @@ impl AvgPoolOp {
         let PoolGeometry { input, rows, .. } = &self.windows.geometry;
         let (_, row) = self.windows.row_elements();
         let piece = parallel::rows(input.n * rows.len(), row);
-        y.par_chunks_mut(piece * row).enumerate().for_each(|(index, y)| {
+        pieces(y, piece * row, |index, y| {
             for (at, y) in (index * piece..).zip(y.chunks_exact_mut(row)) {
                 let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
                 forward_row(&self.windows, rows[at % rows.len()], image, y);
@@ -34,7 +34,7 @@ impl AvgPoolOp {
         let (row, _) = self.windows.row_elements();
         let piece = parallel::rows(input.n * input.h, row);
         let image = self.windows.geometry.output().image_elements();
-        dx.par_chunks_mut(piece * row).enumerate().for_each(|(index, dx)| {
+        pieces(dx, piece * row, |index, dx| {
             for (at, dx) in (index * piece..).zip(dx.chunks_exact_mut(row)) {
                 backward_row(&self.windows, at % input.h, &dy[at / input.h * image..][..image], dx, accumulate);
             }

@@ -6,9 +6,9 @@
 
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::model::kind;
-use rayon::prelude::*;
 
 pub struct BatchNormOp {
     eps: f32,
@@ -46,29 +46,27 @@ impl BatchNormOp {
     }
 
     fn normalise(&mut self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-        let piece = self.piece(x.len());
-        (x.par_chunks(piece), self.scratch.par_chunks_exact_mut(2 * self.channels))
-            .into_par_iter()
-            .for_each(|(x, sums)| moments(x, sums));
-        self.take_statistics(x.len() / self.channels, x.len().div_ceil(piece));
+        let (piece, channels) = (self.piece(x.len()), self.channels);
+        let areas = &mut self.scratch[..2 * channels * x.len().div_ceil(piece)];
+        pieces(areas, 2 * channels, |index, sums| moments(piece_of(x, piece, index), sums));
+        self.take_statistics(x.len() / channels, x.len().div_ceil(piece));
         for (scale, (inverse, weight)) in self.scale.iter_mut().zip(self.inverse_deviation.iter().zip(weight)) {
             *scale = inverse * weight;
         }
         let (mean, scale) = (&*self.mean, &*self.scale);
-        (y.par_chunks_mut(piece), x.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(y, x)| normalise(x, y, mean, scale, bias));
+        pieces(y, piece, |index, y| normalise(piece_of(x, piece, index), y, mean, scale, bias));
     }
 
     fn gradients(&mut self, x: &[f32], dy: &[f32], dweight: &mut [f32], dbias: &mut [f32]) {
         let piece = self.piece(x.len());
-        let (mean, inverse) = (&*self.mean, &*self.inverse_deviation);
-        (x.par_chunks(piece), dy.par_chunks(piece), self.scratch.par_chunks_exact_mut(2 * self.channels))
-            .into_par_iter()
-            .for_each(|(x, dy, sums)| gradients(x, dy, mean, inverse, sums));
-        let pieces = x.len().div_ceil(piece);
+        let (mean, inverse, count) = (&*self.mean, &*self.inverse_deviation, x.len().div_ceil(piece));
+        let areas = &mut self.scratch[..2 * self.channels * count];
+        pieces(areas, 2 * self.channels, |index, sums| {
+            let [x, dy] = [x, dy].map(|values| piece_of(values, piece, index));
+            gradients(x, dy, mean, inverse, sums);
+        });
         for (channel, (dweight, dbias)) in dweight.iter_mut().zip(dbias).enumerate() {
-            let [bias, weight] = self.sums(channel, pieces);
+            let [bias, weight] = self.sums(channel, count);
             (*dweight, *dbias) = (weight as f32, bias as f32);
         }
     }
@@ -127,9 +125,10 @@ impl Operation for BatchNormOp {
         let piece = self.piece(operands.input.len());
         let (mean, coefficients) = (&*self.mean, &self.coefficients);
         let BackwardData { input, output_gradient, input_gradient, accumulate, .. } = operands;
-        (input_gradient.par_chunks_mut(piece), output_gradient.par_chunks(piece), input.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(dx, dy, x)| backward_piece(x, dy, dx, mean, coefficients, accumulate));
+        pieces(input_gradient, piece, |index, dx| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            backward_piece(x, dy, dx, mean, coefficients, accumulate);
+        });
     }
 
     fn backward_weights(&mut self, operands: BackwardWeights) {

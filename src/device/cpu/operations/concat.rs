@@ -3,9 +3,9 @@
 
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::plan::LayerPlan;
-use rayon::prelude::*;
 
 pub struct ConcatOp {
     /// By input.
@@ -48,7 +48,8 @@ struct ChannelSpan {
 
 fn forward(span: ChannelSpan, x: &[f32], y: &mut [f32]) {
     let rows = parallel::rows(x.len() / span.channels, span.channels);
-    (y.par_chunks_mut(rows * span.total), x.par_chunks(rows * span.channels)).into_par_iter().for_each(|(y, x)| {
+    pieces(y, rows * span.total, |index, y| {
+        let x = piece_of(x, rows * span.channels, index);
         for (y, x) in y.chunks_exact_mut(span.total).zip(x.chunks_exact(span.channels)) {
             y[span.first..][..span.channels].copy_from_slice(x);
         }
@@ -57,9 +58,9 @@ fn forward(span: ChannelSpan, x: &[f32], y: &mut [f32]) {
 
 fn backward_data(span: ChannelSpan, dy: &[f32], dx: &mut [f32], accumulate: bool) {
     let rows = parallel::rows(dx.len() / span.channels, span.channels);
-    (dx.par_chunks_mut(rows * span.channels), dy.par_chunks(rows * span.total))
-        .into_par_iter()
-        .for_each(|(dx, dy)| backward_piece(span, dx, dy, accumulate));
+    pieces(dx, rows * span.channels, |index, dx| {
+        backward_piece(span, dx, piece_of(dy, rows * span.total, index), accumulate);
+    });
 }
 
 multiversioned! {

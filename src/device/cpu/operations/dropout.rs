@@ -6,9 +6,9 @@
 use super::{BackwardData, Forward, Operation, add};
 use crate::device::Training;
 use crate::device::cpu::compute::parallel::{self, piece};
+use crate::device::cpu::compute::tasks::{piece_of, pieces, pieces_of_two};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::philox::Philox;
-use rayon::prelude::*;
 
 /// Images that share a Philox block.
 const IMAGES: usize = 4;
@@ -73,20 +73,18 @@ impl Sampler {
     /// `mask` is one byte per element, 1 where it is kept.
     fn forward(&self, step: u32, x: &[f32], y: &mut [f32], mask: &mut [u8]) {
         let block = IMAGES * self.positions.len();
-        (y.par_chunks_mut(block), x.par_chunks(block), mask.par_chunks_mut(block))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(group, (y, x, mask))| {
-                let images = Images::new(&self.positions, x, y, mask);
-                images.in_pieces(piece(self.positions.len()), &|images| draw(self, group as u32, step, images));
-            });
+        pieces_of_two((y, block), (mask, block), |group, y, mask| {
+            let images = Images::new(&self.positions, piece_of(x, block, group), y, mask);
+            images.in_pieces(piece(self.positions.len()), &|images| draw(self, group as u32, step, images));
+        });
     }
 
     fn backward_data(&self, mask: &[u8], dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let piece = parallel::piece(dx.len());
-        (dx.par_chunks_mut(piece), dy.par_chunks(piece), mask.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(dx, dy, mask)| backward_piece(dx, dy, mask, self.scale, accumulate));
+        pieces(dx, piece, |index, dx| {
+            let (dy, mask) = (piece_of(dy, piece, index), piece_of(mask, piece, index));
+            backward_piece(dx, dy, mask, self.scale, accumulate);
+        });
     }
 }
 
@@ -111,7 +109,7 @@ impl<'a> Images<'a> {
     }
 
     /// Halves the stretch until it is short enough, and works on the pieces in parallel.
-    fn in_pieces(self, longest: usize, work: &(impl Fn(Images) + Sync)) {
+    fn in_pieces(self, longest: usize, work: &(dyn Fn(Images) + Sync)) {
         if self.positions.len() <= longest {
             return work(self);
         }

@@ -7,9 +7,9 @@
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::math;
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces_of_two};
 use crate::device::cpu::compute::vector::{lanes, lanes_mut, multiversioned, put};
 use crate::model::kind;
-use rayon::prelude::*;
 
 /// Channels summed at once.
 const LANES: usize = 16;
@@ -38,24 +38,25 @@ impl LrnOp {
     }
 
     fn normalise(&mut self, x: &[f32], y: &mut [f32]) {
-        let (shape, piece, scratch) = self.pieces(x.len());
-        (y.par_chunks_mut(piece), x.par_chunks(piece), scratch)
-            .into_par_iter()
-            .for_each(|(y, x, scratch)| forward_piece(shape, x, y, scratch));
+        let (shape, piece, area) = self.pieces(x.len());
+        pieces_of_two((y, piece), (&mut self.scratch, area), |index, y, scratch| {
+            forward_piece(shape, piece_of(x, piece, index), y, scratch);
+        });
     }
 
     fn gradient(&mut self, x: &[f32], dy: &[f32], dx: &mut [f32], accumulate: bool) {
-        let (shape, piece, scratch) = self.pieces(x.len());
-        (dx.par_chunks_mut(piece), dy.par_chunks(piece), x.par_chunks(piece), scratch)
-            .into_par_iter()
-            .for_each(|(dx, dy, x, scratch)| backward_piece(shape, x, dy, dx, accumulate, scratch));
+        let (shape, piece, area) = self.pieces(x.len());
+        pieces_of_two((dx, piece), (&mut self.scratch, area), |index, dx, scratch| {
+            let [x, dy] = [x, dy].map(|values| piece_of(values, piece, index));
+            backward_piece(shape, x, dy, dx, accumulate, scratch);
+        });
     }
 
-    /// Elements per piece, and the pieces' work areas.
-    fn pieces(&mut self, elements: usize) -> (Normaliser, usize, rayon::slice::ChunksExactMut<'_, f32>) {
+    /// Elements per piece, and numbers in a piece's work area.
+    fn pieces(&self, elements: usize) -> (Normaliser, usize, usize) {
         let (shape, area) = (self.shape, self.shape.scratch_elements());
         let rows = parallel::rows_with_scratch(elements / shape.channels, shape.channels, self.scratch.len() / area);
-        (shape, rows * shape.channels, self.scratch.par_chunks_exact_mut(area))
+        (shape, rows * shape.channels, area)
     }
 }
 

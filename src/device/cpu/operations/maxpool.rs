@@ -3,9 +3,9 @@
 use super::pool::{PoolWindows, channel_blocks, largest_window};
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{pieces, pieces_of_two};
 use crate::device::cpu::compute::vector::{lanes, lanes_mut, multiversioned, put};
 use crate::plan::{PoolGeometry, Window};
-use rayon::prelude::*;
 use std::hint::select_unpredictable;
 
 pub struct MaxPoolOp {
@@ -89,15 +89,13 @@ impl PoolWindows {
         let PoolGeometry { input, rows, columns } = &self.geometry;
         let (_, row) = self.row_elements();
         let piece = parallel::rows(input.n * rows.len(), row);
-        (y.par_chunks_mut(piece * row), winners.par_chunks_mut(piece * row)).into_par_iter().enumerate().for_each(
-            |(index, (y, winners))| {
-                let outputs = y.chunks_exact_mut(row).zip(winners.chunks_exact_mut(row));
-                for (at, (y, winners)) in (index * piece..).zip(outputs) {
-                    let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
-                    forward_row(image, input.c, rows[at % rows.len()], columns, input.w, y, winners);
-                }
-            },
-        );
+        pieces_of_two((y, piece * row), (winners, piece * row), |index, y, winners| {
+            let outputs = y.chunks_exact_mut(row).zip(winners.chunks_exact_mut(row));
+            for (at, (y, winners)) in (index * piece..).zip(outputs) {
+                let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
+                forward_row(image, input.c, rows[at % rows.len()], columns, input.w, y, winners);
+            }
+        });
     }
 
     fn give_to_winners<P: WindowPosition>(&self, winners: &[P], dy: &[f32], dx: &mut [f32], accumulate: bool) {
@@ -105,7 +103,7 @@ impl PoolWindows {
         let (row, _) = self.row_elements();
         let piece = parallel::rows(input.n * input.h, row);
         let image = self.geometry.output().image_elements();
-        dx.par_chunks_mut(piece * row).enumerate().for_each(|(index, dx)| {
+        pieces(dx, piece * row, |index, dx| {
             for (at, dx) in (index * piece..).zip(dx.chunks_exact_mut(row)) {
                 let range = at / input.h * image..(at / input.h + 1) * image;
                 backward_row(self, at % input.h, &winners[range.clone()], &dy[range], dx, accumulate);

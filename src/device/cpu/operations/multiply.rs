@@ -2,9 +2,9 @@
 
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::plan::LayerPlan;
-use rayon::prelude::*;
 
 /// Channels whose sums are kept in registers and the first-level cache.
 const CHANNELS: usize = 64;
@@ -30,32 +30,27 @@ impl MultiplyOp {
     fn product(&self, a: &[f32], b: &[f32], slot: usize, y: &mut [f32], accumulate: bool) {
         if self.planes[slot] == self.plane() {
             let piece = parallel::piece(y.len());
-            (y.par_chunks_mut(piece), a.par_chunks(piece), b.par_chunks(piece))
-                .into_par_iter()
-                .for_each(|(y, a, b)| products(y, a, b, accumulate));
-            return;
+            return pieces(y, piece, |index, y| {
+                let [a, b] = [a, b].map(|values| piece_of(values, piece, index));
+                products(y, a, b, accumulate);
+            });
         }
         let (channels, plane) = (self.channels, self.plane());
         let rows = parallel::rows(y.len() / channels, channels);
-        (y.par_chunks_mut(rows * channels), a.par_chunks(rows * channels)).into_par_iter().enumerate().for_each(
-            |(piece, (y, a))| {
-                let pixels = y.chunks_exact_mut(channels).zip(a.chunks_exact(channels));
-                for (pixel, (y, a)) in (piece * rows..).zip(pixels) {
-                    products(y, a, &b[pixel / plane * channels..][..channels], accumulate);
-                }
-            },
-        );
+        pieces(y, rows * channels, |piece, y| {
+            let pixels = y.chunks_exact_mut(channels).zip(piece_of(a, rows * channels, piece).chunks_exact(channels));
+            for (pixel, (y, a)) in (piece * rows..).zip(pixels) {
+                products(y, a, &b[pixel / plane * channels..][..channels], accumulate);
+            }
+        });
     }
 
     /// `db` (+)= Σ over pixels of `dy` · `a`.
     fn sums(&self, dy: &[f32], a: &[f32], db: &mut [f32], accumulate: bool) {
         let (channels, image) = (self.channels, self.plane() * self.channels);
-        let blocks = db.par_chunks_mut(channels).enumerate().flat_map(|(image, db)| {
-            db.par_chunks_mut(CHANNELS).enumerate().map(move |(block, db)| (image, block * CHANNELS, db))
-        });
-        blocks.for_each(|(index, first, db)| {
-            let of = |values| -> &[f32] { &(values as &[f32])[index * image..][..image] };
-            sum_block(of(dy), of(a), channels, first, db, accumulate);
+        pieces(db, channels, |index, db| {
+            let [dy, a] = [dy, a].map(|values| &values[index * image..][..image]);
+            pieces(db, CHANNELS, |block, db| sum_block(dy, a, channels, block * CHANNELS, db, accumulate));
         });
     }
 }

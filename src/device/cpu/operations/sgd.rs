@@ -2,14 +2,14 @@
 
 use crate::device::Training;
 use crate::device::cpu::compute::parallel::piece;
+use crate::device::cpu::compute::tasks::{piece_of, pieces_of_two};
 use crate::device::cpu::compute::vector::multiversioned;
-use rayon::prelude::*;
 
 pub fn update(training: &Training, weights: &mut [f32], momentum: &mut [f32], gradient: &[f32]) {
     let piece = piece(weights.len());
-    (weights.par_chunks_mut(piece), momentum.par_chunks_mut(piece), gradient.par_chunks(piece))
-        .into_par_iter()
-        .for_each(|(weights, momentum, gradient)| update_piece(training, weights, momentum, gradient));
+    pieces_of_two((weights, piece), (momentum, piece), |index, weights, momentum| {
+        update_piece(training, weights, momentum, piece_of(gradient, piece, index));
+    });
 }
 
 multiversioned! {

@@ -1,10 +1,10 @@
 //! Softmax over the classes and mean cross-entropy: loss = 1/N · Σ (ln Σ e^x − x_label), dx = (softmax(x) − onehot) · weight / N.
 
 use super::{BackwardData, Forward, Operation};
+use crate::device::cpu::compute::tasks::{piece_of, pieces, pieces_of_two};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::device::cpu::compute::{math, parallel};
 use crate::model::kind;
-use rayon::prelude::*;
 
 pub struct SoftmaxLossOp {
     /// Each image's loss.
@@ -41,15 +41,13 @@ fn forward(x: &[f32], labels: &[u32], probabilities: &mut [f32], losses: &mut [f
     let images = labels.len();
     let classes = x.len() / images;
     let rows = parallel::rows(images, classes);
-    (x.par_chunks(rows * classes), labels.par_chunks(rows), probabilities.par_chunks_mut(rows * classes))
-        .into_par_iter()
-        .zip(losses.par_chunks_mut(rows))
-        .for_each(|((x, labels, probabilities), losses)| {
-            let outputs = probabilities.chunks_exact_mut(classes).zip(losses);
-            for ((x, &label), (probabilities, loss)) in x.chunks_exact(classes).zip(labels).zip(outputs) {
-                *loss = image_loss(x, label as usize, probabilities);
-            }
-        });
+    pieces_of_two((probabilities, rows * classes), (losses, rows), |index, probabilities, losses| {
+        let (x, labels) = (piece_of(x, rows * classes, index), piece_of(labels, rows, index));
+        let outputs = probabilities.chunks_exact_mut(classes).zip(losses);
+        for ((x, &label), (probabilities, loss)) in x.chunks_exact(classes).zip(labels).zip(outputs) {
+            *loss = image_loss(x, label as usize, probabilities);
+        }
+    });
     losses[..images].iter().sum::<f64>() / images as f64
 }
 
@@ -58,14 +56,13 @@ fn backward_data(probabilities: &[f32], labels: &[u32], weight: f32, dx: &mut [f
     let classes = probabilities.len() / images;
     let rows = parallel::rows(images, classes);
     let scale = weight / images as f32;
-    (dx.par_chunks_mut(rows * classes), probabilities.par_chunks(rows * classes), labels.par_chunks(rows))
-        .into_par_iter()
-        .for_each(|(dx, probabilities, labels)| {
-            let rows = dx.chunks_exact_mut(classes).zip(probabilities.chunks_exact(classes));
-            for ((dx, probabilities), &label) in rows.zip(labels) {
-                image_gradient(dx, probabilities, label as usize, scale, accumulate);
-            }
-        });
+    pieces(dx, rows * classes, |index, dx| {
+        let probabilities = piece_of(probabilities, rows * classes, index);
+        let outputs = dx.chunks_exact_mut(classes).zip(probabilities.chunks_exact(classes));
+        for ((dx, probabilities), &label) in outputs.zip(piece_of(labels, rows, index)) {
+            image_gradient(dx, probabilities, label as usize, scale, accumulate);
+        }
+    });
 }
 
 /// Partial sums side by side, so that they can be one vector.
