@@ -212,6 +212,8 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActi
             Some(kind) => import.layer(node, None, kind, &[curve.base]),
             None => Err("no layer computes this function of its input".into()),
         },
-        Value::Tensor(_) | Value::Noise(_) | Value::Softmax(_) | Value::Missing(_) => Err("gives no activation".into()),
+        Value::Tensor(_) | Value::Noise(_) | Value::Parts(..) | Value::Softmax(_) | Value::Missing(_) => {
+            Err("gives no activation".into())
+        }
     }
 }

@@ -96,6 +96,8 @@ impl<'a> Import<'a> {
             "Clip" => elementwise::clip(self, node),
             "PRelu" => windows::prelu(self, node),
             "Slice" if views::is_of_activation(self, node) => views::slice(self, node),
+            "SplitToSequence" => views::split_to_sequence(self, node),
+            "SequenceAt" => views::sequence_at(self, node),
             "Concat" => views::concat(self, node),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => views::reshape(self, node),
             "ReduceMean" => views::reduce_mean(self, node),
@@ -161,6 +163,7 @@ impl<'a> Import<'a> {
             Value::Softmax(_) => Err("takes a softmax within the network: a transformer cannot be described".into()),
             Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", tensor.name).into()),
             Value::Noise(_) => Err("takes random numbers where a batch is wanted".into()),
+            Value::Parts(..) => Err("takes a sequence where a batch is wanted".into()),
             Value::Missing(message) => Err(Fault::Before(message)),
         }
     }
@@ -239,7 +242,7 @@ impl<'a> Import<'a> {
                 Ok(logits.source)
             }
             Some(Value::Missing(message)) => Err(message),
-            Some(Value::Tensor(_) | Value::Noise(_)) => {
+            Some(Value::Tensor(_) | Value::Noise(_) | Value::Parts(..)) => {
                 Err(format!("its output `{output}` does not depend on the image"))
             }
             None => Err(format!("no node gives its output `{output}`")),

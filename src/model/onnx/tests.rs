@@ -7,7 +7,7 @@ use prost::Message;
 use super::proto::*;
 use super::read;
 use crate::model::Kind;
-use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair};
+use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair, Slice};
 
 const RELU: Kind = Kind::Activation(Activation::Relu);
 const SIGMOID: Kind = Kind::Activation(Activation::Sigmoid);
@@ -207,6 +207,53 @@ fn windows_with_all_their_keys() {
     let pool = with("MaxPool", &["x"], &[("kernel_shape", &[3, 3]), ("pads", &[0, 0, 2, 2])]);
     let Kind::MaxPool(pool) = kind(pool) else { panic!() };
     assert_eq!(pool.pad, Padding::sides([0, 0, 2, 2]));
+}
+
+/// Parts of the channels as PyTorch's exporters write them: Slice, Split of opset 13, and dynamo's sequences; and what joins them.
+#[test]
+fn parts_of_channels() {
+    let with = |nodes: Vec<NodeProto>| {
+        let mut graph = GraphProto { input: vec![input("x", &[-1, 8, 4, 4])], ..graph(nodes) };
+        let list = |name: &str, values: &[i64]| TensorProto {
+            name: name.into(),
+            dims: vec![values.len() as i64],
+            data_type: 7,
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+            ..TensorProto::default()
+        };
+        let scalar = TensorProto { dims: Vec::new(), ..list("four", &[4]) };
+        graph.initializer.extend([list("start", &[2]), list("end", &[4]), list("axis", &[3]), list("one_part", &[1])]);
+        graph.initializer.extend([
+            list("parts", &[1, 3]),
+            scalar,
+            TensorProto { dims: Vec::new(), ..list("first", &[0]) },
+        ]);
+        imported(graph)
+    };
+    let axis = |mut node: NodeProto| {
+        node.attribute.push(AttributeProto { name: "axis".into(), i: 3, ..AttributeProto::default() });
+        node
+    };
+    let slice = |from: usize, channels: usize| Kind::Slice(Slice { from, channels });
+    // The image is read as 8 × 4 pixels with 4 channels, which lie last.
+    let joined = |nodes: Vec<NodeProto>, parts: &[&str]| {
+        let nodes = nodes.into_iter().chain([axis(node("Concat", parts, "y"))]).collect();
+        with(nodes).unwrap().into_iter().take(2).collect::<Vec<Kind>>()
+    };
+    let sliced = node("Slice", &["x", "start", "end", "axis"], "a");
+    assert_eq!(joined(vec![sliced], &["a", "a"])[0], slice(2, 2));
+    let mut split = axis(node("Split", &["x", "parts"], "a"));
+    split.output.push("b".into());
+    assert_eq!(joined(vec![split], &["a", "b"]), [slice(0, 1), slice(1, 3)]);
+    let sequence = vec![axis(node("SplitToSequence", &["x", "parts"], "s")), node("SequenceAt", &["s", "first"], "a")];
+    assert_eq!(joined(sequence, &["a", "a", "a", "a"])[0], slice(0, 1));
+    // One part is all of it.
+    let whole = vec![axis(node("SplitToSequence", &["x", "four"], "s")), node("SequenceAt", &["s", "first"], "a")];
+    let whole = whole.into_iter().chain([node("Relu", &["a"], "y")]).collect();
+    assert_eq!(with(whole).unwrap()[0], RELU);
+    let uneven =
+        with(vec![axis(node("SplitToSequence", &["x", "one_part"], "s")), node("SequenceAt", &["s", "first"], "y")]);
+    assert!(uneven.unwrap_err().contains("splits 4 channels into 1 other parts"));
 }
 
 /// As exporters write squeeze and excitation, whichever factor comes first; views of the same order are wanted.

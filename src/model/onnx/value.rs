@@ -16,6 +16,8 @@ pub enum Value {
     Tensor(ConstTensor),
     /// Random numbers, of which a mask is made.
     Noise(Noise),
+    /// Runs of an activation's channels, so many in each, as a sequence.
+    Parts(OnnxActivation, Vec<usize>),
     /// Softmax of an activation. The network may end in one.
     Softmax(OnnxActivation),
     /// The reason why there is none, in words. It counts only if the network's output needs the value.

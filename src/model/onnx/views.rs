@@ -294,6 +294,39 @@ pub fn split<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Vec<Value>>
     parts.into_iter().map(part).collect()
 }
 
+/// The same as a sequence, of runs of one length or of lengths that are listed.
+pub fn split_to_sequence<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let input = import.activation(node, 0)?;
+    let (rank, channels) = channel_axis(input.view)?;
+    if places(&[node.int("axis").unwrap_or(0)], rank)? != [channels] {
+        return Err(format!("splits other sizes than the channels of {}", input.view.words()).into());
+    }
+    let total = import.draft.shape(input.source).c;
+    let given = import.tensor(node, 1)?.ok_or("splits into single channels, which is not known")?;
+    let sizes = given.known().ok_or("its parts are not known")?;
+    let parts: Vec<usize> = match sizes.as_slice() {
+        &[size] if given.dims.is_empty() && size >= 1.0 => {
+            let size = size as usize;
+            (0..total.div_ceil(size)).map(|index| size.min(total - index * size)).collect()
+        }
+        several => several.iter().map(|&part| part.max(0.0) as usize).collect(),
+    };
+    if parts.iter().try_fold(0usize, |sum, &part| sum.checked_add(part)) != Some(total) {
+        return Err(format!("splits {total} channels into {} other parts", parts.len()).into());
+    }
+    Ok(Value::Parts(input, parts))
+}
+
+/// One of a sequence's parts.
+pub fn sequence_at<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let Value::Parts(input, parts) = import.value(node, 0)? else {
+        return Err("takes what is no sequence of channels".into());
+    };
+    let at = import.tensor(node, 1)?.and_then(|at| at.scalar()).ok_or("its place is not known")?;
+    let at = places(&[at as i64], parts.len())?[0];
+    sliced(import, node, input, [parts[..at].iter().sum(), parts[at]])
+}
+
 fn sliced<'a>(
     import: &mut Import<'a>,
     node: Node<'a>,
