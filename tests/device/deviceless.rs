@@ -1,10 +1,12 @@
 //! cuDNN's graph API against the real library, without a GPU: the program's own code builds the graph of every convolution of every built-in
 //! network, filters the engines that cuDNN proposes for six GPUs, and makes plans of them.
 //!
+//! The families of its choices are a table, `src/predict/cudnn_choices.csv`, which this compares; `WRITE_CHOICES=1` writes it anew.
+//!
 //! `LAYERTIME_DEVICELESS=1` says that a real libcudnn.so.9 and a libcuda.so.1, if only a stand-in, are in the loader's path
 //! (`tests/nvidia.sh`); otherwise there is nothing to ask.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use layertime::device::cuda::engines::{ConvQuery, DescribedGpu, EngineRules, Family, choose};
 use layertime::device::options::Layout;
@@ -43,14 +45,16 @@ struct Counts {
     fallbacks: usize,
 }
 
-fn ask(gpu: &Gpu, described: &DescribedGpu, query: &ConvQuery, counts: &mut Counts) {
+/// Asks for one convolution; the family of cuDNN's choice, marked where it is of the fallback.
+fn ask(gpu: &Gpu, described: &DescribedGpu, query: &ConvQuery, counts: &mut Counts) -> String {
     let rules = EngineRules { precision: query.precision, deterministic: false, workspace_limit: Some(8 << 30) };
     counts.graphs += 1;
     let choice = match choose(described, query, &rules, 2) {
         Ok(Some(choice)) => choice,
         nothing => {
             counts.failures += 1;
-            return eprintln!("{}: {query:?}: {nothing:?}", gpu.name);
+            eprintln!("{}: {query:?}: {nothing:?}", gpu.name);
+            return "none".into();
         }
     };
     // Tensor cores round f32 operands.
@@ -61,11 +65,37 @@ fn ask(gpu: &Gpu, described: &DescribedGpu, query: &ConvQuery, counts: &mut Coun
         counts.failures += 1;
         eprintln!("{}: {query:?}: {choice:?}", gpu.name);
     }
+    choice.family.name().to_owned() + if choice.fallback { " (fallback)" } else { "" }
 }
 
-fn survey(gpu: &Gpu) -> Counts {
+/// A row of the table: sizes, phase, precision and layout.
+fn key(query: &ConvQuery) -> String {
+    let ConvQuery { geometry: conv, phase, precision, layout } = query;
+    let ConvGeometry { n, c, h, w, k, kernel, stride, pad, groups, .. } = conv;
+    let [kernel, stride, pad] = [kernel, stride, pad].map(|[h, w]| format!("{h}x{w}"));
+    format!("{n},{c},{h}x{w},{k},{kernel},{stride},{pad},{groups},{},{precision},{layout}", phase.name())
+}
+
+/// The table of all GPUs' choices.
+fn table(choices: &[BTreeMap<(usize, String), String>]) -> String {
+    let cudnn = &layertime::device::cuda::libraries::survey().cudnn.as_ref().unwrap().version;
+    let keys: BTreeSet<&(usize, String)> = choices.iter().flat_map(|of_gpu| of_gpu.keys()).collect();
+    let names: Vec<&str> = GPUS.iter().map(|gpu| gpu.name).collect();
+    let mut text =
+        format!("# The family of the first choice of cuDNN {cudnn}, by GPU; made by tests/device/deviceless.rs\n");
+    text += "n,c,image,k,kernel,stride,pad,groups,phase,precision,layout,";
+    text += &(names.join(",") + "\n");
+    for key in keys {
+        let cells: Vec<&str> = choices.iter().map(|of_gpu| of_gpu.get(key).map_or("", String::as_str)).collect();
+        text += &format!("{},{}\n", key.1, cells.join(","));
+    }
+    text
+}
+
+/// Counts, and choices by row, in order.
+fn survey(gpu: &Gpu) -> (Counts, BTreeMap<(usize, String), String>) {
     let described = DescribedGpu::new(&gpu.json()).unwrap();
-    let mut counts = Counts::default();
+    let (mut counts, mut choices) = (Counts::default(), BTreeMap::new());
     // Programs refuse TF32 and bf16 on GPUs before 8.0.
     let precisions = PRECISIONS
         .into_iter()
@@ -73,11 +103,13 @@ fn survey(gpu: &Gpu) -> Counts {
     for precision in precisions {
         for geometry in [1, 32, 512].into_iter().flat_map(convolutions) {
             for (phase, layout) in PHASES.into_iter().flat_map(|phase| [(phase, Layout::Nchw), (phase, Layout::Nhwc)]) {
-                ask(gpu, &described, &ConvQuery { geometry, phase, precision, layout }, &mut counts);
+                let query = ConvQuery { geometry, phase, precision, layout };
+                let family = ask(gpu, &described, &query, &mut counts);
+                choices.insert((geometry.n, key(&query)), family);
             }
         }
     }
-    counts
+    (counts, choices)
 }
 
 #[test]
@@ -85,7 +117,7 @@ fn cudnn_plans_every_convolution_for_six_gpus() {
     if std::env::var_os("LAYERTIME_DEVICELESS").is_none() {
         return eprintln!("not tested: LAYERTIME_DEVICELESS says whether a real cuDNN is in the loader's path");
     }
-    let all: Vec<Counts> = GPUS.par_iter().map(survey).collect();
+    let (all, choices): (Vec<Counts>, Vec<_>) = GPUS.par_iter().map(survey).unzip();
     for (gpu, counts) in GPUS.iter().zip(&all) {
         println!("{}: {counts:?}", gpu.name);
     }
@@ -94,4 +126,13 @@ fn cudnn_plans_every_convolution_for_six_gpus() {
         (sum(|counts| counts.graphs), sum(|counts| counts.plans), sum(|counts| counts.failures));
     println!("{} GPUs, {graphs} graphs, {plans} plans, failures {failures}", GPUS.len());
     assert!(failures == 0 && plans >= graphs, "{all:?}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/predict/cudnn_choices.csv");
+    let made = table(&choices);
+    if std::env::var_os("WRITE_CHOICES").is_some() {
+        std::fs::write(file, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(file).unwrap();
+    let differs = committed.lines().zip(made.lines()).find(|(committed, made)| committed != made);
+    let how = "another cuDNN chooses otherwise: WRITE_CHOICES=1 tests/nvidia.sh writes the table anew";
+    assert!(committed == made, "{how}: {differs:?}");
 }

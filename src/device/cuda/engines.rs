@@ -140,7 +140,7 @@ pub fn choose(
 ) -> Result<Option<EngineChoice>, DeviceError> {
     let graph = ConvGraph::new(&problem(query, false), &gpu.0).map_err(unusable)?;
     let (from, configs) = candidates(&graph, rules).map_err(unusable)?;
-    let Some(first) = configs.iter().find(|config| !config.notes.compiled).or(configs.first()) else { return Ok(None) };
+    let Some(first) = configs.first() else { return Ok(None) };
     let mut choice = EngineChoice {
         name: first.name(),
         family: Family::of(first.notes),

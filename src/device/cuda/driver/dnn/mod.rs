@@ -35,6 +35,37 @@ fn beta(accumulate: bool) -> *const c_void {
     from_ref(if accumulate { &ONE } else { &ZERO }).cast()
 }
 
+const ACROSS_CHANNELS: sys::cudnnLRNMode_t = sys::cudnnLRNMode_t::CUDNN_LRN_CROSS_CHANNEL_DIM1;
+
+/// Calls a function of cuDNN's that computes y from x: the arguments of its own, then both tensors behind their factors.
+macro_rules! forward {
+    (cudnn::$name:ident($($own:expr),+), $x:expr, $y:expr) => {
+        // SAFETY: live handle and descriptors; the addresses are the device's.
+        unsafe {
+            call!(cudnn::$name(
+                $($own,)+
+                alpha(), $x.tensor.raw(), $x.read(),
+                beta(false), $y.tensor.raw(), $y.write()
+            ))
+        }
+    };
+}
+
+/// Calls a function of cuDNN's that computes a gradient: the arguments of its own, then y, dy, x and dx.
+macro_rules! backward {
+    (cudnn::$name:ident($($own:expr),+), $at:expr, $accumulate:expr) => {{
+        let GradientRefs { y, dy, x, dx } = $at;
+        // SAFETY: live handle and descriptors; the addresses are the device's.
+        unsafe {
+            call!(cudnn::$name(
+                $($own,)+
+                alpha(), y.tensor.raw(), y.read(), dy.tensor.raw(), dy.read(), x.tensor.raw(), x.read(),
+                beta($accumulate), dx.tensor.raw(), dx.write()
+            ))
+        }
+    }};
+}
+
 /// A handle; its work goes to one stream.
 pub struct Dnn {
     handle: cudnnHandle_t,
@@ -111,19 +142,7 @@ impl Dnn {
         x: TensorRef,
         y: TensorRef,
     ) -> Result<(), CallError> {
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnActivationForward(
-                self.handle,
-                activation.raw(),
-                alpha(),
-                x.tensor.raw(),
-                x.read(),
-                beta(false),
-                y.tensor.raw(),
-                y.write()
-            ))
-        }
+        forward!(cudnn::cudnnActivationForward(self.handle, activation.raw()), x, y)
     }
 
     /// All four tensors have one shape. A ReLU's x may be its y: they are positive at the same places.
@@ -133,41 +152,12 @@ impl Dnn {
         at: GradientRefs,
         accumulate: bool,
     ) -> Result<(), CallError> {
-        let GradientRefs { y, dy, x, dx } = at;
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnActivationBackward(
-                self.handle,
-                activation.raw(),
-                alpha(),
-                y.tensor.raw(),
-                y.read(),
-                dy.tensor.raw(),
-                dy.read(),
-                x.tensor.raw(),
-                x.read(),
-                beta(accumulate),
-                dx.tensor.raw(),
-                dx.write()
-            ))
-        }
+        backward!(cudnn::cudnnActivationBackward(self.handle, activation.raw()), at, accumulate)
     }
 
     /// Pools x into y.
     pub fn pooling_forward(&self, pooling: &PoolingDescriptor, x: TensorRef, y: TensorRef) -> Result<(), CallError> {
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnPoolingForward(
-                self.handle,
-                pooling.raw(),
-                alpha(),
-                x.tensor.raw(),
-                x.read(),
-                beta(false),
-                y.tensor.raw(),
-                y.write()
-            ))
-        }
+        forward!(cudnn::cudnnPoolingForward(self.handle, pooling.raw()), x, y)
     }
 
     /// The gradient of pooling.
@@ -177,65 +167,17 @@ impl Dnn {
         at: GradientRefs,
         accumulate: bool,
     ) -> Result<(), CallError> {
-        let GradientRefs { y, dy, x, dx } = at;
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnPoolingBackward(
-                self.handle,
-                pooling.raw(),
-                alpha(),
-                y.tensor.raw(),
-                y.read(),
-                dy.tensor.raw(),
-                dy.read(),
-                x.tensor.raw(),
-                x.read(),
-                beta(accumulate),
-                dx.tensor.raw(),
-                dx.write()
-            ))
-        }
+        backward!(cudnn::cudnnPoolingBackward(self.handle, pooling.raw()), at, accumulate)
     }
 
     /// Normalises across channels.
     pub fn lrn_forward(&self, lrn: &LrnDescriptor, x: TensorRef, y: TensorRef) -> Result<(), CallError> {
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnLRNCrossChannelForward(
-                self.handle,
-                lrn.raw(),
-                sys::cudnnLRNMode_t::CUDNN_LRN_CROSS_CHANNEL_DIM1,
-                alpha(),
-                x.tensor.raw(),
-                x.read(),
-                beta(false),
-                y.tensor.raw(),
-                y.write()
-            ))
-        }
+        forward!(cudnn::cudnnLRNCrossChannelForward(self.handle, lrn.raw(), ACROSS_CHANNELS), x, y)
     }
 
     /// The gradient of the normalisation.
     pub fn lrn_backward(&self, lrn: &LrnDescriptor, at: GradientRefs, accumulate: bool) -> Result<(), CallError> {
-        let GradientRefs { y, dy, x, dx } = at;
-        // SAFETY: live handle and descriptors; the addresses are the device's.
-        unsafe {
-            call!(cudnn::cudnnLRNCrossChannelBackward(
-                self.handle,
-                lrn.raw(),
-                sys::cudnnLRNMode_t::CUDNN_LRN_CROSS_CHANNEL_DIM1,
-                alpha(),
-                y.tensor.raw(),
-                y.read(),
-                dy.tensor.raw(),
-                dy.read(),
-                x.tensor.raw(),
-                x.read(),
-                beta(accumulate),
-                dx.tensor.raw(),
-                dx.write()
-            ))
-        }
+        backward!(cudnn::cudnnLRNCrossChannelBackward(self.handle, lrn.raw(), ACROSS_CHANNELS), at, accumulate)
     }
 
     /// Per channel, over images and positions; `momentum` is the share of the new batch in the running statistics.
