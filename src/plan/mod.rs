@@ -10,7 +10,7 @@ pub mod roofline;
 mod shape;
 
 pub use cost::{Bound, Cost, F32_BYTES};
-pub use kinds::{ChannelPick, ConvGeometry, FcGeometry, Geometry, PoolGeometry, Reads, Window};
+pub use kinds::{ChannelPick, ConvGeometry, FcGeometry, Geometry, Mover, PoolGeometry, Reads, Window};
 pub use precision::Precision;
 pub use roofline::Roofline;
 pub use shape::Shape;
@@ -289,6 +289,11 @@ impl LayerPlan {
     /// Centre and half-width of the uniform distribution that first weights are drawn from.
     pub fn initial_weights(&self) -> (f32, f32) {
         rules(&self.kind).initial_weights(self.fan_in())
+    }
+
+    /// Its way through memory, where it is no matrix product.
+    pub fn mover(&self) -> Mover {
+        rules(&self.kind).mover()
     }
 
     /// Weights that one output sees.

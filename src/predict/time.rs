@@ -4,9 +4,9 @@ use super::Question;
 use super::constants::{Constants, Reach};
 use super::gpu::{Generation, Gpu};
 use super::program::Program;
-use super::work::{Does, FastAlgorithm, LEAST_COLUMNS, MatrixProduct, Mover, PhaseWork, Shortcut};
+use super::work::{Does, FastAlgorithm, LEAST_COLUMNS, MatrixProduct, PhaseWork, Shortcut};
 use crate::device::options::{Layout, Search};
-use crate::plan::{Bound, Phase, Precision};
+use crate::plan::{Bound, Mover, Phase, Precision};
 
 /// Part of the L2 that operands can count on.
 const L2_SHARE: f64 = 0.8;
@@ -77,7 +77,7 @@ impl<'a> GpuRates<'a> {
         let (compute, extra) = match &work.does {
             Does::Conv(product, shortcut) => self.conv(work, product, shortcut),
             Does::Gemm(product) => (self.gemm(product), 0.0),
-            Does::Move(_) => (0.0, 0.0),
+            Does::Move(_) | Does::Update => (0.0, 0.0),
         };
         let half = if self.half { overhead.half_passes } else { 1.0 };
         let busy = (compute.max(memory) + extra) * overhead.passes * half;
@@ -179,7 +179,7 @@ impl<'a> GpuRates<'a> {
             Does::Move(Mover::Batchnorm) => memory.batchnorm.of(work.phase),
             Does::Move(Mover::Lrn) => memory.lrn.of(work.phase),
             Does::Move(Mover::Elementwise) => memory.elementwise.of(work.phase),
-            Does::Move(Mover::Update) => memory.update,
+            Does::Update => memory.update,
         };
         let held = if work.footprint > 0.0 { (L2_SHARE * self.l2_bytes / work.footprint).min(1.0) } else { 0.0 };
         work.bytes / (self.bandwidth * part) * (1.0 - held + held / memory.l2)

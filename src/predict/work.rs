@@ -1,7 +1,6 @@
 //! The work of a phase as the formula sees it: a matrix product, or bytes to move.
 
-use crate::model::Kind;
-use crate::plan::{ConvGeometry, FcGeometry, Geometry, LayerPlan, Phase};
+use crate::plan::{ConvGeometry, FcGeometry, Geometry, LayerPlan, Mover, Phase};
 
 /// Rows of Winograd's output tiles; smaller maps are padded to them.
 const WINOGRAD_TILE: usize = 4;
@@ -32,6 +31,8 @@ pub enum Does {
     Gemm(MatrixProduct),
     /// Data moved by a kind of layer.
     Move(Mover),
+    /// The weight update, or the check of gradients.
+    Update,
 }
 
 /// m x k times k x n.
@@ -76,34 +77,19 @@ pub enum FastAlgorithm {
     Large,
 }
 
-/// The kinds of layers that move data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mover {
-    /// Pooling.
-    Pool,
-    /// Batch normalisation.
-    Batchnorm,
-    /// Local response normalisation.
-    Lrn,
-    /// All else.
-    Elementwise,
-    /// The weight update and the check of gradients.
-    Update,
-}
-
 impl PhaseWork {
     /// Of a planned phase in a step that holds `step_bytes`.
     pub fn of(layer: &LayerPlan, phase: Phase, step_bytes: f64) -> PhaseWork {
         let bytes = layer.cost(phase).bytes as f64;
         if matches!(phase, Phase::WeightUpdate | Phase::LossScale) {
-            return PhaseWork { phase, does: Does::Move(Mover::Update), bytes, footprint: step_bytes };
+            return PhaseWork { phase, does: Does::Update, bytes, footprint: step_bytes };
         }
         match &layer.geometry {
             Geometry::Conv(conv) => PhaseWork::conv(conv, phase, bytes, step_bytes),
             Geometry::Fc(fc) => PhaseWork::fc(fc, phase, bytes, step_bytes),
             Geometry::Pool(_) | Geometry::Shapes => {
                 // What the layer before wrote is still there, as far as it fits beside what is written.
-                PhaseWork { phase, does: Does::Move(Mover::of(&layer.kind)), bytes, footprint: 3.0 * bytes }
+                PhaseWork { phase, does: Does::Move(layer.mover()), bytes, footprint: 3.0 * bytes }
             }
         }
     }
@@ -150,29 +136,6 @@ impl PhaseWork {
     pub fn gemm([m, n, k]: [f64; 3], phase: Phase, bytes: f64, footprint: f64) -> PhaseWork {
         let product = MatrixProduct { m, n, k, groups: 1.0, macs: m * n * k };
         PhaseWork { phase, does: Does::Gemm(product), bytes, footprint }
-    }
-}
-
-impl Mover {
-    fn of(kind: &Kind) -> Mover {
-        match kind {
-            Kind::MaxPool(_) | Kind::AvgPool(_) => Mover::Pool,
-            Kind::BatchNorm(_) | Kind::LayerNorm(_) => Mover::Batchnorm,
-            Kind::Lrn(_) => Mover::Lrn,
-            Kind::Conv(_)
-            | Kind::Fc(_)
-            | Kind::Activation(_)
-            | Kind::Dropout(_)
-            | Kind::Flatten
-            | Kind::Scale(_)
-            | Kind::PRelu(_)
-            | Kind::Slice(_)
-            | Kind::ChannelShuffle(_)
-            | Kind::Add
-            | Kind::Multiply
-            | Kind::Concat
-            | Kind::SoftmaxLoss(_) => Mover::Elementwise,
-        }
     }
 }
 

@@ -31,7 +31,7 @@ fn parts(outcome: &Outcome, row: &Row) -> Vec<Part> {
         let group = match work.does {
             Does::Conv(..) => Group::Conv,
             Does::Gemm(_) => Group::Fc,
-            Does::Move(_) => Group::Other,
+            Does::Move(_) | Does::Update => Group::Other,
         };
         let part = Part { us: machine.time(work).us, group, phase: work.phase, within: true };
         parts.extend(std::iter::repeat_n(part, *times as usize));

@@ -1,6 +1,6 @@
 //! Batch normalisation with training statistics.
 
-use super::{AfterFlatten, Misfit, Planned, Reads, Rules, elements};
+use super::{AfterFlatten, Misfit, Mover, Planned, Reads, Rules, elements};
 use crate::model::kind::BatchNorm;
 use crate::plan::{LayerPlan, Phase, Shape};
 
@@ -23,6 +23,10 @@ impl Rules for BatchNorm {
             Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
+    }
+
+    fn mover(&self) -> Mover {
+        Mover::Batchnorm
     }
 
     fn after_flatten(&self) -> AfterFlatten {

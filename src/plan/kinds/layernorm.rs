@@ -1,6 +1,6 @@
 //! Normalisation of every pixel over its channels.
 
-use super::{AfterFlatten, Misfit, Planned, Reads, Rules, elements};
+use super::{AfterFlatten, Misfit, Mover, Planned, Reads, Rules, elements};
 use crate::model::kind::LayerNorm;
 use crate::plan::{LayerPlan, Phase, Shape};
 
@@ -24,6 +24,10 @@ impl Rules for LayerNorm {
             Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
+    }
+
+    fn mover(&self) -> Mover {
+        Mover::Batchnorm
     }
 
     fn after_flatten(&self) -> AfterFlatten {

@@ -1,6 +1,6 @@
 //! Local response normalisation across channels.
 
-use super::{AfterFlatten, Misfit, Planned, Reads, Rules, elements};
+use super::{AfterFlatten, Misfit, Mover, Planned, Reads, Rules, elements};
 use crate::model::kind::Lrn;
 use crate::plan::{LayerPlan, Phase, Shape};
 
@@ -17,6 +17,10 @@ impl Rules for Lrn {
     fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64 {
         let window = if self.within_channel { self.size * self.size } else { self.size };
         elements(layer.output) * (window as u64 + if phase == Phase::Forward { 5 } else { 8 })
+    }
+
+    fn mover(&self) -> Mover {
+        Mover::Lrn
     }
 
     fn after_flatten(&self) -> AfterFlatten {

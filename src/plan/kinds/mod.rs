@@ -42,6 +42,11 @@ pub trait Rules {
     /// Asked of forward, backward_data and backward_weights only.
     fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64;
 
+    /// The way through memory of a kind that is no matrix product.
+    fn mover(&self) -> Mover {
+        Mover::Elementwise
+    }
+
     /// The treatment of an input whose elements a flatten left in another order than its shape tells.
     fn after_flatten(&self) -> AfterFlatten;
 
@@ -51,6 +56,19 @@ pub trait Rules {
     fn initial_weights(&self, fan_in: f32) -> (f32, f32) {
         (0.0, fan_in.sqrt().recip())
     }
+}
+
+/// Ways through memory, which differ in speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mover {
+    /// Pooling.
+    Pool,
+    /// Normalisation with a mean and a variance.
+    Batchnorm,
+    /// Local response normalisation.
+    Lrn,
+    /// Element by element.
+    Elementwise,
 }
 
 /// The rules of a kind.

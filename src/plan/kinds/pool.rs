@@ -1,6 +1,6 @@
 //! Pooling's windows: fixed, with ceil mode, or adaptive. The same arithmetic serves max and average.
 
-use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules, elements};
+use super::{AfterFlatten, Geometry, Misfit, Mover, Planned, Reads, Rules, elements};
 use crate::model::kind::{AvgPool, MaxPool, Padding, Pair};
 use crate::plan::{LayerPlan, Phase, Shape};
 
@@ -17,6 +17,10 @@ impl Rules for MaxPool {
     /// One comparison per visit; backward, one addition per window.
     fn operations(&self, layer: &LayerPlan, phase: Phase) -> u64 {
         if phase == Phase::Forward { visits(layer) } else { elements(layer.output) }
+    }
+
+    fn mover(&self) -> Mover {
+        Mover::Pool
     }
 
     fn after_flatten(&self) -> AfterFlatten {
@@ -37,6 +41,10 @@ impl Rules for AvgPool {
     /// One addition per visit, and the scaling of each window.
     fn operations(&self, layer: &LayerPlan, _: Phase) -> u64 {
         visits(layer) + elements(layer.output)
+    }
+
+    fn mover(&self) -> Mover {
+        Mover::Pool
     }
 
     fn after_flatten(&self) -> AfterFlatten {

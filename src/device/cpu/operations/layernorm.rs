@@ -5,8 +5,8 @@
 
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces, pieces_of_two};
 use crate::device::cpu::compute::vector::{multiversioned, put};
-use rayon::prelude::*;
 
 pub struct LayerNormOp {
     eps: f32,
@@ -36,31 +36,31 @@ impl Operation for LayerNormOp {
         let (x, rows, eps) = (operands.input(), self.rows(), self.eps);
         let piece = rows * self.channels;
         let Forward { weights, biases, output, .. } = operands;
-        (output.par_chunks_mut(piece), x.par_chunks(piece), self.statistics.par_chunks_mut(rows))
-            .into_par_iter()
-            .for_each(|(y, x, statistics)| normalise(x, y, statistics, [weights, biases], eps));
+        pieces_of_two((output, piece), (&mut self.statistics, rows), |index, y, statistics| {
+            normalise(piece_of(x, piece, index), y, statistics, [weights, biases], eps);
+        });
     }
 
     fn backward_data(&mut self, operands: BackwardData) {
         let rows = self.rows();
         let piece = rows * self.channels;
         let BackwardData { input, output_gradient, weights, input_gradient, accumulate, .. } = operands;
-        let operands = (input.par_chunks(piece), output_gradient.par_chunks(piece));
-        (input_gradient.par_chunks_mut(piece), operands.0, operands.1, self.statistics.par_chunks(rows))
-            .into_par_iter()
-            .for_each(|(dx, x, dy, statistics)| backward_piece([x, dy, weights], dx, statistics, accumulate));
+        pieces(input_gradient, piece, |index, dx| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            backward_piece([x, dy, weights], dx, piece_of(&self.statistics, rows, index), accumulate);
+        });
     }
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, .. } = operands;
         let (rows, channels) = (self.rows(), self.channels);
         let piece = rows * channels;
-        let areas = self.scratch.par_chunks_exact_mut(2 * channels);
-        (input.par_chunks(piece), output_gradient.par_chunks(piece), self.statistics.par_chunks(rows), areas)
-            .into_par_iter()
-            .for_each(|(x, dy, statistics, sums)| gradients(x, dy, statistics, sums));
-        let pieces = self.statistics.len().div_ceil(rows);
-        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(pieces).map(|area| area[at]).sum::<f64>();
+        let count = self.statistics.len().div_ceil(rows);
+        pieces(&mut self.scratch[..2 * channels * count], 2 * channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            gradients(x, dy, piece_of(&self.statistics, rows, index), sums);
+        });
+        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(count).map(|area| area[at]).sum::<f64>();
         weight_gradient.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32);
         bias_gradient.iter_mut().enumerate().for_each(|(channel, db)| *db = sum(channels + channel) as f32);
     }

@@ -6,10 +6,10 @@
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::math;
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces, pieces_of_two};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::model::kind;
 use crate::plan::Shape;
-use rayon::prelude::*;
 use std::ops::Range;
 
 pub struct LrnWithinOp {
@@ -23,14 +23,18 @@ pub struct LrnWithinOp {
     scales: Vec<f32>,
     /// dy · x · s^(−β−1) of each element.
     terms: Vec<f32>,
+    /// A row of sums for each piece.
+    sums: Vec<f32>,
 }
 
 impl LrnWithinOp {
-    pub fn new(lrn: &kind::Lrn, shape: Shape) -> LrnWithinOp {
+    /// For a pool of `threads` threads.
+    pub fn new(lrn: &kind::Lrn, shape: Shape, threads: usize) -> LrnWithinOp {
         let &kind::Lrn { size, alpha, beta, k, .. } = lrn;
         let share = alpha / (size * size) as f32;
         let [scales, terms] = [(); 2].map(|()| vec![0.0; shape.elements()]);
-        LrnWithinOp { shape, size, k, share, beta, scales, terms }
+        let sums = vec![0.0; parallel::scratches(threads) * shape.w * shape.c];
+        LrnWithinOp { shape, size, k, share, beta, scales, terms, sums }
     }
 
     /// Elements of an image's row, and rows of a piece.
@@ -49,17 +53,14 @@ impl Operation for LrnWithinOp {
     fn forward(&mut self, operands: Forward) {
         let (x, (row, rows)) = (operands.input(), self.rows());
         let mut scales = std::mem::take(&mut self.scales);
-        (scales.par_chunks_mut(rows * row), operands.output.par_chunks_mut(rows * row))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(piece, (scales, y))| {
-                let lines = scales.chunks_exact_mut(row).zip(y.chunks_exact_mut(row));
-                for (line, (scales, y)) in (piece * rows..).zip(lines) {
-                    sum_line(self, line, x, true, scales);
-                    let x = &x[line * row..][..row];
-                    normalise(x, y, scales, [self.k, self.share, self.beta]);
-                }
-            });
+        pieces_of_two((&mut scales, rows * row), (operands.output, rows * row), |piece, scales, y| {
+            let lines = scales.chunks_exact_mut(row).zip(y.chunks_exact_mut(row));
+            for (line, (scales, y)) in (piece * rows..).zip(lines) {
+                sum_line(self, line, x, true, scales);
+                let x = &x[line * row..][..row];
+                normalise(x, y, scales, [self.k, self.share, self.beta]);
+            }
+        });
         self.scales = scales;
     }
 
@@ -67,19 +68,19 @@ impl Operation for LrnWithinOp {
         let BackwardData { input: x, output_gradient: dy, input_gradient: dx, accumulate, .. } = operands;
         let (row, rows) = self.rows();
         let (piece, beta) = (rows * row, self.beta);
-        let operands = (x.par_chunks(piece), dy.par_chunks(piece), self.scales.par_chunks(piece));
-        (self.terms.par_chunks_mut(piece), operands.0, operands.1, operands.2)
-            .into_par_iter()
-            .for_each(|(terms, x, dy, scales)| take_terms(terms, [x, dy, scales], beta));
-        dx.par_chunks_mut(piece).enumerate().for_each(|(index, dx)| {
-            let mut sums = vec![0.0; row];
+        pieces(&mut self.terms, piece, |index, terms| {
+            take_terms(terms, [x, dy, &self.scales].map(|values| piece_of(values, piece, index)), beta);
+        });
+        let mut sums = std::mem::take(&mut self.sums);
+        pieces_of_two((dx, piece), (&mut sums, row), |index, dx, sums| {
             for (line, dx) in (index * rows..).zip(dx.chunks_exact_mut(row)) {
-                sum_line(self, line, &self.terms, false, &mut sums);
+                sum_line(self, line, &self.terms, false, sums);
                 let of = |values| -> &[f32] { &(values as &[f32])[line * row..][..row] };
                 let factor = 2.0 * beta * self.share;
-                gradient_line(dx, [of(x), of(dy), of(&self.scales), &sums], [factor, beta], accumulate);
+                gradient_line(dx, [of(x), of(dy), of(&self.scales), sums], [factor, beta], accumulate);
             }
         });
+        self.sums = sums;
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
                 f64::from(dy[at]) * power(at) - 2.0 * share * 0.75 * f64::from(x[at]) * sum
             };
             let dx: Vec<f64> = (0..x.len()).map(gradient).collect();
-            let mut op = LrnWithinOp::new(&lrn, shape);
+            let mut op = LrnWithinOp::new(&lrn, shape, 3);
             let mut output = vec![f32::NAN; y.len()];
             with_threads(3, || op.forward(Forward { inputs: &[&x], output: &mut output, ..Forward::default() }));
             assert_close(&output, &y, 2e-6);

@@ -150,7 +150,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Activation(function) => Box::new(activation::ActivationOp(*function)),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),
         Kind::AvgPool(_) => Box::new(avgpool::AvgPoolOp::new(layer.pool().clone())),
-        Kind::Lrn(lrn) if lrn.within_channel => Box::new(lrn_within::LrnWithinOp::new(lrn, input)),
+        Kind::Lrn(lrn) if lrn.within_channel => Box::new(lrn_within::LrnWithinOp::new(lrn, input, threads)),
         Kind::Lrn(lrn) => Box::new(lrn::LrnOp::new(lrn, input.c, threads)),
         Kind::Dropout(dropout) => {
             let together = dropout.of.together(input.image_elements(), input.h * input.w) as u32;

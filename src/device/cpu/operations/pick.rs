@@ -2,9 +2,9 @@
 
 use super::{BackwardData, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
 use crate::plan::ChannelPick;
-use rayon::prelude::*;
 
 pub struct PickOp {
     /// By output channel.
@@ -28,18 +28,16 @@ impl Operation for PickOp {
     fn forward(&mut self, operands: Forward) {
         let (x, y, [taken, total]) = (operands.input(), operands.output, [self.sources.len(), self.targets.len()]);
         let rows = parallel::rows(y.len() / taken, taken);
-        (y.par_chunks_mut(rows * taken), x.par_chunks(rows * total))
-            .into_par_iter()
-            .for_each(|(y, x)| forward_piece(y, x, &self.sources, total));
+        pieces(y, rows * taken, |index, y| forward_piece(y, piece_of(x, rows * total, index), &self.sources, total));
     }
 
     fn backward_data(&mut self, operands: BackwardData) {
         let BackwardData { output_gradient: dy, input_gradient: dx, accumulate, .. } = operands;
         let [taken, total] = [self.sources.len(), self.targets.len()];
         let rows = parallel::rows(dx.len() / total, total);
-        (dx.par_chunks_mut(rows * total), dy.par_chunks(rows * taken))
-            .into_par_iter()
-            .for_each(|(dx, dy)| backward_piece(dx, dy, &self.targets, taken, accumulate));
+        pieces(dx, rows * total, |index, dx| {
+            backward_piece(dx, piece_of(dy, rows * taken, index), &self.targets, taken, accumulate);
+        });
     }
 }
 

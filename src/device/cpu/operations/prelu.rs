@@ -2,8 +2,8 @@
 
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
-use rayon::prelude::*;
 
 pub struct PReluOp {
     channels: usize,
@@ -27,28 +27,31 @@ impl Operation for PReluOp {
     fn forward(&mut self, operands: Forward) {
         let (x, piece, channels) = (operands.input(), self.piece(operands.output.len()), self.channels);
         let Forward { weights, output, .. } = operands;
-        (output.par_chunks_mut(piece), x.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(y, x)| bent([x, x], y, weights, channels, false));
+        pieces(output, piece, |index, y| {
+            let x = piece_of(x, piece, index);
+            bent([x, x], y, weights, channels, false);
+        });
     }
 
     fn backward_data(&mut self, operands: BackwardData) {
         let BackwardData { input, output_gradient, weights, input_gradient, accumulate, .. } = operands;
         let (piece, channels) = (self.piece(input.len()), self.channels);
-        (input_gradient.par_chunks_mut(piece), input.par_chunks(piece), output_gradient.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(dx, x, dy)| bent([x, dy], dx, weights, channels, accumulate));
+        pieces(input_gradient, piece, |index, dx| {
+            let operands = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            bent(operands, dx, weights, channels, accumulate);
+        });
     }
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, .. } = operands;
         let (piece, channels) = (self.piece(input.len()), self.channels);
-        (input.par_chunks(piece), output_gradient.par_chunks(piece), self.scratch.par_chunks_exact_mut(channels))
-            .into_par_iter()
-            .for_each(|(x, dy, sums)| gradients(x, dy, sums));
-        let pieces = input.len().div_ceil(piece);
+        let count = input.len().div_ceil(piece);
+        pieces(&mut self.scratch[..channels * count], channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            gradients(x, dy, sums);
+        });
         let sum =
-            |channel: usize| self.scratch.chunks_exact(channels).take(pieces).map(|area| area[channel]).sum::<f64>();
+            |channel: usize| self.scratch.chunks_exact(channels).take(count).map(|area| area[channel]).sum::<f64>();
         match weight_gradient {
             [shared] => *shared = (0..channels).map(sum).sum::<f64>() as f32,
             each => each.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32),

@@ -3,8 +3,8 @@
 
 use super::{BackwardData, BackwardWeights, Forward, Operation};
 use crate::device::cpu::compute::parallel;
+use crate::device::cpu::compute::tasks::{piece_of, pieces};
 use crate::device::cpu::compute::vector::{multiversioned, put};
-use rayon::prelude::*;
 
 pub struct ScaleOp {
     channels: usize,
@@ -28,28 +28,26 @@ impl Operation for ScaleOp {
     fn forward(&mut self, operands: Forward) {
         let (x, piece) = (operands.input(), self.piece(operands.output.len()));
         let Forward { weights, biases, output, .. } = operands;
-        (output.par_chunks_mut(piece), x.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(y, x)| scale(x, y, weights, biases));
+        pieces(output, piece, |index, y| scale(piece_of(x, piece, index), y, weights, biases));
     }
 
     fn backward_data(&mut self, operands: BackwardData) {
         let BackwardData { output_gradient, weights, input_gradient, accumulate, .. } = operands;
         let piece = self.piece(output_gradient.len());
-        (input_gradient.par_chunks_mut(piece), output_gradient.par_chunks(piece))
-            .into_par_iter()
-            .for_each(|(dx, dy)| scale_gradient(dx, dy, weights, accumulate));
+        pieces(input_gradient, piece, |index, dx| {
+            scale_gradient(dx, piece_of(output_gradient, piece, index), weights, accumulate);
+        });
     }
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, .. } = operands;
         let (piece, channels) = (self.piece(input.len()), self.channels);
-        let areas = self.scratch.par_chunks_exact_mut(2 * channels);
-        (input.par_chunks(piece), output_gradient.par_chunks(piece), areas)
-            .into_par_iter()
-            .for_each(|(x, dy, sums)| gradients(x, dy, sums));
-        let pieces = input.len().div_ceil(piece);
-        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(pieces).map(|area| area[at]).sum::<f64>();
+        let count = input.len().div_ceil(piece);
+        pieces(&mut self.scratch[..2 * channels * count], 2 * channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+            gradients(x, dy, sums);
+        });
+        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(count).map(|area| area[at]).sum::<f64>();
         weight_gradient.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32);
         bias_gradient.iter_mut().enumerate().for_each(|(channel, db)| *db = sum(channels + channel) as f32);
     }
