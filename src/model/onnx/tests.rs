@@ -223,6 +223,7 @@ fn parts_of_channels() {
         };
         let scalar = TensorProto { dims: Vec::new(), ..list("four", &[4]) };
         graph.initializer.extend([list("start", &[2]), list("end", &[4]), list("axis", &[3]), list("one_part", &[1])]);
+        graph.initializer.push(list("huge", &[i64::MAX, i64::MAX]));
         graph.initializer.extend([
             list("parts", &[1, 3]),
             scalar,
@@ -254,6 +255,9 @@ fn parts_of_channels() {
     let uneven =
         with(vec![axis(node("SplitToSequence", &["x", "one_part"], "s")), node("SequenceAt", &["s", "first"], "y")]);
     assert!(uneven.unwrap_err().contains("splits 4 channels into 1 other parts"));
+    let mut huge = axis(node("Split", &["x", "huge"], "y"));
+    huge.output.push("b".into());
+    assert!(with(vec![huge]).unwrap_err().contains("splits 4 channels into 2 other parts"));
 }
 
 /// As exporters write squeeze and excitation, whichever factor comes first; views of the same order are wanted.

@@ -283,8 +283,8 @@ pub fn split<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Vec<Value>>
         Some(parts) => parts.into_iter().map(|part: f64| part.max(0.0) as usize).collect(),
         None => (0..outputs).map(|index| even.min(total.saturating_sub(index * even))).collect(),
     };
-    if parts.len() != outputs || parts.iter().sum::<usize>() != total {
-        return Err(format!("splits {total} channels into {parts:?}").into());
+    if parts.len() != outputs || sum(&parts) != Some(total) {
+        return Err(format!("splits {total} channels into {} other parts", parts.len()).into());
     }
     let mut from = 0;
     let part = |part: usize| {
@@ -311,7 +311,7 @@ pub fn split_to_sequence<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports
         }
         several => several.iter().map(|&part| part.max(0.0) as usize).collect(),
     };
-    if parts.iter().try_fold(0usize, |sum, &part| sum.checked_add(part)) != Some(total) {
+    if sum(&parts) != Some(total) {
         return Err(format!("splits {total} channels into {} other parts", parts.len()).into());
     }
     Ok(Value::Parts(input, parts))
@@ -325,6 +325,11 @@ pub fn sequence_at<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value
     let at = import.tensor(node, 1)?.and_then(|at| at.scalar()).ok_or("its place is not known")?;
     let at = places(&[at as i64], parts.len())?[0];
     sliced(import, node, input, [parts[..at].iter().sum(), parts[at]])
+}
+
+/// `None` beyond what a number holds.
+fn sum(parts: &[usize]) -> Option<usize> {
+    parts.iter().try_fold(0usize, |sum, &part| sum.checked_add(part))
 }
 
 fn sliced<'a>(

@@ -213,7 +213,7 @@ pub fn prelu<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let input = import.activation(node, 0)?;
     let Some(slopes) = import.tensor(node, 1)? else { return Err("has no slopes".into()) };
     let channels = import.draft.shape(input.source).c;
-    let shared = slopes.dims.iter().product::<usize>() == 1;
+    let shared = slopes.dims.iter().all(|&size| size == 1);
     if !shared && (slopes.vector() != Some(channels) || !linear::is_along_channels(input.view, &slopes, channels)) {
         return Err(format!("has slopes of sizes {:?}: one, or one for each channel, are known", slopes.dims).into());
     }
