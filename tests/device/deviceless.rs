@@ -19,11 +19,14 @@ use super::gpus::{GPUS, Gpu};
 const PHASES: [Phase; 3] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights];
 const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
 
-/// Every convolution of every built-in network, each once.
-fn convolutions(batch: usize) -> Vec<ConvGeometry> {
+/// Networks that are asked for at three batch sizes, and whose choices are in the table; the others are at one.
+const PLAIN: [&str; 6] = ["alexnet", "alexnet-2012", "vgg11", "vgg16", "vgg19", "tiny"];
+
+/// Every convolution of these networks at a batch size, each once.
+fn convolutions<'a>(models: impl IntoIterator<Item = &'a str>, batch: usize) -> Vec<ConvGeometry> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
-    for model in ["alexnet", "alexnet-2012", "vgg11", "vgg16", "vgg19", "tiny"] {
+    for model in models {
         let plan = Plan::new(&Model::named(model).unwrap(), Options::of_batch(batch)).unwrap();
         for layer in &plan.layers {
             if let Geometry::Conv(conv) = layer.geometry
@@ -101,11 +104,15 @@ fn survey(gpu: &Gpu) -> (Counts, BTreeMap<(usize, String), String>) {
         .into_iter()
         .filter(|precision| gpu.version >= 800 || !matches!(precision, Precision::Tf32 | Precision::Bf16));
     for precision in precisions {
-        for geometry in [1, 32, 512].into_iter().flat_map(convolutions) {
+        let plain = [1, 32, 512].into_iter().flat_map(|batch| convolutions(PLAIN, batch));
+        let deep = convolutions(Model::names().filter(|name| !PLAIN.contains(name)), 32);
+        for (in_table, geometry) in plain.map(|conv| (true, conv)).chain(deep.into_iter().map(|conv| (false, conv))) {
             for (phase, layout) in PHASES.into_iter().flat_map(|phase| [(phase, Layout::Nchw), (phase, Layout::Nhwc)]) {
                 let query = ConvQuery { geometry, phase, precision, layout };
                 let family = ask(gpu, &described, &query, &mut counts);
-                choices.insert((geometry.n, key(&query)), family);
+                if in_table {
+                    choices.insert((geometry.n, key(&query)), family);
+                }
             }
         }
     }
