@@ -2,10 +2,14 @@
 //! used is decided when a device is opened (`src/device/cuda/kernels.rs`). Nothing of NVIDIA's is needed to build.
 
 use std::env;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 
 /// Stands for nvcc's kernels where there are none.
 const NOTHING: &str = "const COMPILED: Option<Compiled> = None;\n";
@@ -15,7 +19,8 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let kernels = home.join("kernels");
     watch(&kernels);
-    let mut generated = format!("const COMMITTED: ModuleTexts = {};\n", table(&files(&kernels.join("ptx"), "ptx")));
+    let committed = table(&files(&kernels.join("ptx"), "ptx"), &out.join("committed"));
+    let mut generated = format!("const COMMITTED: ModuleTexts = {committed};\n");
     generated += &match nvcc() {
         Some(nvcc) => compiled(&nvcc, &kernels, &out).unwrap_or_else(|fault| {
             println!("cargo::warning=the committed kernels are embedded instead of nvcc's: {}", one_line(&fault));
@@ -63,7 +68,7 @@ fn compiled(nvcc: &Path, kernels: &Path, out: &Path) -> Result<String, String> {
         modules.push(target);
     }
     let (major, minor) = (lowest / 10, lowest % 10);
-    let modules = table(&modules);
+    let modules = table(&modules, &out.join("compiled"));
     Ok(format!(
         "const COMPILED: Option<Compiled> =\n    \
          Some(Compiled {{ by: {version:?}, capability: ({major}, {minor}), modules: {modules} }});\n"
@@ -133,12 +138,18 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A Rust table of file stems and the files' text.
-fn table(files: &[PathBuf]) -> String {
+/// A Rust table of file stems and the files' text, deflated: a tenth of it.
+fn table(files: &[PathBuf], folder: &Path) -> String {
+    fs::create_dir_all(folder).expect("OUT_DIR can be written");
     let mut table = String::from("&[\n");
     for file in files {
         let stem = file.file_stem().expect("a file").to_string_lossy();
-        writeln!(table, "    ({stem:?}, include_str!({:?})),", file.display().to_string()).expect("a string grows");
+        let text = fs::read(file).unwrap_or_else(|error| fail(&format!("{}: {error}", file.display())));
+        let target = folder.join(format!("{stem}.deflated"));
+        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::best());
+        deflated.write_all(&text).expect("a vector grows");
+        fs::write(&target, deflated.finish().expect("a vector grows")).expect("OUT_DIR can be written");
+        writeln!(table, "    ({stem:?}, include_bytes!({:?})),", target.display().to_string()).expect("a string grows");
     }
     table + "]"
 }

@@ -2,9 +2,9 @@
 // need input and output both.
 //
 // A gradient is computed from `at`: the output where that is enough, the input of silu, hardswish and gelu.
-#include "common.cuh"
+#include "stream.cuh"
 
-__device__ __forceinline__ float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
+__device__ __forceinline__ float logistic(float x) { return __fdividef(1.0f, 1.0f + expf(-x)); }
 __device__ __forceinline__ float ramp(float x) { return fminf(fmaxf(x * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f); }
 __device__ __forceinline__ float normal(float x) { return 0.5f * erfcf(x * -0.70710678f); }
 // fminf and fmaxf would drop a NaN.
@@ -46,14 +46,27 @@ struct Gelu {
   }
 };
 
+template <class F>
+struct Value {
+  float parameter;
+  __device__ __forceinline__ float operator()(float x) const { return F::value(x, parameter); }
+};
+template <class F>
+struct Slope {
+  float parameter;
+  __device__ __forceinline__ float operator()(float at, float dy) const { return dy * F::slope(at, parameter); }
+};
+
 template <class F, class T>
 __device__ __forceinline__ void forward(const T* x, T* y, float parameter, u32 n) {
-  GRID_STRIDE(i, n) store(y, i, F::value(load(x, i), parameter));
+  Unary<T, Value<F> > op = {x, y, 0u, {parameter}};
+  stream<1>(op, n, aligned(x, y));
 }
 
 template <class F, class T>
 __device__ __forceinline__ void backward(const T* at, const T* dy, T* dx, float parameter, u32 accumulate, u32 n) {
-  GRID_STRIDE(i, n) store_or_add(dx, i, load(dy, i) * F::slope(load(at, i), parameter), accumulate);
+  Binary<T, Slope<F> > op = {at, dy, dx, accumulate, {parameter}};
+  stream<1>(op, n, aligned(at, dy, dx));
 }
 
 #define FUNCTION(NAME, F, SUFFIX, T)                                                                              \

@@ -5,22 +5,20 @@
 // gamma, statistics and the parameters' gradients are f32 whatever the storage type, as in cuDNN.
 #include "channels.cuh"
 
-// What every gradient needs; those of gamma and beta are just these.
+// The terms of dgamma and dbeta, of x and dy.
 template <class T>
 struct Gradients {
-  static const u32 COUNT = 2;
-  const T *x, *dy;
+  static const u32 ARRAYS = 2, SUMS = 2;
+  const T* from[2];
   const float *mean, *inverse;
   float center, factor;
-  float sums[2];  // dgamma, dbeta
-  __device__ __forceinline__ void begin(u32 channel) {
+  __device__ __forceinline__ void common(u32 channel) {
     center = mean[channel];
     factor = inverse[channel];
   }
-  __device__ __forceinline__ void add(u32 i) {
-    float d = load(dy, i);
-    sums[0] += d * (load(x, i) - center) * factor;
-    sums[1] += d;
+  __device__ __forceinline__ void term(const float (&elements)[2], float (&terms)[2], u32) const {
+    terms[0] = elements[1] * (elements[0] - center) * factor;
+    terms[1] = elements[1];
   }
 };
 
@@ -29,38 +27,40 @@ template <class T>
 __device__ __forceinline__ void batchnorm_backward_weights(const T* x, const T* dy, const float* mean,
                                                            const float* inverse, float* partials, float* dgamma,
                                                            float* dbeta, const Channels& s) {
-  Gradients<T> terms = {x, dy, mean, inverse, 0.0f, 0.0f, {0.0f, 0.0f}};
-  u32 channel;
-  if (!add_up(s, terms, &channel)) return;
-  bool whole = gridDim.y == 1u;
-  float* gamma_to = whole ? dgamma : partials + blockIdx.y * s.channels;
-  float* beta_to = whole ? dbeta : partials + (gridDim.y + blockIdx.y) * s.channels;
-  gamma_to[channel] = terms.sums[0];
-  beta_to[channel] = terms.sums[1];
+  Gradients<T> terms = {{x, dy}, mean, inverse, 0.0f, 0.0f};
+  Results<float, 2> result = {{dgamma, dbeta}, partials, s.channels.by};
+  add_up<T>(s, terms, aligned(x, dy), result);
 }
 
 KERNEL_FN batchnorm_backward_weights_total(const float* __restrict__ partials, float* __restrict__ dgamma,
                                            float* __restrict__ dbeta, u32 slices, u32 channels) {
-  Arrays<float, 2> terms = {partials, slices * channels, {0.0f, 0.0f}};
-  Channels s = {slices, channels, 1u};
-  u32 channel;
-  if (!add_up(s, terms, &channel)) return;
-  dgamma[channel] = terms.sums[0];
-  dbeta[channel] = terms.sums[1];
+  Results<float, 2> result = {{dgamma, dbeta}, (float*)0, channels};
+  add_slices<2>(partials, slices, channels, result);
 }
 
 // Reads the dgamma and dbeta that batchnorm_backward_weights wrote.
+struct InputGradient {
+  static const u32 COUNT = 4;
+  const float *gamma, *mean, *inverse, *dgamma, *dbeta;
+  float share;
+  __device__ __forceinline__ void common(u32 c, float (&to)[4]) const {
+    to[0] = mean[c];
+    to[1] = inverse[c] * dgamma[c] * share;
+    to[2] = dbeta[c] * share;
+    to[3] = gamma[c] * inverse[c];
+  }
+  __device__ __forceinline__ float value(const float (&of)[2], const float (&c)[4]) const {
+    return c[3] * (of[1] - (c[2] + (of[0] - c[0]) * c[1]));
+  }
+};
+
 template <class T>
 __device__ __forceinline__ void batchnorm_backward_data(const T* x, const T* dy, T* dx, const float* gamma,
                                                         const float* mean, const float* inverse, const float* dgamma,
                                                         const float* dbeta, const Channels& s, u32 accumulate, u32 n) {
-  float share = 1.0f / (float)(s.outer * s.inner);
-  GRID_STRIDE(i, n) {
-    u32 c = channel_of(s, i);
-    float factor = inverse[c], xhat = (load(x, i) - mean[c]) * factor;
-    float centered = load(dy, i) - (dbeta[c] + xhat * dgamma[c]) * share;
-    store_or_add(dx, i, gamma[c] * factor * centered, accumulate);
-  }
+  InputGradient gradient = {gamma, mean, inverse, dgamma, dbeta, 1.0f / (float)(s.outer * s.inner.by)};
+  ByChannel<T, InputGradient, 2> op = {{x, dy}, dx, accumulate, gradient, s};
+  by_channel<1>(op, n, aligned(x, dy, dx));
 }
 
 #define BATCHNORM(SUFFIX, T)                                                                                          \

@@ -2,28 +2,31 @@
 #include "channels.cuh"
 
 template <class T>
+struct AddBias {
+  static const u32 COUNT = 1;
+  const T* bias;
+  __device__ __forceinline__ void common(u32 channel, float (&to)[1]) const { to[0] = load(bias, channel); }
+  __device__ __forceinline__ float value(const float (&y)[1], const float (&b)[1]) const { return y[0] + b[0]; }
+};
+
+template <class T>
 __device__ __forceinline__ void bias_add(T* y, const T* bias, const Channels& s, u32 n) {
-  GRID_STRIDE(i, n) store(y, i, load(y, i) + load(bias, channel_of(s, i)));
+  ByChannel<T, AddBias<T>, 1> op = {{y}, y, 0u, {bias}, s};
+  by_channel<2>(op, n, aligned(y));
 }
 
 // The gradient itself where there is one slice, else the slices' sums.
 template <class T>
 __device__ __forceinline__ void bias_gradient(const T* dy, float* partials, T* dbias, const Channels& s) {
-  Arrays<T, 1> terms = {dy, 0u, {0.0f}};
-  u32 channel;
-  if (!add_up(s, terms, &channel)) return;
-  if (gridDim.y == 1u)
-    store(dbias, channel, terms.sums[0]);
-  else
-    partials[blockIdx.y * s.channels + channel] = terms.sums[0];
+  Plain<T, 1> terms = {{dy}};
+  Results<T, 1> result = {{dbias}, partials, s.channels.by};
+  add_up<T>(s, terms, aligned(dy), result);
 }
 
 template <class T>
 __device__ __forceinline__ void bias_gradient_total(const float* partials, T* dbias, u32 slices, u32 channels) {
-  Arrays<float, 1> terms = {partials, 0u, {0.0f}};
-  Channels s = {slices, channels, 1u};
-  u32 channel;
-  if (add_up(s, terms, &channel)) store(dbias, channel, terms.sums[0]);
+  Results<T, 1> result = {{dbias}, (float*)0, channels};
+  add_slices<1>(partials, slices, channels, result);
 }
 
 #define BIAS(SUFFIX, T)                                                                                               \

@@ -1,4 +1,4 @@
-// Shared by every kernel file: storage types, the grid-stride loop and block-wide reductions.
+// Shared by every kernel file: storage types, division, the grid-stride loop and block-wide reductions.
 //
 // Arithmetic is always f32: a value is widened when loaded, and rounded once, to nearest even, when stored.
 // f16 and bf16 are plain 16-bit structs converted here, so that no CUDA header is needed and one PTX serves
@@ -40,6 +40,14 @@ template <class T>
 __device__ __forceinline__ void store_or_add(T* p, u32 i, float v, u32 accumulate) {
   store(p, i, accumulate ? load(p, i) + v : v);
 }
+
+// Division by a number that the host knows, without a divide: n / by = (umulhi(n, multiplier) + n) >> shift for every n
+// below 2^31 (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", 1994).
+struct Divisor {
+  u32 by, multiplier, shift;
+  __device__ __forceinline__ u32 quotient(u32 n) const { return (__umulhi(n, multiplier) + n) >> shift; }
+  __device__ __forceinline__ u32 remainder(u32 n) const { return n - quotient(n) * by; }
+};
 
 // Runs the following statement for every i below n, whatever the grid.
 #define GRID_STRIDE(i, n) \

@@ -13,11 +13,11 @@ struct Pixel {
   u32 index, base, stride, first, step;
   bool warp, inside;
   __device__ __forceinline__ Pixel(const Channels& s) {
-    warp = s.inner == 1u;
+    warp = s.last();
     index = warp ? blockIdx.x * ROWS + threadIdx.y : (blockIdx.x * ROWS + threadIdx.y) * 32u + threadIdx.x;
-    inside = index < s.outer * s.inner;
-    base = warp ? index * s.channels : index / s.inner * s.channels * s.inner + index % s.inner;
-    stride = s.inner;
+    inside = index < s.outer * s.inner.by;
+    base = warp ? index * s.channels.by : s.inner.quotient(index) * s.channels.by * s.inner.by + s.inner.remainder(index);
+    stride = s.inner.by;
     first = warp ? threadIdx.x : 0u;
     step = warp ? 32u : 1u;
   }
@@ -34,10 +34,10 @@ __device__ __forceinline__ void layernorm_forward(const T* x, T* y, const float*
                                                   float* inverse, float eps, const Channels& s) {
   Pixel at(s);
   if (!at.inside) return;  // whole warps where they add up
-  float share = 1.0f / (float)s.channels, sum = 0.0f, squares = 0.0f;
-  for (u32 c = at.first; c < s.channels; c += at.step) sum += load(x, at.base + c * at.stride);
+  float share = 1.0f / (float)s.channels.by, sum = 0.0f, squares = 0.0f;
+  for (u32 c = at.first; c < s.channels.by; c += at.step) sum += load(x, at.base + c * at.stride);
   float center = at.all(sum) * share;
-  for (u32 c = at.first; c < s.channels; c += at.step) {
+  for (u32 c = at.first; c < s.channels.by; c += at.step) {
     float d = load(x, at.base + c * at.stride) - center;
     squares += d * d;
   }
@@ -46,7 +46,7 @@ __device__ __forceinline__ void layernorm_forward(const T* x, T* y, const float*
     mean[at.index] = center;
     inverse[at.index] = factor;
   }
-  for (u32 c = at.first; c < s.channels; c += at.step) {
+  for (u32 c = at.first; c < s.channels.by; c += at.step) {
     u32 i = at.base + c * at.stride;
     store(y, i, (load(x, i) - center) * factor * gamma[c] + beta[c]);
   }
@@ -58,9 +58,9 @@ __device__ __forceinline__ void layernorm_backward_data(const T* x, const T* dy,
                                                         u32 accumulate) {
   Pixel at(s);
   if (!at.inside) return;
-  float share = 1.0f / (float)s.channels, center = mean[at.index], factor = inverse[at.index];
+  float share = 1.0f / (float)s.channels.by, center = mean[at.index], factor = inverse[at.index];
   float sum = 0.0f, products = 0.0f;
-  for (u32 c = at.first; c < s.channels; c += at.step) {
+  for (u32 c = at.first; c < s.channels.by; c += at.step) {
     u32 i = at.base + c * at.stride;
     float g = gamma[c] * load(dy, i);
     sum += g;
@@ -68,27 +68,23 @@ __device__ __forceinline__ void layernorm_backward_data(const T* x, const T* dy,
   }
   sum = at.all(sum) * share;
   products = at.all(products) * share;
-  for (u32 c = at.first; c < s.channels; c += at.step) {
+  for (u32 c = at.first; c < s.channels.by; c += at.step) {
     u32 i = at.base + c * at.stride;
     float xhat = (load(x, i) - center) * factor;
     store_or_add(dx, i, (gamma[c] * load(dy, i) - sum - xhat * products) * factor, accumulate);
   }
 }
 
-// Those of gamma and beta: sums over pixels.
+// Those of gamma and beta: sums over pixels, of x and dy.
 template <class T>
 struct ParameterGradients {
-  static const u32 COUNT = 2;
-  const T *x, *dy;
+  static const u32 ARRAYS = 2, SUMS = 2;
+  const T* from[2];
   const float *mean, *inverse;
-  Channels s;
-  float sums[2];  // dgamma, dbeta
-  __device__ __forceinline__ void begin(u32) {}
-  __device__ __forceinline__ void add(u32 i) {
-    u32 pixel = s.inner == 1u ? i / s.channels : i / (s.channels * s.inner) * s.inner + i % s.inner;
-    float d = load(dy, i);
-    sums[0] += d * (load(x, i) - mean[pixel]) * inverse[pixel];
-    sums[1] += d;
+  __device__ __forceinline__ void common(u32) {}
+  __device__ __forceinline__ void term(const float (&of)[2], float (&terms)[2], u32 pixel) const {
+    terms[0] = of[1] * (of[0] - mean[pixel]) * inverse[pixel];
+    terms[1] = of[1];
   }
 };
 
@@ -97,14 +93,9 @@ template <class T>
 __device__ __forceinline__ void layernorm_backward_weights(const T* x, const T* dy, const float* mean,
                                                            const float* inverse, float* partials, float* dgamma,
                                                            float* dbeta, const Channels& s) {
-  ParameterGradients<T> terms = {x, dy, mean, inverse, s, {0.0f, 0.0f}};
-  u32 channel;
-  if (!add_up(s, terms, &channel)) return;
-  bool whole = gridDim.y == 1u;
-  float* gamma_to = whole ? dgamma : partials + blockIdx.y * s.channels;
-  float* beta_to = whole ? dbeta : partials + (gridDim.y + blockIdx.y) * s.channels;
-  gamma_to[channel] = terms.sums[0];
-  beta_to[channel] = terms.sums[1];
+  ParameterGradients<T> terms = {{x, dy}, mean, inverse};
+  Results<float, 2> result = {{dgamma, dbeta}, partials, s.channels.by};
+  add_up<T>(s, terms, aligned(x, dy), result);
 }
 
 #define LAYERNORM(SUFFIX, T)                                                                                          \

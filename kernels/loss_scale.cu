@@ -3,12 +3,35 @@
 // After the backward pass: loss_scale_check over every gradient, then loss_scale_decide once. It sets `skip` and
 // `inverse` for this step's weight updates and the scale of the next step: times `backoff` after a bad step,
 // times `growth` after `interval` good ones, never above `limit`.
-#include "common.cuh"
+#include "stream.cuh"
+
+// A number that is not finite has all bits of its exponent.
+__device__ __forceinline__ bool is_bad(u32 word, const float*) { return (word & 0x7f800000u) == 0x7f800000u; }
+__device__ __forceinline__ bool is_bad(u32 word, const f16*) {
+  return (word & 0x7c00u) == 0x7c00u || (word & 0x7c000000u) == 0x7c000000u;
+}
+__device__ __forceinline__ bool is_bad(u32 word, const bf16*) {
+  return (word & 0x7f80u) == 0x7f80u || (word & 0x7f800000u) == 0x7f800000u;
+}
+
+template <class T>
+struct Check {
+  static const u32 WIDTH = Width<T>::value;
+  typedef Words Values;
+  const T* g;
+  bool* bad;
+  __device__ __forceinline__ Values load(u32 i) const { return words(g, i); }
+  __device__ __forceinline__ void finish(u32, const Values& v) const {
+    for (u32 k = 0; k < 4u; ++k) *bad |= is_bad(v.w[k], g);
+  }
+  __device__ __forceinline__ void one(u32 i) const { *bad |= !(fabsf(::load(g, i)) <= 3.402823466e38f); }
+};
 
 template <class T>
 __device__ __forceinline__ void loss_scale_check(const T* g, LossScale* state, u32 n) {
   bool bad = false;
-  GRID_STRIDE(i, n) bad |= !(fabsf(load(g, i)) <= 3.402823466e38f);
+  Check<T> op = {g, &bad};
+  stream<4>(op, n, aligned(g));
   if (bad) atomicOr(&state->found, 1u);
 }
 

@@ -1,20 +1,86 @@
 // Products of two tensors, of which the second may have one number per image and channel ("gate"), as in squeeze and
 // excitation; and the gradient of such a gate, a sum over the pixels of each channel.
-#include "common.cuh"
+#include "stream.cuh"
 
 // A tensor [images, channels, pixels] in NCHW, or [images, pixels, channels] in NHWC. Tensors of equal shapes are those of one pixel.
 struct GateShape {
-  u32 channels, pixels, nhwc;
+  Divisor channels, pixels, image;  // `image`: the elements of one
+  u32 nhwc;
+  __device__ __forceinline__ u32 gate_of(u32 i) const {
+    return nhwc ? image.quotient(i) * channels.by + channels.remainder(i) : pixels.quotient(i);
+  }
 };
 
-__device__ __forceinline__ u32 gate_of(const GateShape& s, u32 i) {
-  return s.nhwc ? i / (s.channels * s.pixels) * s.channels + i % s.channels : i / s.pixels;
-}
+// y = a * b, element by element, or with gates of which 16 bytes belong to as many neighbours.
+template <class T>
+struct Product {
+  static const u32 WIDTH = Width<T>::value;
+  struct Values {
+    Words a, b, y;
+  };
+  const T *a, *b;
+  T* y;
+  u32 accumulate;
+  GateShape s;
+  __device__ __forceinline__ Values load(u32 i) const {
+    Values v;
+    v.a = words(a, i);
+    v.b = words(b, s.pixels.by == 1u ? i : s.gate_of(i));
+    if (accumulate) v.y = words(y, i);
+    return v;
+  }
+  __device__ __forceinline__ void finish(u32 i, const Values& v) const {
+    float factors[WIDTH];
+    widen(v.b, a, factors);
+    write(i, v, factors);
+  }
+  __device__ __forceinline__ void write(u32 i, const Values& v, const float (&factors)[WIDTH]) const {
+    float product[WIDTH], old[WIDTH];
+    widen(v.a, a, product);
+#pragma unroll
+    for (u32 k = 0; k < WIDTH; ++k) product[k] *= factors[k];
+    if (accumulate) {
+      widen(v.y, a, old);
+      for (u32 k = 0; k < WIDTH; ++k) product[k] += old[k];
+    }
+    put(y, i, narrow(product, a));
+  }
+  __device__ __forceinline__ void one(u32 i) const {
+    store_or_add(y, i, ::load(a, i) * ::load(b, s.gate_of(i)), accumulate);
+  }
+};
+
+// The same where 16 bytes lie in the planes of two gates at most.
+template <class T>
+struct PlaneProduct : Product<T> {
+  static const u32 WIDTH = Width<T>::value;
+  typedef typename Product<T>::Values Values;
+  u32 last;  // gate
+  __device__ __forceinline__ PlaneProduct(const Product<T>& base, u32 last) : Product<T>(base), last(last) {}
+  __device__ __forceinline__ Values load(u32 i) const {
+    Values v;
+    v.a = words(this->a, i);
+    if (this->accumulate) v.y = words(this->y, i);
+    return v;
+  }
+  __device__ __forceinline__ void finish(u32 i, const Values& v) const {
+    u32 plane = this->s.pixels.quotient(i), of_first = (plane + 1u) * this->s.pixels.by - i;
+    float first = ::load(this->b, plane), second = ::load(this->b, min(plane + 1u, last)), factors[WIDTH];
+#pragma unroll
+    for (u32 k = 0; k < WIDTH; ++k) factors[k] = k < of_first ? first : second;
+    this->write(i, v, factors);
+  }
+};
 
 // y = a * b
 template <class T>
 __device__ __forceinline__ void multiply(const T* a, const T* b, T* y, const GateShape& s, u32 accumulate, u32 n) {
-  GRID_STRIDE(i, n) store_or_add(y, i, load(a, i) * load(b, gate_of(s, i)), accumulate);
+  const u32 WIDTH = Width<T>::value;
+  Product<T> op = {a, b, y, accumulate, s};
+  if (s.pixels.by > 1u && !s.nhwc)
+    stream<2>(PlaneProduct<T>(op, s.pixels.quotient(n - 1u)), n, aligned(a, y) && s.pixels.by >= WIDTH);
+  else
+    stream<2>(op, n, aligned(a, b, y) && (s.pixels.by == 1u || s.channels.by % WIDTH == 0u));
 }
 
 // A sum where it is whole, else one slice's.
@@ -37,27 +103,27 @@ __device__ __forceinline__ void gate_gradient(const T* dy, const T* x, float* pa
   u32 lane = threadIdx.x, row = threadIdx.y, slice = blockIdx.y, slices = gridDim.y;
   float sum = 0.0f;
   if (s.nhwc) {
-    u32 blocks = (s.channels + 31u) / 32u, image = blockIdx.x / blocks, c = blockIdx.x % blocks * 32u + lane;
-    if (c < s.channels) {
+    u32 blocks = (s.channels.by + 31u) / 32u, image = blockIdx.x / blocks, c = blockIdx.x % blocks * 32u + lane;
+    if (c < s.channels.by) {
 #pragma unroll 4
-      for (u32 p = slice * ROWS + row; p < s.pixels; p += slices * ROWS) {
-        u32 i = (image * s.pixels + p) * s.channels + c;
+      for (u32 p = slice * ROWS + row; p < s.pixels.by; p += slices * ROWS) {
+        u32 i = (image * s.pixels.by + p) * s.channels.by + c;
         sum += load(dy, i) * load(x, i);
       }
     }
     shared[row][lane] = sum;
     __syncthreads();
-    if (row != 0u || c >= s.channels) return;
+    if (row != 0u || c >= s.channels.by) return;
     for (u32 r = 1; r < ROWS; ++r) sum += shared[r][lane];
-    put_sum(sum, partials, dgate, image * s.channels + c, gates, accumulate);
+    put_sum(sum, partials, dgate, image * s.channels.by + c, gates, accumulate);
     return;
   }
   u32 gate = warps ? blockIdx.x * ROWS + row : blockIdx.x;
   u32 first = warps ? lane : (slice * ROWS + row) * 32u + lane, step = warps ? 32u : slices * ROWS * 32u;
   if (gate < gates) {
 #pragma unroll 4
-    for (u32 p = first; p < s.pixels; p += step) {
-      u32 i = gate * s.pixels + p;
+    for (u32 p = first; p < s.pixels.by; p += step) {
+      u32 i = gate * s.pixels.by + p;
       sum += load(dy, i) * load(x, i);
     }
   }

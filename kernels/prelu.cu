@@ -2,25 +2,31 @@
 // the storage type.
 #include "channels.cuh"
 
-// to = values, times the slope where x is below zero: the output of x itself, the gradient of dy.
+// values, times the slope where x is below zero: the output of x itself, the gradient of dy.
+struct Bend {
+  static const u32 COUNT = 1;
+  const float* slopes;
+  __device__ __forceinline__ void common(u32 c, float (&to)[1]) const { to[0] = slopes[c]; }
+  __device__ __forceinline__ float value(const float (&of)[2], const float (&slope)[1]) const {
+    return of[0] < 0.0f ? of[1] * slope[0] : of[1];
+  }
+};
+
 template <class T>
 __device__ __forceinline__ void prelu(const T* x, const T* values, T* to, const float* slopes, const Channels& s,
                                       u32 accumulate, u32 n) {
-  GRID_STRIDE(i, n) {
-    float v = load(values, i);
-    store_or_add(to, i, load(x, i) < 0.0f ? v * slopes[channel_of(s, i)] : v, accumulate);
-  }
+  ByChannel<T, Bend, 2> op = {{x, values}, to, accumulate, {slopes}, s};
+  by_channel<2>(op, n, aligned(x, values, to));
 }
 
+// Of x and dy.
 template <class T>
 struct SlopeGradients {
-  static const u32 COUNT = 1;
-  const T *x, *dy;
-  float sums[1];
-  __device__ __forceinline__ void begin(u32) {}
-  __device__ __forceinline__ void add(u32 i) {
-    float v = load(x, i);
-    sums[0] += v < 0.0f ? v * load(dy, i) : 0.0f;
+  static const u32 ARRAYS = 2, SUMS = 1;
+  const T* from[2];
+  __device__ __forceinline__ void common(u32) {}
+  __device__ __forceinline__ void term(const float (&of)[2], float (&terms)[1], u32) const {
+    terms[0] = of[0] < 0.0f ? of[0] * of[1] : 0.0f;
   }
 };
 
@@ -28,11 +34,9 @@ struct SlopeGradients {
 template <class T>
 __device__ __forceinline__ void prelu_backward_weights(const T* x, const T* dy, float* partials, float* dslopes,
                                                        const Channels& s) {
-  SlopeGradients<T> terms = {x, dy, {0.0f}};
-  u32 channel;
-  if (!add_up(s, terms, &channel)) return;
-  float* to = gridDim.y == 1u ? dslopes : partials + blockIdx.y * s.channels;
-  to[channel] = terms.sums[0];
+  SlopeGradients<T> terms = {{x, dy}};
+  Results<float, 1> result = {{dslopes}, partials, s.channels.by};
+  add_up<T>(s, terms, aligned(x, dy), result);
 }
 
 #define PRELU(SUFFIX, T)                                                                                            \

@@ -2,20 +2,28 @@
 // are those of a batch norm whose statistics are zero and one.
 #include "channels.cuh"
 
-// beta may be null.
+struct Affine {
+  static const u32 COUNT = 2;
+  const float *gamma, *beta;  // beta may be null
+  __device__ __forceinline__ void common(u32 c, float (&to)[2]) const {
+    to[0] = gamma[c];
+    to[1] = beta ? beta[c] : 0.0f;
+  }
+  __device__ __forceinline__ float value(const float (&x)[1], const float (&c)[2]) const { return x[0] * c[0] + c[1]; }
+};
+
 template <class T>
 __device__ __forceinline__ void scale_forward(const T* x, T* y, const float* gamma, const float* beta, const Channels& s,
                                               u32 n) {
-  GRID_STRIDE(i, n) {
-    u32 c = channel_of(s, i);
-    store(y, i, load(x, i) * gamma[c] + (beta ? beta[c] : 0.0f));
-  }
+  ByChannel<T, Affine, 1> op = {{x}, y, 0u, {gamma, beta}, s};
+  by_channel<2>(op, n, aligned(x, y));
 }
 
 template <class T>
 __device__ __forceinline__ void scale_backward_data(const T* dy, T* dx, const float* gamma, const Channels& s,
                                                     u32 accumulate, u32 n) {
-  GRID_STRIDE(i, n) store_or_add(dx, i, load(dy, i) * gamma[channel_of(s, i)], accumulate);
+  ByChannel<T, Affine, 1> op = {{dy}, dx, accumulate, {gamma, (const float*)0}, s};
+  by_channel<2>(op, n, aligned(dy, dx));
 }
 
 #define SCALE(SUFFIX, T)                                                                                              \

@@ -12,6 +12,7 @@ cudnn=$PWD/$nvidia/cudnn/lib/libcudnn.so.9
 echo "kernels: nvcc, ptxas 13 and 11.8, NVRTC"
 NVCC=$nvidia/cu13/bin/nvcc PTXAS=$nvidia/cu13/bin/ptxas PTXAS_11=$nvidia/cuda_nvcc/bin/ptxas kernels/check.sh
 target/nvidia/bin/python kernels/make_ptx.py --check
+target/nvidia/bin/python kernels/sass.py --check
 
 echo "build: with nvcc the build script compiles and embeds the kernels itself"
 warning="the committed kernels are embedded instead of nvcc's"

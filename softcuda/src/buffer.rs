@@ -74,9 +74,21 @@ impl<T: Plain> Buffer<T> {
     /// # Errors
     /// Some of them were never written.
     pub fn read(&self) -> Result<Vec<T>, Finding> {
-        let from = memory::readable(self.address, self.length * size_of::<T>())?;
-        // SAFETY: allocations are aligned to 256 bytes and hold `length` plain values.
-        Ok(unsafe { std::slice::from_raw_parts(from.cast(), self.length) }.to_vec())
+        self.read_from(0)
+    }
+
+    /// The values from this one on.
+    ///
+    /// # Errors
+    /// Some of them were never written.
+    ///
+    /// # Panics
+    /// There are not so many.
+    pub fn read_from(&self, first: usize) -> Result<Vec<T>, Finding> {
+        let length = self.length.checked_sub(first).expect("a value of the buffer");
+        let from = memory::readable(self.address + (first * size_of::<T>()) as u64, length * size_of::<T>())?;
+        // SAFETY: allocations are aligned to 256 bytes, and `length` plain values follow.
+        Ok(unsafe { std::slice::from_raw_parts(from.cast(), length) }.to_vec())
     }
 }
 

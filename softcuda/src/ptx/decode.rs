@@ -1,7 +1,7 @@
 //! Mnemonics and operands to instructions. What `forms` does not list is refused when the module is loaded, with its line.
 
 use super::forms::{Shape, combination};
-use super::isa::{Address, AtomOp, Combine, MemType, Op, Reg, ShuffleMode, Space, Special};
+use super::isa::{Address, AtomOp, Combine, L32, MemType, Op, Reg, ShuffleMode, Space, Special};
 use super::mnemonic::Mnemonic;
 use super::parse::{Body, Cursor, Result};
 
@@ -32,8 +32,14 @@ pub fn decode<'a>(body: &mut Body<'a>, cursor: &mut Cursor<'a>) -> Result<Op> {
             Op::Compare64 { f, d: r.d_predicate()?, a: r.first64()?, b: r.next64()?, with: r.combine(&m)? }
         }
         Shape::Predicate(f) => {
-            let (d, a) = (r.d_predicate()?, r.first_predicate()?);
-            Op::Logic { f, d, a, b: a }
+            let d = r.d_predicate()?;
+            match r.constant(&m)? {
+                Some(all) => Op::Logic { f: if all { |_, _| u32::MAX } else { |_, _| 0 }, d, a: d, b: d },
+                None => {
+                    let a = r.first_predicate()?;
+                    Op::Logic { f, d, a, b: a }
+                }
+            }
         }
         Shape::Predicates(f) => Op::Logic { f, d: r.d_predicate()?, a: r.first_predicate()?, b: r.next_predicate()? },
         Shape::Select32 => Op::Select32 { d: r.d32()?, a: r.first32()?, b: r.next32()?, p: r.next_predicate()? },
@@ -126,11 +132,24 @@ impl<'a> Operands<'_, 'a> {
 
     fn move32(&mut self) -> Result<Op> {
         let d = self.d32()?;
+        if self.cursor.accept("{") {
+            let (low, high) = self.pair()?;
+            return Ok(Op::Binary32 { f: halves, d, a: low, b: high });
+        }
         if let Some(which) = special(self.cursor.peek()) {
             self.cursor.next_word()?;
             return Ok(Op::Special { d: Reg::R32(d), which });
         }
         Ok(Op::Unary32 { f: |a| *a, d, a: self.first32()? })
+    }
+
+    /// The literal that a predicate is set to, zero or not.
+    fn constant(&mut self, m: &Mnemonic) -> Result<Option<bool>> {
+        let negative = self.cursor.accept("-");
+        if m.whole != "mov.pred" || !(negative || self.cursor.peek().starts_with(|c: char| c.is_ascii_digit())) {
+            return Ok(None);
+        }
+        Ok(Some(self.cursor.number()? != 0))
     }
 
     fn move64(&mut self) -> Result<Op> {
@@ -150,7 +169,7 @@ impl<'a> Operands<'_, 'a> {
         Ok(Op::Unary64 { f: |a| *a, d, a: self.first64()? })
     }
 
-    /// `low, high}`: two 32-bit registers.
+    /// `low, high}`: two registers of half the size.
     fn pair(&mut self) -> Result<(u16, u16)> {
         let pair = (self.first32()?, self.next32()?);
         self.cursor.expect("}")?;
@@ -249,6 +268,11 @@ impl<'a> Operands<'_, 'a> {
         self.body.branches.push((self.body.kernel.code.len(), self.cursor.next_word()?));
         Ok(Op::Branch { target: 0 })
     }
+}
+
+/// Two 16-bit values as one of 32 bits.
+fn halves(low: &L32, high: &L32) -> L32 {
+    std::array::from_fn(|lane| low[lane] & 0xffff | high[lane] << 16)
 }
 
 /// The special registers. Those with an axis are written `%tid.x`.

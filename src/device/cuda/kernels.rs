@@ -1,12 +1,14 @@
 //! The kernels: embedded PTX by the stem of their file in `kernels/`, or files of a folder that the user names.
 
-use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
+
+use flate2::read::DeflateDecoder;
 
 use crate::device::DeviceError;
 
-/// File stems and PTX text.
-pub type ModuleTexts = &'static [(&'static str, &'static str)];
+/// File stems and deflated PTX.
+pub type ModuleTexts = &'static [(&'static str, &'static [u8])];
 
 /// The kernels that nvcc made when this program was built.
 struct Compiled {
@@ -38,9 +40,9 @@ pub struct Kernels {
 #[derive(Clone, Debug)]
 pub struct KernelModule {
     /// PTX, or machine code for one architecture.
-    pub image: Cow<'static, [u8]>,
+    pub image: Vec<u8>,
     /// PTX that declares the same kernels and parameters; machine code does not tell them.
-    pub declarations: Cow<'static, str>,
+    pub declarations: String,
 }
 
 impl Kernels {
@@ -67,16 +69,16 @@ impl Kernels {
     }
 
     fn embedded(origin: &str, modules: ModuleTexts) -> Kernels {
-        let module = |&(_, ptx): &(&str, &'static str)| KernelModule {
-            image: Cow::Borrowed(ptx.as_bytes()),
-            declarations: Cow::Borrowed(ptx),
+        let module = |&(_, deflated): &(&str, &[u8])| {
+            let ptx = inflated(deflated);
+            KernelModule { image: ptx.clone().into_bytes(), declarations: ptx }
         };
         Kernels { origin: origin.to_owned(), modules: modules.iter().map(module).collect() }
     }
 
     fn with_files_of(mut self, folder: &Path) -> Result<Kernels, DeviceError> {
         let mut found = Vec::new();
-        for (module, (stem, committed)) in self.modules.iter_mut().zip(COMMITTED) {
+        for (module, &(stem, committed)) in self.modules.iter_mut().zip(COMMITTED) {
             for end in ["ptx", "cubin"] {
                 let file = folder.join(stem).with_extension(end);
                 if !file.is_file() {
@@ -84,10 +86,10 @@ impl Kernels {
                 }
                 let image = std::fs::read(&file).map_err(|error| unusable(&file, &error.to_string()))?;
                 module.declarations = match end {
-                    "ptx" => Cow::Owned(String::from_utf8_lossy(&image).into_owned()),
-                    _ => Cow::Borrowed(committed),
+                    "ptx" => String::from_utf8_lossy(&image).into_owned(),
+                    _ => inflated(committed),
                 };
-                module.image = Cow::Owned(image);
+                module.image = image;
                 found.push(format!("{stem}.{end}"));
             }
         }
@@ -97,6 +99,13 @@ impl Kernels {
         self.origin += &format!("; {} from {}", found.join(", "), folder.display());
         Ok(self)
     }
+}
+
+/// The text of embedded kernels.
+fn inflated(deflated: &[u8]) -> String {
+    let mut text = String::new();
+    DeflateDecoder::new(deflated).read_to_string(&mut text).expect("build.rs deflated it");
+    text
 }
 
 fn unusable(path: &Path, why: &str) -> DeviceError {
@@ -111,7 +120,8 @@ mod tests {
     fn committed_kernels_serve_the_p100_and_nothing_older() {
         let stems: Vec<&str> = COMMITTED.iter().map(|(stem, _)| *stem).collect();
         assert!(stems.is_sorted() && stems.contains(&"sgd") && stems.contains(&"measure"), "{stems:?}");
-        for (stem, ptx) in COMMITTED {
+        for &(stem, deflated) in COMMITTED {
+            let ptx = inflated(deflated);
             assert!(ptx.contains("\n.version 6.0\n") && ptx.contains("\n.target sm_60\n"), "{stem}");
         }
         assert!(Kernels::choose((5, 2)).unwrap().is_none());
@@ -125,7 +135,7 @@ mod tests {
         std::fs::write(folder.path().join("sgd.cubin"), [0x7f, 0x45, 0x4c, 0x46]).unwrap();
         let kernels = Kernels::committed().with_files_of(folder.path()).unwrap();
         let sgd = COMMITTED.iter().position(|(stem, _)| *stem == "sgd").unwrap();
-        assert_eq!(&*kernels.modules[sgd].image, [0x7f, 0x45, 0x4c, 0x46]);
+        assert_eq!(kernels.modules[sgd].image, [0x7f, 0x45, 0x4c, 0x46]);
         assert!(kernels.modules[sgd].declarations.contains(".entry sgd_f32"));
         assert!(kernels.origin.contains("; sgd.cubin from "), "{}", kernels.origin);
         let others = kernels.modules.iter().filter(|module| module.image.starts_with(b"//"));

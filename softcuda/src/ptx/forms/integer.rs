@@ -39,6 +39,7 @@ pub const FORMS: &[Form] = &[
     ("neg.s64", Unary64(lanes!(|a: u64| -> u64 { a.wrapping_neg() }))),
     ("abs.s32", Unary32(lanes!(|a: u32| -> u32 { (a as i32).unsigned_abs() }))),
     ("bfe.u32", Ternary32(lanes!(|a: u32, b: u32, c: u32| -> u32 { field(a, b & 0xff, c & 0xff) }))),
+    ("bfe.s32", Ternary32(lanes!(|a: u32, b: u32, c: u32| -> u32 { signed_field(a, b & 0xff, c & 0xff) }))),
 ];
 
 fn signed_product(a: u32, b: u32) -> u64 {
@@ -65,4 +66,14 @@ fn remainder64(a: i64, b: i64) -> i64 {
 fn field(a: u32, start: u32, length: u32) -> u32 {
     let kept = 1u32.checked_shl(length).map_or(u32::MAX, |bit| bit - 1);
     a.checked_shr(start).unwrap_or(0) & kept
+}
+
+/// The same with the sign of its last bit, or of the last bit that there is.
+fn signed_field(a: u32, start: u32, length: u32) -> u32 {
+    if length == 0 {
+        return 0;
+    }
+    let sign = a >> (start + length - 1).min(31) & 1;
+    let beyond = u32::MAX.checked_shl(length.min(32u32.saturating_sub(start))).unwrap_or(0);
+    field(a, start, length) | if sign == 1 { beyond } else { 0 }
 }

@@ -40,9 +40,9 @@ pub enum Shape {
     Predicates(fn(u32, u32) -> u32),
     Select32,
     Select64,
-    /// From a register, a literal or a special register.
+    /// From a register, a literal, a special register or a pair of 16-bit registers.
     Move32,
-    /// As Move32, or to or from a pair of registers.
+    /// From the like, of 32 bits each, or to a pair of registers.
     Move64,
     Parameter,
     Load,

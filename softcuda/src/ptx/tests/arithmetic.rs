@@ -98,6 +98,23 @@ const TERNARY: &[Case<3>] = &[
         [R, R, R],
         &[([f(1.0), f(1.0), f(-9.313_226e-10)], 0x3f7f_ffff), ([f(2.0), f(3.0), f(1.0)], f(7.0))],
     ),
+    // The PTX manual's definition, bit by bit: bits from the start on, the last one's sign, and beyond bit 31 the sign of bit 31.
+    Case(
+        "bfe.s32",
+        R,
+        [R, R, R],
+        &[
+            ([0x0000_0100, 8, 1], 0xffff_ffff),
+            ([0x0000_0200, 8, 1], 0),
+            ([0x1234_5678, 4, 4], 7),
+            ([0x1234_5678, 4, 3], 0xffff_ffff),
+            ([0x8000_0000, 0, 32], 0x8000_0000),
+            ([0x8000_0000, 24, 16], 0xffff_ff80),
+            ([0x7000_0000, 24, 16], 0x70),
+            ([0x8000_0000, 40, 4], 0xffff_ffff),
+            ([0xffff_ffff, 3, 0], 0),
+        ],
+    ),
     Case("bfe.u32", R, [R, R, R], &[([0x1234_5678, 8, 8], 0x56), ([0x1234_5678, 0, 32], 0x1234_5678), ([7, 32, 8], 0)]),
     Case(
         "prmt.b32",

@@ -55,6 +55,23 @@ fn rows_and_scattered_places_agree() {
 }
 
 #[test]
+fn a_predicate_is_set_to_a_literal() {
+    let buffer = Buffer::<u32>::uninitialised(2);
+    let body = "ld.param.u64 %d0, [p0];\nmov.pred %p0, -1; mov.pred %p1, 0;\nselp.u32 %r0, 7, 8, %p0;\n\
+                selp.u32 %r1, 7, 8, %p1;\nst.global.v2.u32 [%d0], {%r0, %r1};";
+    run(body, [1, 1, 1], [1, 1, 1], &[buffer.address()]).unwrap();
+    assert_eq!(buffer.read().unwrap(), [7, 8]);
+}
+
+#[test]
+fn two_16_bit_registers_make_one_of_32() {
+    let buffer = Buffer::<u32>::uninitialised(1);
+    let body = "ld.param.u64 %d0, [p0];\nmov.u16 %r0, 0x1234; mov.u16 %r1, 0x8765;\nmov.b32 %r2, {%r0, %r1};\n\
+                st.global.u32 [%d0], %r2;";
+    run(body, [1, 1, 1], [1, 1, 1], &[buffer.address()]).unwrap();
+    assert_eq!(buffer.read().unwrap(), [0x8765_1234]);
+}
+#[test]
 fn pairs_are_packed_and_taken_apart() {
     let to = Buffer::<u32>::uninitialised(4);
     let body = "ld.param.u64 %d0, [p0];\nmov.u32 %r0, 5; mov.u32 %r1, 6;\nmov.b64 %d1, {%r0, %r1};\n\

@@ -36,6 +36,11 @@ impl Element {
         }
     }
 
+    /// How many a kernel moves at once, in 16 bytes.
+    pub fn per_vector(self) -> usize {
+        16 / self.bytes()
+    }
+
     /// How kernels' names end.
     pub fn suffix(self) -> &'static str {
         match self {

@@ -11,6 +11,10 @@ use super::stream::Stream;
 
 /// Threads per block of every kernel whose grid is its own choice.
 const BLOCK: u32 = 256;
+/// The most bytes that a thread moves at once.
+const VECTOR: u32 = 16;
+/// Blocks that every GPU has to take one after the other, some at least.
+const WAVE: u32 = 2048;
 
 /// A kernel and the sizes of its parameters.
 #[derive(Clone, Debug)]
@@ -40,6 +44,12 @@ impl Grid {
     /// A thread per element.
     pub fn over(elements: u32) -> Grid {
         Grid::of_blocks(elements.div_ceil(BLOCK))
+    }
+
+    /// A thread per 16 bytes of a tensor, or two of them where it is large: what a kernel moves at once.
+    pub fn streaming(elements: u32, element_bytes: usize) -> Grid {
+        let blocks = elements.div_ceil(VECTOR / element_bytes as u32).div_ceil(BLOCK);
+        Grid::of_blocks(blocks.min(WAVE.max(blocks.div_ceil(2))))
     }
 
     /// This many blocks of the usual size.
@@ -181,5 +191,9 @@ mod tests {
     #[test]
     fn grids_cover_their_elements() {
         assert_eq!([1, 256, 257].map(|elements| Grid::over(elements).blocks[0]), [1, 1, 2]);
+        let blocks = |elements, bytes| Grid::streaming(elements, bytes).blocks[0];
+        assert_eq!([blocks(1, 4), blocks(1024, 4), blocks(1025, 4), blocks(2049, 2)], [1, 1, 2, 2]);
+        // 3000 blocks of a vector per thread are 2048 of up to two, 6000 are 3000 of two.
+        assert_eq!([blocks(3000 * 1024, 4), blocks(6000 * 1024, 4)], [2048, 3000]);
     }
 }

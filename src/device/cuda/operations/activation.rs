@@ -35,6 +35,7 @@ fn own(function: Activation, parameter: f32, shape: Shape, gpu: &SharedGpu) -> R
         of_output: function.has_gradient_of_output(),
         parameter,
         elements: shape.elements() as u32,
+        grid: Grid::streaming(shape.elements() as u32, gpu.arithmetic.element().bytes()),
     }))
 }
 
@@ -72,18 +73,19 @@ struct OwnActivationOp {
     /// leaky_relu's slope, elu's alpha.
     parameter: f32,
     elements: u32,
+    grid: Grid,
 }
 
 impl Operation for OwnActivationOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let arguments: [&dyn Argument; 4] = [&at.x(), &at.output, &self.parameter, &self.elements];
-        self.forward.launch(&handles.stream, Grid::over(self.elements), &arguments)
+        self.forward.launch(&handles.stream, self.grid, &arguments)
     }
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let from = if self.of_output { at.y } else { at.x };
         let accumulate = u32::from(at.accumulate);
         let arguments: [&dyn Argument; 6] = [&from, &at.dy, &at.dx, &self.parameter, &accumulate, &self.elements];
-        self.backward.launch(&handles.stream, Grid::over(self.elements), &arguments)
+        self.backward.launch(&handles.stream, self.grid, &arguments)
     }
 }

@@ -28,7 +28,7 @@ impl AddOp {
 impl Operation for AddOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let CopyOp { accumulate, elements, .. } = &self.copy;
-        let (grid, inputs, y) = (Grid::over(*elements), at.inputs, &at.output);
+        let (grid, inputs, y) = (self.copy.grid(), at.inputs, &at.output);
         self.add.launch(&handles.stream, grid, &[&inputs[0], &inputs[1], y, elements])?;
         for x in &inputs[2..] {
             accumulate.launch(&handles.stream, grid, &[x, y, elements])?;
@@ -49,6 +49,10 @@ impl CopyOp {
         Ok(CopyOp { accumulate: gpu.kernel("accumulate")?, elements: elements as u32, element_bytes })
     }
 
+    fn grid(&self) -> Grid {
+        Grid::streaming(self.elements, self.element_bytes)
+    }
+
     fn copy(&self, handles: &Handles, from: u64, to: u64) -> Result<(), CallError> {
         memory::copy(&handles.stream, from, to, self.elements as usize * self.element_bytes)
     }
@@ -61,10 +65,7 @@ impl Operation for CopyOp {
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         match at.accumulate {
-            true => {
-                let grid = Grid::over(self.elements);
-                self.accumulate.launch(&handles.stream, grid, &[&at.dy, &at.dx, &self.elements])
-            }
+            true => self.accumulate.launch(&handles.stream, self.grid(), &[&at.dy, &at.dx, &self.elements]),
             false => self.copy(handles, at.dy, at.dx),
         }
     }

@@ -16,6 +16,8 @@ pub struct AvgPoolOp {
     shape: PoolShape,
     inputs: u32,
     outputs: u32,
+    /// Over the inputs, and over the outputs.
+    grids: [Grid; 2],
 }
 
 impl AvgPoolOp {
@@ -23,12 +25,14 @@ impl AvgPoolOp {
     pub fn new(pool: &kind::AvgPool, planned: &LayerPlan, gpu: &SharedGpu) -> Result<AvgPoolOp, Failure> {
         let (input, output) = (planned.input(), planned.output);
         let shape = PoolShape::average(pool, input, output, &gpu.arithmetic);
+        let counts = [input, output].map(|of| of.elements() as u32);
         Ok(AvgPoolOp {
             forward: gpu.kernel("avgpool_forward")?,
             backward: gpu.kernel("avgpool_backward")?,
             shape,
-            inputs: input.elements() as u32,
-            outputs: output.elements() as u32,
+            inputs: counts[0],
+            outputs: counts[1],
+            grids: counts.map(|count| shape.grid(count, &gpu.arithmetic)),
         })
     }
 }
@@ -36,12 +40,12 @@ impl AvgPoolOp {
 impl Operation for AvgPoolOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let arguments: [&dyn Argument; 4] = [&at.x(), &at.output, &self.shape, &self.outputs];
-        self.forward.launch(&handles.stream, Grid::over(self.outputs), &arguments)
+        self.forward.launch(&handles.stream, self.grids[1], &arguments)
     }
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let accumulate = u32::from(at.accumulate);
         let arguments: [&dyn Argument; 5] = [&at.dy, &at.dx, &self.shape, &accumulate, &self.inputs];
-        self.backward.launch(&handles.stream, Grid::over(self.inputs), &arguments)
+        self.backward.launch(&handles.stream, self.grids[0], &arguments)
     }
 }

@@ -17,6 +17,7 @@ pub struct BatchNormOp {
     eps: f32,
     momentum: f32,
     shape: Channels,
+    grid: Grid,
     /// Of gamma and beta.
     gradients: Sums,
     backward_data: Kernel,
@@ -46,7 +47,8 @@ impl BatchNormOp {
             eps: norm.eps,
             momentum: norm.momentum,
             shape: places,
-            gradients: Sums::new(places, slice, total, 2)?,
+            gradients: Sums::new(places, arithmetic.element(), [slice, total], 2)?,
+            grid: places.grid(arithmetic.element()),
             backward_data: gpu.kernel("batchnorm_backward_data")?,
             statistics,
         })
@@ -54,7 +56,7 @@ impl BatchNormOp {
 
     /// Addresses of the four statistics.
     fn parts(&self) -> [u64; 4] {
-        [0, 1, 2, 3].map(|part| self.statistics.at(part * self.shape.channels as usize * size_of::<f32>()))
+        [0, 1, 2, 3].map(|part| self.statistics.at(part * self.shape.channels.by as usize * size_of::<f32>()))
     }
 }
 
@@ -82,7 +84,7 @@ impl Operation for BatchNormOp {
         let (accumulate, elements) = (u32::from(at.accumulate), self.shape.elements());
         let arguments: [&dyn Argument; 11] =
             [x, dy, dx, gamma, &mean, &inverse, dgamma, dbeta, &self.shape, &accumulate, &elements];
-        self.backward_data.launch(&handles.stream, Grid::over(elements), &arguments)
+        self.backward_data.launch(&handles.stream, self.grid, &arguments)
     }
 
     fn bytes(&self) -> usize {

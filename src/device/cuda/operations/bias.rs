@@ -14,6 +14,7 @@ use crate::plan::Shape;
 /// A bias per channel.
 pub struct Bias {
     shape: Channels,
+    grid: Grid,
     add: Kernel,
     gradient: Sums,
 }
@@ -22,14 +23,16 @@ impl Bias {
     /// Of a layer with this output.
     pub fn new(output: Shape, gpu: &SharedGpu) -> Result<Bias, Failure> {
         let shape = Channels::new(output, gpu.arithmetic.nhwc());
-        let (slice, total) = (gpu.kernel("bias_gradient")?, gpu.kernel("bias_gradient_total")?);
-        Ok(Bias { shape, add: gpu.kernel("bias_add")?, gradient: Sums::new(shape, slice, total, 1)? })
+        let (element, sums) = (gpu.arithmetic.element(), ["bias_gradient", "bias_gradient_total"]);
+        let [slice, total] = sums.map(|kernel| gpu.kernel(kernel));
+        let gradient = Sums::new(shape, element, [slice?, total?], 1)?;
+        Ok(Bias { shape, grid: shape.grid(element), add: gpu.kernel("bias_add")?, gradient })
     }
 
     /// y += bias.
     pub fn add(&self, handles: &Handles, y: u64, bias: u64) -> Result<(), CallError> {
         let elements = self.shape.elements();
-        self.add.launch(&handles.stream, Grid::over(elements), &[&y, &bias, &self.shape, &elements])
+        self.add.launch(&handles.stream, self.grid, &[&y, &bias, &self.shape, &elements])
     }
 
     /// The sums of dy.

@@ -1,5 +1,6 @@
 //! Dropout, by an own kernel: the masks are the same bits as on every device.
 
+use super::divisor::Divisor;
 use super::{BackwardData, Forward, Operation};
 use crate::device::DeviceError;
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
@@ -14,10 +15,11 @@ pub struct DropoutOp {
     forward: Kernel,
     backward: Kernel,
     images: u32,
-    features: u32,
-    channels: u32,
+    features: Divisor,
+    channels: Divisor,
+    element_bytes: usize,
     /// Neighbours in canonical order that share a draw.
-    together: u32,
+    together: Divisor,
     p: f32,
     seed: u64,
     layer: u32,
@@ -44,9 +46,10 @@ impl DropoutOp {
             forward: gpu.kernel("dropout_forward")?,
             backward: gpu.kernel("dropout_backward")?,
             images: shape.n as u32,
-            features: shape.image_elements() as u32,
-            channels: *c as u32,
-            together: dropout.of.together(shape.image_elements(), shape.h * shape.w) as u32,
+            features: Divisor::new(shape.image_elements()),
+            channels: Divisor::new(*c),
+            element_bytes: gpu.arithmetic.element().bytes(),
+            together: Divisor::new(dropout.of.together(shape.image_elements(), shape.h * shape.w)),
             p: dropout.p,
             seed,
             layer: index as u32,
@@ -58,7 +61,7 @@ impl DropoutOp {
 impl Operation for DropoutOp {
     fn forward(&self, handles: &Handles, at: &Forward) -> Result<(), CallError> {
         let DropoutOp { images, features, channels, together, p, seed, layer, mask, .. } = self;
-        let grid = Grid::over(features * images.div_ceil(4));
+        let grid = Grid::streaming(features.by * images.div_ceil(4), self.element_bytes);
         let (x, mask) = (at.x(), mask.address());
         let arguments: [&dyn Argument; 11] =
             [&x, &at.output, &mask, images, features, channels, together, p, seed, layer, &at.step];
@@ -66,10 +69,10 @@ impl Operation for DropoutOp {
     }
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
-        let elements = self.images * self.features;
+        let elements = self.images * self.features.by;
         let accumulate = u32::from(at.accumulate);
         let arguments: [&dyn Argument; 6] = [&at.dy, &self.mask.address(), &at.dx, &self.p, &accumulate, &elements];
-        self.backward.launch(&handles.stream, Grid::over(elements), &arguments)
+        self.backward.launch(&handles.stream, Grid::streaming(elements, self.element_bytes), &arguments)
     }
 
     fn bytes(&self) -> usize {

@@ -35,7 +35,7 @@ impl LayerNormOp {
         Ok(LayerNormOp {
             forward: gpu.kernel("layernorm_forward")?,
             backward_data: gpu.kernel("layernorm_backward_data")?,
-            gradients: Sums::new(places, slice, total, 2)?,
+            gradients: Sums::new(places, gpu.arithmetic.element(), [slice, total], 2)?,
             eps: norm.eps,
             shape: places,
             pixels: pixels as u32,

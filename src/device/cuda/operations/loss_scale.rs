@@ -55,7 +55,7 @@ impl LossScale {
             let (gradient, elements) = (parameters.gradient(layer, ParameterKind::Weights), parameters.count(layer));
             let check = if gradient.element == Element::F32 { &self.check_f32 } else { &self.check };
             let arguments: [&dyn Argument; 3] = [&gradient.address, &self.address(), &elements];
-            check.launch(&handles.stream, Grid::over(elements), &arguments)?;
+            check.launch(&handles.stream, Grid::streaming(elements, gradient.element.bytes()), &arguments)?;
         }
         self.decide.launch(&handles.stream, Grid::ONE, &[&self.address(), &GROWTH, &BACKOFF, &LIMIT, &INTERVAL])
     }

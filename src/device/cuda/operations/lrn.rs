@@ -2,6 +2,7 @@
 //!
 //! cuDNN's window of an even size leans the other way, its size, beta and k are bounded, and its bf16 form is not documented.
 
+use super::divisor::Divisor;
 use super::{BackwardData, Forward, Operation};
 use crate::device::cuda::driver::dnn::{GradientRefs, LrnDescriptor, TensorDescriptor, TensorRef};
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Element, Grid, Handles, Kernel};
@@ -29,6 +30,7 @@ pub struct OwnLrn {
     backward: Kernel,
     shape: LrnShape,
     elements: u32,
+    grid: Grid,
     /// k + alpha/size · Σ x² of each element, f32, for the way back.
     scale: Buffer,
 }
@@ -37,8 +39,8 @@ pub struct OwnLrn {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct LrnShape {
-    channels: u32,
-    spatial: u32,
+    channels: Divisor,
+    spatial: Divisor,
     nhwc: u32,
     size: u32,
     alpha: f32,
@@ -47,6 +49,15 @@ struct LrnShape {
 }
 
 impl Argument for LrnShape {}
+
+/// A thread per vector, where neighbours in memory that share windows are made of vectors.
+fn grid(shape: Shape, nhwc: bool, element: Element) -> Grid {
+    let (elements, run) = (shape.elements() as u32, if nhwc { shape.c } else { shape.h * shape.w });
+    match run.is_multiple_of(element.per_vector()) {
+        true => Grid::streaming(elements, element.bytes()),
+        false => Grid::over(elements),
+    }
+}
 
 /// Tells if cuDNN computes just this (cudnnSetLRNDescriptor's limits are CUDNN_LRN_MIN_N and so on).
 fn is_cudnns(lrn: &kind::Lrn, element: Element) -> bool {
@@ -62,8 +73,8 @@ impl LrnOp {
             return Ok(LrnOp::Library { lrn: LrnDescriptor::new(lrn)?, tensor });
         }
         let lrn_shape = LrnShape {
-            channels: shape.c as u32,
-            spatial: (shape.h * shape.w) as u32,
+            channels: Divisor::new(shape.c),
+            spatial: Divisor::new(shape.h * shape.w),
             nhwc: arithmetic.nhwc().into(),
             size: lrn.size as u32,
             alpha: lrn.alpha,
@@ -75,6 +86,7 @@ impl LrnOp {
             backward: gpu.kernel("lrn_backward")?,
             shape: lrn_shape,
             elements: shape.elements() as u32,
+            grid: grid(shape, arithmetic.nhwc(), arithmetic.element()),
             scale: Buffer::new(size_of::<f32>() * shape.elements())?,
         })))
     }
@@ -90,8 +102,8 @@ impl Operation for LrnOp {
                 handles.dnn.lrn_forward(lrn, at(x), at(y))
             }
             LrnOp::Own(own) => {
-                let OwnLrn { shape, elements, scale, .. } = &**own;
-                own.forward.launch(&handles.stream, Grid::over(*elements), &[&x, &y, &scale.address(), shape, elements])
+                let OwnLrn { shape, elements, grid, scale, .. } = &**own;
+                own.forward.launch(&handles.stream, *grid, &[&x, &y, &scale.address(), shape, elements])
             }
         }
     }
@@ -105,10 +117,10 @@ impl Operation for LrnOp {
                 handles.dnn.lrn_backward(lrn, GradientRefs { y, dy, x, dx }, *accumulate)
             }
             LrnOp::Own(own) => {
-                let OwnLrn { shape, elements, scale, .. } = &**own;
+                let OwnLrn { shape, elements, grid, scale, .. } = &**own;
                 let accumulate = u32::from(*accumulate);
                 let arguments: [&dyn Argument; 8] = [x, y, &scale.address(), dy, dx, shape, &accumulate, elements];
-                own.backward.launch(&handles.stream, Grid::over(*elements), &arguments)
+                own.backward.launch(&handles.stream, *grid, &arguments)
             }
         }
     }

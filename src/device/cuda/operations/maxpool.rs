@@ -32,6 +32,8 @@ pub struct OwnMaxPool {
     shape: PoolShape,
     inputs: u32,
     outputs: u32,
+    /// Over the inputs, and over the outputs.
+    grids: [Grid; 2],
     /// The place of each window's maximum, u32.
     winners: Buffer,
 }
@@ -47,12 +49,15 @@ impl MaxPoolOp {
             let (input, output) = (tensor(input)?, tensor(output)?);
             return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool, before)?, input, output });
         }
+        let shape = PoolShape::max(pool, input, output, arithmetic);
+        let counts = [input, output].map(|of| of.elements() as u32);
         Ok(MaxPoolOp::Own(Box::new(OwnMaxPool {
             forward: gpu.kernel("maxpool_forward")?,
             backward: gpu.kernel("maxpool_backward")?,
-            shape: PoolShape::max(pool, input, output, arithmetic),
-            inputs: input.elements() as u32,
-            outputs: output.elements() as u32,
+            shape,
+            inputs: counts[0],
+            outputs: counts[1],
+            grids: counts.map(|count| shape.grid(count, arithmetic)),
             winners: Buffer::new(size_of::<u32>() * output.elements())?,
         })))
     }
@@ -68,9 +73,9 @@ impl Operation for MaxPoolOp {
                 handles.dnn.pooling_forward(pooling, x, y)
             }
             MaxPoolOp::Own(own) => {
-                let OwnMaxPool { shape, outputs, winners, .. } = &**own;
+                let OwnMaxPool { shape, outputs, grids, winners, .. } = &**own;
                 let arguments: [&dyn Argument; 5] = [&x, &y, &winners.address(), shape, outputs];
-                own.forward.launch(&handles.stream, Grid::over(*outputs), &arguments)
+                own.forward.launch(&handles.stream, grids[1], &arguments)
             }
         }
     }
@@ -85,10 +90,10 @@ impl Operation for MaxPoolOp {
                 handles.dnn.pooling_backward(pooling, GradientRefs { y, dy, x, dx }, accumulate)
             }
             MaxPoolOp::Own(own) => {
-                let OwnMaxPool { shape, inputs, winners, .. } = &**own;
+                let OwnMaxPool { shape, inputs, grids, winners, .. } = &**own;
                 let accumulate = u32::from(accumulate);
                 let arguments: [&dyn Argument; 6] = [&dy, &winners.address(), &dx, shape, &accumulate, inputs];
-                own.backward.launch(&handles.stream, Grid::over(*inputs), &arguments)
+                own.backward.launch(&handles.stream, grids[0], &arguments)
             }
         }
     }

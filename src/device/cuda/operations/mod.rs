@@ -10,6 +10,7 @@ mod bias;
 mod channels;
 mod concat;
 mod conv;
+mod divisor;
 mod dropout;
 mod fc;
 mod layernorm;

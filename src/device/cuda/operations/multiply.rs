@@ -1,7 +1,8 @@
 //! Products of two inputs, by own kernels: cuDNN's `cudnnOpTensor` has no gradient of a factor that is broadcast.
 
+use super::divisor::Divisor;
 use super::{BackwardData, Forward, Operation};
-use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
+use crate::device::cuda::driver::{Argument, Buffer, CallError, Element, Grid, Handles, Kernel};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
 use crate::plan::LayerPlan;
@@ -20,8 +21,10 @@ const FEW_PIXELS: u32 = 1024;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 struct GateShape {
-    channels: u32,
-    pixels: u32,
+    channels: Divisor,
+    pixels: Divisor,
+    /// Elements of an image.
+    image: Divisor,
     nhwc: u32,
 }
 
@@ -38,6 +41,7 @@ pub struct MultiplyOp {
     /// Images times channels.
     gates: u32,
     elements: u32,
+    grid: Grid,
     /// The slices' sums, f32.
     partials: Buffer,
 }
@@ -48,7 +52,7 @@ impl MultiplyOp {
         let output = planned.output;
         let gate = planned.input_shapes.iter().position(|&shape| shape != output);
         let pixels = if gate.is_some() { output.h * output.w } else { 1 };
-        let shape = GateShape { channels: output.c as u32, pixels: pixels as u32, nhwc: gpu.arithmetic.nhwc().into() };
+        let shape = GateShape::new(output.c, pixels, gpu.arithmetic.nhwc());
         let gates = (output.n * output.c) as u32;
         let slices = if gate.is_some() { shape.slices(gates) } else { 1 };
         let partials = if slices == 1 { 0 } else { slices as usize * gates as usize };
@@ -60,13 +64,14 @@ impl MultiplyOp {
             gate,
             gates,
             elements: output.elements() as u32,
+            grid: shape.grid(output.elements() as u32, gpu.arithmetic.element()),
             partials: Buffer::new(partials * size_of::<f32>())?,
         })
     }
 
     fn product(&self, handles: &Handles, a: u64, b: u64, y: u64, accumulate: bool) -> Result<(), CallError> {
         let arguments: [&dyn Argument; 6] = [&a, &b, &y, &self.shape, &u32::from(accumulate), &self.elements];
-        self.multiply.launch(&handles.stream, Grid::over(self.elements), &arguments)
+        self.multiply.launch(&handles.stream, self.grid, &arguments)
     }
 
     fn gate_gradient(&self, handles: &Handles, at: &BackwardData, x: u64) -> Result<(), CallError> {
@@ -86,9 +91,25 @@ impl MultiplyOp {
 }
 
 impl GateShape {
+    fn new(channels: usize, pixels: usize, nhwc: bool) -> GateShape {
+        let [image, channels, pixels] = [channels * pixels, channels, pixels].map(Divisor::new);
+        GateShape { channels, pixels, image, nhwc: nhwc.into() }
+    }
+
+    /// Threads for products: each does a vector where that lies within few gates.
+    fn grid(self, elements: u32, element: Element) -> Grid {
+        let width = Divisor::new(element.per_vector());
+        let vectors = match (self.pixels.by, self.nhwc) {
+            (1, _) => true,
+            (pixels, 0) => pixels >= width.by,
+            _ => width.divides(self.channels.by),
+        };
+        if vectors { Grid::streaming(elements, element.bytes()) } else { Grid::over(elements) }
+    }
+
     /// Tells if a warp adds up a channel by itself.
     fn warps(self) -> bool {
-        self.nhwc == 0 && self.pixels <= FEW_PIXELS
+        self.nhwc == 0 && self.pixels.by <= FEW_PIXELS
     }
 
     /// Blocks of a slice.
@@ -96,7 +117,7 @@ impl GateShape {
         match (self.nhwc, self.warps()) {
             (0, true) => gates.div_ceil(ROWS),
             (0, false) => gates,
-            _ => gates / self.channels * self.channels.div_ceil(LANES),
+            _ => gates / self.channels.by * self.channels.by.div_ceil(LANES),
         }
     }
 
@@ -106,7 +127,7 @@ impl GateShape {
             return 1;
         }
         let threads = if self.nhwc == 0 { ROWS * LANES } else { ROWS };
-        self.pixels.div_ceil(threads * VALUES).clamp(1, (BLOCKS / self.blocks(gates)).max(1))
+        self.pixels.by.div_ceil(threads * VALUES).clamp(1, (BLOCKS / self.blocks(gates)).max(1))
     }
 }
 
@@ -133,8 +154,8 @@ impl Operation for MultiplyOp {
 mod tests {
     use super::*;
 
-    fn slices(images: u32, channels: u32, side: u32, nhwc: u32) -> u32 {
-        GateShape { channels, pixels: side * side, nhwc }.slices(images * channels)
+    fn slices(images: u32, channels: u32, side: usize, nhwc: u32) -> u32 {
+        GateShape::new(channels as usize, side * side, nhwc == 1).slices(images * channels)
     }
 
     /// EfficientNet-B0's first squeeze and excitation has 32 channels of 112² pixels, its last 1152 of 7².

@@ -1,21 +1,30 @@
 //! The windows of the own pooling kernels.
 
-use crate::device::cuda::driver::Argument;
+use super::divisor::Divisor;
+use crate::device::cuda::driver::{Argument, Grid};
 use crate::device::cuda::gpu::Arithmetic;
 use crate::model::kind::{AvgPool, MaxPool, Pair};
 use crate::plan::Shape;
 
-/// As `kernels/pool.cu` declares it. A kernel of zero makes windows adaptive.
+/// Windows along one axis. A kernel of zero makes them adaptive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+struct Axis {
+    input: Divisor,
+    output: Divisor,
+    stride: Divisor,
+    kernel: u32,
+    /// Before the image, and behind it.
+    pads: [u32; 2],
+}
+
+/// As `kernels/pool.cu` declares it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub struct PoolShape {
-    channels: u32,
-    input: [u32; 2],
-    output: [u32; 2],
-    kernel: [u32; 2],
-    stride: [u32; 2],
-    /// Before the image, and behind it.
-    pads: [[u32; 2]; 2],
+    channels: Divisor,
+    rows: Axis,
+    columns: Axis,
     counts_padding: u32,
     nhwc: u32,
 }
@@ -27,37 +36,50 @@ impl PoolShape {
     pub fn max(pool: &MaxPool, input: Shape, output: Shape, arithmetic: &Arithmetic) -> PoolShape {
         let MaxPool { kernel, pad, .. } = *pool;
         let stride = pool.stride.unwrap_or(kernel);
-        let pads = pad.around([input.h, input.w], kernel, stride);
-        PoolShape { pads: pads.map(sides), ..PoolShape::new(input, output, [kernel, stride], arithmetic) }
+        PoolShape::new(input, output, [kernel, stride], pad.around([input.h, input.w], kernel, stride), arithmetic)
     }
 
     /// The windows of average pooling.
     pub fn average(pool: &AvgPool, input: Shape, output: Shape, arithmetic: &Arithmetic) -> PoolShape {
         match *pool {
             AvgPool::Windows { kernel, stride, pad, ceil: _, count_include_pad } => {
-                let pads = pad.around([input.h, input.w], kernel, stride).map(sides);
+                let pads = pad.around([input.h, input.w], kernel, stride);
                 let counts_padding = count_include_pad.into();
-                PoolShape { pads, counts_padding, ..PoolShape::new(input, output, [kernel, stride], arithmetic) }
+                PoolShape { counts_padding, ..PoolShape::new(input, output, [kernel, stride], pads, arithmetic) }
             }
             // They follow from both shapes.
-            AvgPool::Adaptive { output: _ } => PoolShape::new(input, output, [Pair::square(0); 2], arithmetic),
+            AvgPool::Adaptive { output: _ } => {
+                PoolShape::new(input, output, [Pair::square(0); 2], [Pair::square(0); 2], arithmetic)
+            }
         }
     }
 
-    fn new(input: Shape, output: Shape, [kernel, stride]: [Pair; 2], arithmetic: &Arithmetic) -> PoolShape {
+    fn new(
+        input: Shape,
+        output: Shape,
+        [kernel, stride]: [Pair; 2],
+        [before, after]: [Pair; 2],
+        arithmetic: &Arithmetic,
+    ) -> PoolShape {
+        let axis = |sizes: [usize; 3], kernel, pads: [usize; 2]| {
+            let [input, output, stride] = sizes.map(Divisor::new);
+            Axis { input, output, stride, kernel: kernel as u32, pads: pads.map(|pad| pad as u32) }
+        };
         PoolShape {
-            channels: input.c as u32,
-            input: [input.h as u32, input.w as u32],
-            output: [output.h as u32, output.w as u32],
-            kernel: sides(kernel),
-            stride: sides(stride),
-            pads: [[0; 2]; 2],
+            channels: Divisor::new(input.c),
+            rows: axis([input.h, output.h, stride.h], kernel.h, [before.h, after.h]),
+            columns: axis([input.w, output.w, stride.w], kernel.w, [before.w, after.w]),
             counts_padding: 1,
             nhwc: arithmetic.nhwc().into(),
         }
     }
-}
 
-fn sides(pair: Pair) -> [u32; 2] {
-    [pair.h as u32, pair.w as u32]
+    /// Threads for this many inputs or outputs: one for as many channels as make a vector, or for each.
+    pub fn grid(&self, elements: u32, arithmetic: &Arithmetic) -> Grid {
+        let element = arithmetic.element();
+        match arithmetic.nhwc() && Divisor::new(element.per_vector()).divides(self.channels.by) {
+            true => Grid::streaming(elements, element.bytes()),
+            false => Grid::over(elements),
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub struct PReluOp {
     bend: Kernel,
     gradients: Sums,
     shape: Channels,
+    grid: Grid,
 }
 
 impl PReluOp {
@@ -24,13 +25,15 @@ impl PReluOp {
             false => Channels::new(shape, gpu.arithmetic.nhwc()),
         };
         let (slice, total) = (gpu.kernel("prelu_backward_weights")?, gpu.kernel_named("bias_gradient_total_f32")?);
-        Ok(PReluOp { bend: gpu.kernel("prelu")?, gradients: Sums::new(shape, slice, total, 1)?, shape })
+        let element = gpu.arithmetic.element();
+        let gradients = Sums::new(shape, element, [slice, total], 1)?;
+        Ok(PReluOp { bend: gpu.kernel("prelu")?, gradients, shape, grid: shape.grid(element) })
     }
 
     fn bend(&self, handles: &Handles, [x, values, to, slopes]: [u64; 4], accumulate: bool) -> Result<(), CallError> {
         let (accumulate, elements) = (u32::from(accumulate), self.shape.elements());
         let arguments: [&dyn Argument; 7] = [&x, &values, &to, &slopes, &self.shape, &accumulate, &elements];
-        self.bend.launch(&handles.stream, Grid::over(elements), &arguments)
+        self.bend.launch(&handles.stream, self.grid, &arguments)
     }
 }
 

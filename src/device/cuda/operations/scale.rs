@@ -14,6 +14,7 @@ pub struct ScaleOp {
     backward_data: Kernel,
     gradients: Sums,
     shape: Channels,
+    grid: Grid,
     has_bias: bool,
     /// Per channel, f32: zero and one, a batch norm's mean and inverse deviation; and room for gradients of biases that are not there.
     constants: Buffer,
@@ -31,7 +32,8 @@ impl ScaleOp {
         Ok(ScaleOp {
             forward: gpu.kernel("scale_forward")?,
             backward_data: gpu.kernel("scale_backward_data")?,
-            gradients: Sums::new(places, slice, total, 2)?,
+            gradients: Sums::new(places, gpu.arithmetic.element(), [slice, total], 2)?,
+            grid: places.grid(gpu.arithmetic.element()),
             shape: places,
             has_bias: scale.bias,
             constants,
@@ -39,7 +41,7 @@ impl ScaleOp {
     }
 
     fn constants(&self) -> [u64; 3] {
-        [0, 1, 2].map(|part| self.constants.at(part * self.shape.channels as usize * size_of::<f32>()))
+        [0, 1, 2].map(|part| self.constants.at(part * self.shape.channels.by as usize * size_of::<f32>()))
     }
 }
 
@@ -48,7 +50,7 @@ impl Operation for ScaleOp {
         let beta = if self.has_bias { at.parameters.biases } else { 0 };
         let (x, gamma, elements) = (at.x(), at.parameters.weights, self.shape.elements());
         let arguments: [&dyn Argument; 6] = [&x, &at.output, &gamma, &beta, &self.shape, &elements];
-        self.forward.launch(&handles.stream, Grid::over(elements), &arguments)
+        self.forward.launch(&handles.stream, self.grid, &arguments)
     }
 
     fn backward_weights(&self, handles: &Handles, at: &BackwardWeights) -> Result<(), CallError> {
@@ -60,7 +62,7 @@ impl Operation for ScaleOp {
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let (gamma, accumulate, elements) = (at.parameters.weights, u32::from(at.accumulate), self.shape.elements());
         let arguments: [&dyn Argument; 6] = [&at.dy, &at.dx, &gamma, &self.shape, &accumulate, &elements];
-        self.backward_data.launch(&handles.stream, Grid::over(elements), &arguments)
+        self.backward_data.launch(&handles.stream, self.grid, &arguments)
     }
 
     fn bytes(&self) -> usize {

@@ -12,6 +12,8 @@ pub struct Sgd {
     single: Kernel,
     /// For those of the run's storage type.
     mixed: Kernel,
+    /// Bytes of a gradient of the run's storage type.
+    mixed_bytes: usize,
     rate: f32,
     momentum: f32,
     decay: f32,
@@ -40,6 +42,7 @@ impl Sgd {
         Ok(Sgd {
             single: gpu.kernel_for("sgd", Element::F32)?,
             mixed: gpu.kernel("sgd")?,
+            mixed_bytes: gpu.arithmetic.element().bytes(),
             rate: training.learning_rate,
             momentum: training.momentum,
             decay: training.weight_decay,
@@ -50,17 +53,17 @@ impl Sgd {
     pub fn update(&self, handles: &Handles, update: Update) -> Result<(), CallError> {
         let Update { master, momentum, gradient, copy, elements, loss_scale } = update;
         let (rate, factor, decay) = (self.rate, self.momentum, self.decay);
-        let grid = Grid::over(elements);
+        let grid = |gradient_bytes| Grid::streaming(elements, gradient_bytes);
         match copy {
             None => {
                 let arguments: [&dyn Argument; 8] =
                     [&master, &momentum, &gradient, &loss_scale, &rate, &factor, &decay, &elements];
-                self.single.launch(&handles.stream, grid, &arguments)
+                self.single.launch(&handles.stream, grid(size_of::<f32>()), &arguments)
             }
             Some(copy) => {
                 let arguments: [&dyn Argument; 9] =
                     [&master, &momentum, &copy, &gradient, &loss_scale, &rate, &factor, &decay, &elements];
-                self.mixed.launch(&handles.stream, grid, &arguments)
+                self.mixed.launch(&handles.stream, grid(self.mixed_bytes), &arguments)
             }
         }
     }

@@ -36,8 +36,9 @@ pub const SHAPES: [[usize; 3]; 18] = [
 pub const SLICES: [usize; 3] = [1, 3, 40];
 
 impl Channels {
-    pub fn argument(self) -> [u32; 3] {
-        [self.outer, self.channels, self.inner].map(|size| size as u32)
+    pub fn argument(self) -> [u32; 7] {
+        let ([c, m, s], [i, n, t]) = (divisor(self.channels), divisor(self.inner));
+        [self.outer as u32, c, m, s, i, n, t]
     }
 
     pub fn elements(self) -> usize {

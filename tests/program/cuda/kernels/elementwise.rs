@@ -26,14 +26,14 @@ fn copy_rows_joins_and_parts() {
         for rows in SIZES.map(|n| n.div_ceil(8)) {
             let (a, b) = (numbers::<T>(3 * rows, 5), numbers::<T>(5 * rows, 6));
             let (ba, bb, joined) = (Buffer::<T>::narrowed(&a), Buffer::<T>::narrowed(&b), Buffer::<T>::fresh(8 * rows));
-            launch_over(&name, 3 * rows, &[&ba, &joined, &(rows as u32), &3u32, &3u32, &8u32, &0u32]);
+            launch_over(&name, 3 * rows, &[&ba, &joined, &(rows as u32), &divisor(3), &3u32, &8u32, &0u32]);
             let right = joined.address + 3 * size_of::<T>() as u64;
-            launch_over(&name, 5 * rows, &[&bb, &right, &(rows as u32), &5u32, &5u32, &8u32, &0u32]);
+            launch_over(&name, 5 * rows, &[&bb, &right, &(rows as u32), &divisor(5), &5u32, &8u32, &0u32]);
             let expected: Vec<f64> =
                 (0..rows).flat_map(|r| [&a[3 * r..3 * r + 3], &b[5 * r..5 * r + 5]].concat()).collect();
             assert_same(&joined.wide(), &expected);
 
-            launch_over(&name, 5 * rows, &[&right, &bb, &(rows as u32), &5u32, &8u32, &5u32, &1u32]);
+            launch_over(&name, 5 * rows, &[&right, &bb, &(rows as u32), &divisor(5), &8u32, &5u32, &1u32]);
             assert_close(&bb.wide(), &b.iter().map(|v| 2.0 * v).collect::<Vec<_>>(), T::EPSILON, 0.0);
         }
     }
@@ -44,7 +44,7 @@ fn copy_rows_joins_and_parts() {
 #[test]
 fn pad_and_crop() {
     fn check<T: Storage>() {
-        for inner in [1, 5] {
+        for inner in [1, 5, 16] {
             let (height, width, [top, left, bottom, right]) = (3, 2, [1, 0, 2, 3]);
             let (rows, columns) = (top + height + bottom, left + width + right);
             let (n, padded_n) = (2 * height * width * inner, 2 * rows * columns * inner);
@@ -56,7 +56,8 @@ fn pad_and_crop() {
                 let image = pixel / width / height;
                 padded[((image * rows + row) * columns + column) * inner + channel] = *value;
             }
-            let shape = [height, width, inner, rows, columns, top, left].map(|size| size as u32);
+            let sizes = [height, width, inner, rows, columns].map(divisor).concat();
+            let shape: [u32; 17] = [sizes, vec![top as u32, left as u32]].concat().try_into().unwrap();
             let (bx, by) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(padded_n));
             launch_over(&format!("pad_{}", T::SUFFIX), padded_n, &[&bx, &by, &shape, &(padded_n as u32)]);
             assert_same(&by.wide(), &padded);

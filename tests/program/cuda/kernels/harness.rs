@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 use softcuda::{Plain, ptx};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -76,35 +77,50 @@ impl Storage for bf16 {
     }
 }
 
-/// Runs `$body` with `$T` as each storage type.
+/// Runs a check with each storage type, and once more with tensors that 16 bytes at a time cannot take.
 macro_rules! for_each_type {
     ($check:ident($($argument:expr),*)) => {
         $check::<f32>($($argument),*);
         $check::<half::f16>($($argument),*);
         $check::<half::bf16>($($argument),*);
+        skewed(|| $check::<half::f16>($($argument),*));
     };
 }
 pub(crate) use for_each_type;
 
+thread_local! {
+    /// Elements that lie before those of a buffer.
+    static SKEW: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs this with buffers that begin one element behind a multiple of 16 bytes.
+pub fn skewed(run: impl FnOnce()) {
+    SKEW.set(1);
+    run();
+    SKEW.set(0);
+}
+
 /// A device buffer, and its address as a kernel's argument.
 pub struct Buffer<T> {
     pub address: u64,
+    skipped: usize,
     memory: softcuda::Buffer<T>,
 }
 
 impl<T: Plain> Buffer<T> {
     pub fn fresh(length: usize) -> Self {
-        Self::with(softcuda::Buffer::uninitialised(length))
+        Self::behind(SKEW.get(), softcuda::Buffer::uninitialised(SKEW.get() + length))
     }
     pub fn of(values: &[T]) -> Self {
-        Self::with(softcuda::Buffer::of(values))
+        let before = &values[..SKEW.get().min(values.len())];
+        Self::behind(before.len(), softcuda::Buffer::of(&[before, values].concat()))
     }
-    fn with(memory: softcuda::Buffer<T>) -> Self {
-        Buffer { address: memory.address(), memory }
+    fn behind(skipped: usize, memory: softcuda::Buffer<T>) -> Self {
+        Buffer { address: memory.address() + (skipped * size_of::<T>()) as u64, skipped, memory }
     }
     /// The contents; panics where anything was never written.
     pub fn read(&self) -> Vec<T> {
-        self.memory.read().unwrap()
+        self.memory.read_from(self.skipped).unwrap()
     }
 }
 impl<T: Storage> Buffer<T> {
@@ -138,6 +154,13 @@ impl<const N: usize> Argument for [u32; N] {
     fn bytes(&self) -> Vec<u8> {
         self.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
+}
+
+/// A divisor as the kernels take it: the number, ⌈2^(32 + shift) / number⌉ − 2³², and the smallest shift with 2^shift ≥ number.
+pub fn divisor(number: usize) -> [u32; 3] {
+    let shift = (0..32).find(|shift| 1 << shift >= number).expect("below 2^31");
+    let multiplier = (1u128 << (32 + shift)).div_ceil(number.max(1) as u128) - (1 << 32);
+    [number as u32, multiplier as u32, shift]
 }
 
 /// Launches `kernel` of `kernels`; panics where the arguments do not fit its signature.

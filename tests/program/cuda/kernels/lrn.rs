@@ -3,11 +3,29 @@
 use super::harness::*;
 
 /// (images, channels, spatial, window) and the constants alpha, beta, k.
-const CASES: [(usize, usize, usize, usize); 7] =
-    [(1, 1, 1, 5), (1, 31, 1, 5), (2, 4, 4, 3), (1, 3, 11, 4), (3, 11, 31, 5), (5, 5, 41, 1), (7, 96, 105, 5)];
+/// Windows that 16 bytes of channels and their neighbours hold, and larger ones; planes that 16 bytes divide, and others.
+const CASES: [(usize, usize, usize, usize); 11] = [
+    (1, 1, 1, 5),
+    (1, 31, 1, 5),
+    (2, 4, 4, 3),
+    (1, 3, 11, 4),
+    (3, 11, 31, 5),
+    (5, 5, 41, 1),
+    (2, 96, 105, 5),
+    (2, 24, 16, 9),
+    (2, 16, 8, 8),
+    (2, 16, 8, 2),
+    (1, 32, 24, 11),
+];
 const ALPHA: f64 = 0.5;
 const BETA: f64 = 0.75;
 const K: f64 = 2.0;
+
+/// As `kernels/lrn.cu` declares it.
+fn shape(sizes: [usize; 2], nhwc: bool, window: usize, floats: [u32; 3]) -> [u32; 11] {
+    let words = sizes.map(divisor).concat().into_iter().chain([u32::from(nhwc), window as u32]).chain(floats);
+    words.collect::<Vec<_>>().try_into().unwrap()
+}
 
 fn check<T: Storage>() {
     for ((images, channels, spatial, size), nhwc) in CASES.into_iter().flat_map(|c| [(c, false), (c, true)]) {
@@ -36,7 +54,7 @@ fn check<T: Storage>() {
             }
         }
         let floats = [ALPHA, BETA, K].map(|v| (v as f32).to_bits());
-        let shape = [channels as u32, spatial as u32, u32::from(nhwc), size as u32, floats[0], floats[1], floats[2]];
+        let shape = shape([channels, spatial], nhwc, size, floats);
         let (bx, by, bs) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(n), Buffer::<f32>::fresh(n));
         launch_over(&format!("lrn_forward_{}", T::SUFFIX), n, &[&bx, &by, &bs, &shape, &(n as u32)]);
         assert_close(&bs.wide(), &scale, 1e-6, 0.0);
@@ -61,7 +79,7 @@ fn lrn_at_every_size() {
     for n in SIZES {
         let x = numbers::<f32>(n, 42);
         let (bx, by, bs) = (Buffer::<f32>::narrowed(&x), Buffer::<f32>::fresh(n), Buffer::<f32>::fresh(n));
-        let shape = [1, n as u32, 0, 5, 1f32.to_bits(), 0.75f32.to_bits(), 1f32.to_bits()];
+        let shape = shape([1, n], false, 5, [1f32, 0.75, 1.0].map(f32::to_bits));
         launch_over("lrn_forward_f32", n, &[&bx, &by, &bs, &shape, &(n as u32)]);
         let expected: Vec<f64> = x.iter().map(|v| v / (1.0 + v * v / 5.0).powf(0.75)).collect();
         assert_close(&by.wide(), &expected, 1e-6, 1e-6);

@@ -30,7 +30,7 @@ const PLAIN: Case = Case {
     counts: true,
 };
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     Case { images: 1, channels: 1, input: [1, 1], output: [1, 1], kernel: 1, stride: 1, ..PLAIN },
     Case { images: 1, channels: 1, input: [3, 3], output: [1, 1], kernel: 3, stride: 2, ..PLAIN },
     // overlapping, as AlexNet's
@@ -52,16 +52,26 @@ const CASES: [Case; 10] = [
         counts: false,
     },
     Case { images: 1, channels: 33, input: [31, 33], output: [15, 16], kernel: 2, stride: 2, ..PLAIN },
+    // as many channels as 16 bytes have, and more
+    Case { images: 2, channels: 24, input: [9, 7], output: [5, 4], kernel: 3, stride: 2, pad: 1, after: 1, ..PLAIN },
     // adaptive windows of unequal size, and more outputs than inputs
     Case { images: 2, channels: 7, input: [13, 10], output: [6, 4], kernel: 0, stride: 1, ..PLAIN },
     Case { images: 2, channels: 64, input: [3, 4], output: [7, 6], kernel: 0, stride: 1, ..PLAIN },
 ];
 
+/// As `kernels/pool.cu` declares it.
+fn shape(channels: usize, axes: [Vec<u32>; 2], counts: bool, nhwc: bool) -> [u32; 29] {
+    let words = [divisor(channels).to_vec(), axes.concat(), vec![counts.into(), nhwc.into()]].concat();
+    words.try_into().unwrap()
+}
+
 impl Case {
-    fn shape(&self, nhwc: bool) -> [u32; 15] {
-        let ([h, w], [oh, ow], k, s, p) = (self.input, self.output, self.kernel, self.stride, self.pad);
-        let (a, counts) = (self.after, usize::from(self.counts));
-        [self.channels, h, w, oh, ow, k, k, s, s, p, p, a, a, counts, usize::from(nhwc)].map(|v| v as u32)
+    fn shape(&self, nhwc: bool) -> [u32; 29] {
+        let axis = |axis: usize| {
+            let divisors = [self.input[axis], self.output[axis], self.stride].map(divisor).concat();
+            [divisors, [self.kernel, self.pad, self.after].map(|size| size as u32).to_vec()].concat()
+        };
+        shape(self.channels, [axis(0), axis(1)], self.counts, nhwc)
     }
     fn index(&self, size: [usize; 2], nhwc: bool, [n, c, y, x]: [usize; 4]) -> usize {
         let [h, w] = size;
@@ -170,7 +180,9 @@ fn pooling_at_every_size() {
     for n in SIZES {
         let x = numbers::<f32>(2 * n, 34);
         let (bx, by, bw) = (Buffer::<f32>::narrowed(&x), Buffer::<f32>::fresh(n), Buffer::<u32>::fresh(n));
-        let shape = [1, 1, 2 * n as u32, 1, n as u32, 1, 2, 1, 2, 0, 0, 0, 0, 1, 0];
+        let rows = [divisor(1), divisor(1), divisor(1)].concat();
+        let columns = [divisor(2 * n), divisor(n), divisor(2)].concat();
+        let shape = shape(1, [[rows, vec![1, 0, 0]].concat(), [columns, vec![2, 0, 0]].concat()], true, false);
         launch_over("maxpool_forward_f32", n, &[&bx, &by, &bw, &shape, &(n as u32)]);
         assert_same(&by.wide(), &x.chunks(2).map(|p| p[0].max(p[1])).collect::<Vec<_>>());
         launch_over("avgpool_forward_f32", n, &[&bx, &by, &shape, &(n as u32)]);

@@ -35,6 +35,8 @@ fn dropout_draws_the_agreed_bits() {
             (6, 1, 1023, false),
             (7, 205, 5, true),
             (9, 7, 1000, true),
+            (6, 16, 9, true),
+            (5, 2, 12, true),
         ] {
             let features = channels * spatial;
             let n = images * features;
@@ -47,9 +49,9 @@ fn dropout_draws_the_agreed_bits() {
                 &by,
                 &mask,
                 &(images as u32),
-                &(features as u32),
-                &(if nhwc { channels as u32 } else { 1 }),
-                &(together as u32),
+                &divisor(features),
+                &divisor(if nhwc { channels } else { 1 }),
+                &divisor(together),
                 &p,
                 &seed,
                 &layer,
@@ -92,7 +94,7 @@ fn dropout_keeps_the_asked_fraction() {
     launch_over(
         "dropout_forward_f32",
         n,
-        &[&x, &y, &mask, &1u32, &(n as u32), &1u32, &1u32, &0.5f32, &42u64, &1u32, &0u32],
+        &[&x, &y, &mask, &1u32, &divisor(n), &divisor(1), &divisor(1), &0.5f32, &42u64, &1u32, &0u32],
     );
     let kept: usize = mask.read().iter().map(|&k| usize::from(k)).sum();
     let deviation = (n as f64 * 0.25).sqrt();

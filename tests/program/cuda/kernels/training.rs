@@ -49,6 +49,7 @@ fn sgd_with_master_weights() {
     }
     check::<half::f16>();
     check::<half::bf16>();
+    skewed(check::<half::f16>);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! convolve a copy of the input with its zeros; forward makes it and backward_weights reads it again, as frameworks keep it, and
 //! backward_data takes the gradient out of its own.
 
-use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel, memory};
+use crate::device::cuda::driver::{Argument, Buffer, CallError, Element, Grid, Handles, Kernel, memory};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
+use crate::device::cuda::operations::divisor::Divisor;
 use crate::philox::{Philox, RandomStream};
 use crate::plan::ConvGeometry;
 
@@ -15,11 +16,11 @@ const NUMBERS: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 struct PadShape {
-    height: u32,
-    width: u32,
-    inner: u32,
-    padded_height: u32,
-    padded_width: u32,
+    height: Divisor,
+    width: Divisor,
+    inner: Divisor,
+    padded_height: Divisor,
+    padded_width: Divisor,
     top: u32,
     left: u32,
 }
@@ -35,6 +36,7 @@ pub struct Padded {
     shape: PadShape,
     elements: u32,
     padded_elements: u32,
+    element: Element,
     memory: Buffer,
 }
 
@@ -48,11 +50,11 @@ impl Padded {
         let [padded_h, padded_w] = [0, 1].map(|axis| [h, w][axis] + conv.pad[axis] + conv.pad_after[axis]);
         let geometry = ConvGeometry { h: padded_h, w: padded_w, pad: [0; 2], pad_after: [0; 2], ..*conv };
         let shape = PadShape {
-            height: h as u32,
-            width: w as u32,
-            inner: if gpu.arithmetic.nhwc() { conv.c as u32 } else { 1 },
-            padded_height: padded_h as u32,
-            padded_width: padded_w as u32,
+            height: Divisor::new(h),
+            width: Divisor::new(w),
+            inner: Divisor::new(if gpu.arithmetic.nhwc() { conv.c } else { 1 }),
+            padded_height: Divisor::new(padded_h),
+            padded_width: Divisor::new(padded_w),
             top: conv.pad[0] as u32,
             left: conv.pad[1] as u32,
         };
@@ -68,9 +70,18 @@ impl Padded {
             shape,
             elements: conv.input_len() as u32,
             padded_elements: geometry.input_len() as u32,
+            element,
             memory,
             geometry,
         }))
+    }
+
+    /// Threads for so many elements: one for 16 bytes where those lie within a pixel.
+    fn grid(&self, elements: u32) -> Grid {
+        match Divisor::new(self.element.per_vector()).divides(self.shape.inner.by) {
+            true => Grid::streaming(elements, self.element.bytes()),
+            false => Grid::over(elements),
+        }
     }
 
     /// Where it is.
@@ -86,13 +97,13 @@ impl Padded {
     /// Brings the input in.
     pub fn enter(&self, handles: &Handles, x: u64) -> Result<(), CallError> {
         let arguments: [&dyn Argument; 4] = [&x, &self.address(), &self.shape, &self.padded_elements];
-        self.pad.launch(&handles.stream, Grid::over(self.padded_elements), &arguments)
+        self.pad.launch(&handles.stream, self.grid(self.padded_elements), &arguments)
     }
 
     /// Takes the gradient out.
     pub fn leave(&self, handles: &Handles, dx: u64, accumulate: bool) -> Result<(), CallError> {
         let (from, accumulate) = (self.address(), u32::from(accumulate));
         let arguments: [&dyn Argument; 5] = [&from, &dx, &self.shape, &accumulate, &self.elements];
-        self.crop.launch(&handles.stream, Grid::over(self.elements), &arguments)
+        self.crop.launch(&handles.stream, self.grid(self.elements), &arguments)
     }
 }

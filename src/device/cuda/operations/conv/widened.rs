@@ -5,6 +5,7 @@ use super::form::ConvAddresses;
 use crate::device::cuda::driver::{Argument, CallError, Grid, Handles, Kernel, memory};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
+use crate::device::cuda::operations::divisor::Divisor;
 use crate::plan::{ConvGeometry, Phase};
 
 const ALIGNMENT: usize = 256;
@@ -18,7 +19,7 @@ pub struct Widened {
     pub geometry: ConvGeometry,
     copy: Kernel,
     /// Channels that there are.
-    channels: u32,
+    channels: Divisor,
     /// Pixels of the input, and taps of all filters.
     rows: [u32; 2],
     element_bytes: usize,
@@ -35,7 +36,7 @@ impl Widened {
         Ok(Widened {
             geometry: ConvGeometry { c: channels, ..*conv },
             copy: gpu.kernel("copy_rows")?,
-            channels: conv.c as u32,
+            channels: Divisor::new(conv.c),
             rows: [conv.n * conv.h * conv.w, conv.k * conv.kernel[0] * conv.kernel[1]].map(|rows| rows as u32),
             element_bytes: gpu.arithmetic.element().bytes(),
         })
@@ -81,7 +82,7 @@ impl Widened {
         to: ConvAddresses,
         adds: bool,
     ) -> Result<(), CallError> {
-        let pitches = [self.geometry.c as u32, self.channels];
+        let pitches = [self.geometry.c as u32, self.channels.by];
         match phase {
             Phase::Forward => Ok(()),
             Phase::BackwardData => self.rows(handles, 0, [from.x, to.x], pitches, adds),
@@ -94,7 +95,7 @@ impl Widened {
     fn widen(&self, handles: &Handles, index: usize, from: u64, to: u64) -> Result<(), CallError> {
         handles.stream.count(1);
         memory::zero(&handles.stream, to, self.sizes()[index])?;
-        self.rows(handles, index, [from, to], [self.channels, self.geometry.c as u32], false)
+        self.rows(handles, index, [from, to], [self.channels.by, self.geometry.c as u32], false)
     }
 
     fn rows(
@@ -107,6 +108,6 @@ impl Widened {
     ) -> Result<(), CallError> {
         let (rows, width, adds) = (self.rows[index], self.channels, u32::from(adds));
         let arguments: [&dyn Argument; 7] = [&from, &to, &rows, &width, &from_pitch, &to_pitch, &adds];
-        self.copy.launch(&handles.stream, Grid::over(rows * width), &arguments)
+        self.copy.launch(&handles.stream, Grid::over(rows * width.by), &arguments)
     }
 }
