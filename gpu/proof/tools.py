@@ -117,7 +117,7 @@ def kernels(proof):
     names = [name for text in texts for name in re.findall(r"\.entry (\w+)\(", text)]
     if not names:
         raise Skipped("no kernels/ptx was carried along")
-    return [name for name in names if name not in ("hold", "clock_rate")]
+    return [name for name in names if name not in ("hold", "clock_stamp")]
 
 
 def copy_roof(proof):
