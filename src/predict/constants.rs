@@ -21,10 +21,14 @@ pub struct Constants {
     pub memory: Memory,
     /// Exponent of the lowered clock of boards with few watts for their peak.
     pub power: f64,
+    /// Part of its FLOP/s that a multiprocessor keeps busy whose lanes were doubled: GA10x and later.
+    pub doubled: f64,
+    /// FLOP a clock at which a multiprocessor's tensor cores wait for 16-bit operands half of the time.
+    pub feed: f64,
     /// By generation, against Volta.
     pub generation: Generations,
     /// By program.
-    pub program: Programs,
+    pub program: Programs<Overhead>,
 }
 
 /// A figure for each phase of a convolution.
@@ -99,6 +103,8 @@ pub struct GemmConstants {
     pub tensor: f64,
     /// Rows or columns at which a narrow result doubles the time, ordinary cores.
     pub narrow: f64,
+    /// The same with the libraries of the generations before Volta.
+    pub narrow_before_volta: f64,
     /// The same on tensor cores.
     pub narrow_tensor: f64,
     /// Summands at which a short sum doubles the time.
@@ -123,6 +129,10 @@ pub struct Memory {
     pub update: f64,
     /// Operands of convolutions and fully connected layers.
     pub operands: f64,
+    /// Time of an activation or a sum that the batch normalisation before it does on the way, against its own pass.
+    pub fused: f64,
+    /// Bytes a clock at which a multiprocessor's kernels, not the memory, take half of the time.
+    pub load: f64,
     /// Rate of the L2 against the memory's.
     pub l2: f64,
 }
@@ -174,7 +184,7 @@ pub struct Overhead {
     pub launch_us: f64,
     /// The time of its passes against layertime's own: casts, copies, layers in pieces.
     pub passes: f64,
-    /// The same again where elements have 16 bits.
+    /// The same again on tensor cores with elements of 16 bits.
     pub half_passes: f64,
 }
 
@@ -182,16 +192,17 @@ pub struct Overhead {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "each is the program of its name")]
-pub struct Programs {
-    pub layertime: Overhead,
-    pub caffe: Overhead,
-    pub mxnet: Overhead,
-    pub ngc: Overhead,
-    pub pytorch: Overhead,
-    pub pytorch_eager: Overhead,
-    pub tensorflow: Overhead,
-    pub tensorflow_xla: Overhead,
-    pub torch7: Overhead,
+pub struct Programs<T> {
+    pub layertime: T,
+    pub caffe: T,
+    pub mxnet: T,
+    pub ngc: T,
+    pub pytorch: T,
+    pub pytorch_eager: T,
+    pub tensorflow: T,
+    pub tensorflow_2018: T,
+    pub tensorflow_xla: T,
+    pub torch7: T,
 }
 
 #[derive(Deserialize)]
@@ -266,9 +277,25 @@ impl Generations {
     }
 }
 
-impl Programs {
+impl<T> Programs<T> {
+    /// Made program by program.
+    pub fn each(of: impl Fn(Program) -> T) -> Programs<T> {
+        Programs {
+            layertime: of(Program::Layertime),
+            caffe: of(Program::Caffe),
+            mxnet: of(Program::Mxnet),
+            ngc: of(Program::Ngc),
+            pytorch: of(Program::Pytorch),
+            pytorch_eager: of(Program::PytorchEager),
+            tensorflow: of(Program::Tensorflow),
+            tensorflow_2018: of(Program::Tensorflow2018),
+            tensorflow_xla: of(Program::TensorflowXla),
+            torch7: of(Program::Torch7),
+        }
+    }
+
     /// Of one program.
-    pub fn of(&self, program: Program) -> &Overhead {
+    pub fn of(&self, program: Program) -> &T {
         match program {
             Program::Layertime => &self.layertime,
             Program::Caffe => &self.caffe,
@@ -277,6 +304,7 @@ impl Programs {
             Program::Pytorch => &self.pytorch,
             Program::PytorchEager => &self.pytorch_eager,
             Program::Tensorflow => &self.tensorflow,
+            Program::Tensorflow2018 => &self.tensorflow_2018,
             Program::TensorflowXla => &self.tensorflow_xla,
             Program::Torch7 => &self.torch7,
         }

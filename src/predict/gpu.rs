@@ -95,6 +95,11 @@ impl Generation {
     /// tuning guide).
     pub const KEPLER_ISSUE: f64 = 2.0 / 3.0;
 
+    /// Tells if its multiprocessors have twice the lanes of those before, with as many schedulers to feed them.
+    pub fn is_doubled(self) -> bool {
+        matches!(self, Generation::AmpereGa10x | Generation::Ada | Generation::Hopper | Generation::Blackwell)
+    }
+
     /// Watts per TFLOP/s (f32) of its large boards, which hold their boost clock.
     pub fn full_power(self) -> f64 {
         match self {
@@ -111,9 +116,9 @@ impl Generation {
         }
     }
 
-    /// Tells if single convolutions on one of its GPUs, each direction by itself, are among the published figures.
-    pub fn is_measured_by_layer(self) -> bool {
-        matches!(self, Generation::Maxwell | Generation::Pascal | Generation::Volta | Generation::Turing)
+    /// Tells if more than twenty whole steps on its GPUs are among the published figures.
+    pub fn is_measured(self) -> bool {
+        self <= Generation::AmpereGa10x
     }
 }
 
@@ -258,6 +263,11 @@ impl Gpu {
         self.tensor_cores && precision != Precision::F32
     }
 
+    /// Tells if a precision has elements of 16 bits that tensor cores multiply.
+    pub fn has_half_tensors(&self, precision: Precision) -> bool {
+        precision.element_bytes() == 2 && self.uses_tensor_cores(precision)
+    }
+
     /// Its generation, or the one that its precisions point to.
     pub fn generation(&self) -> Generation {
         self.generation.unwrap_or(match (self.bf16, self.f16.filter(|_| self.tensor_cores)) {
@@ -265,6 +275,20 @@ impl Gpu {
             (None, Some(_)) => Generation::Turing,
             (None, None) => Generation::Pascal,
         })
+    }
+
+    /// Multiply-adds that a multiprocessor starts in a clock, in f32. With 64, more than 0.25 TFLOP/s would need 2 GHz.
+    pub fn lanes(&self) -> f64 {
+        match self.generation() {
+            Generation::Kepler => 192.0,
+            _ if self.f32 / f64::from(self.sms) > 0.25 => 128.0,
+            _ => 64.0,
+        }
+    }
+
+    /// Clocks of all multiprocessors together in a µs.
+    pub fn clocks_per_us(&self) -> f64 {
+        self.f32 * 1e6 / (2.0 * self.lanes())
     }
 
     /// Memory in bytes.

@@ -70,7 +70,7 @@ pub struct Predicted {
     pub planned_bytes: u64,
     /// Tells if the GPU's memory holds that.
     pub fits: bool,
-    /// How far off such times are on this GPU in this precision.
+    /// How far off such times are on this GPU in this program.
     pub spread: Spread,
 }
 
@@ -85,11 +85,11 @@ impl Predicted {
         let machine = GpuRates::new(constants, &question);
         let phase = |op: Op| {
             let layer = &step.plan.layers[op.layer];
-            let time = machine.time(&PhaseWork::of(layer, op.phase, planned_bytes as f64));
+            let time = machine.time(&PhaseWork::of(&step.plan.layers, layer, op.phase, planned_bytes as f64));
             PredictedPhase { op, us: time.us, cost: layer.cost(op.phase), bound: time.bound }
         };
         let phases = ops.into_iter().map(phase).collect();
-        let spread = Spread::fitted().on(question.gpu, question.precision);
+        let spread = Spread::fitted().on(question.gpu, question.program);
         let fits = planned_bytes <= question.gpu.bytes();
         Ok(Predicted { phases, plan: step.plan, ceilings, planned_bytes, fits, spread })
     }
@@ -128,6 +128,8 @@ pub fn planned_bytes(step: &Step, precision: Precision) -> u64 {
     parameters + (footprint.activations + footprint.input) / F32_BYTES * precision.element_bytes()
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -6,10 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::constants::ByPhase;
+use super::constants::{ByPhase, Programs};
 use super::gpu::Gpu;
+use super::program::Program;
 use crate::model::kind::Group;
-use crate::plan::{Phase, Precision};
+use crate::plan::Phase;
 use crate::stats::Interval;
 
 /// Standard deviations in a normal distribution's two-sided 95 %.
@@ -29,9 +30,9 @@ pub struct Spread {
     pub other: f64,
     /// A phase's own.
     pub single: f64,
-    /// Factor on all of them where elements have 16 bits.
-    pub half: f64,
-    /// Factor where the generation's single layers are not among the published figures.
+    /// Factor on all of them by program; 1 where no whole steps of it were published.
+    pub program: Programs<f64>,
+    /// The same where fewer than twenty whole steps of the generation were published.
     pub neighbour: f64,
     /// Ends of a 95 % interval against those of a normal distribution.
     pub tail: f64,
@@ -52,22 +53,23 @@ pub struct Part {
 
 impl Spread {
     /// Of figures without an error.
-    pub const NONE: Spread = Spread {
-        step: 0.0,
-        conv: ByPhase { forward: 0.0, backward_data: 0.0, backward_weights: 0.0 },
-        gemm: 0.0,
-        other: 0.0,
-        single: 0.0,
-        half: 1.0,
-        neighbour: 1.0,
-        tail: 1.0,
-    };
+    pub fn none() -> Spread {
+        Spread {
+            program: Programs::each(|_| 1.0),
+            step: 0.0,
+            conv: ByPhase { forward: 0.0, backward_data: 0.0, backward_weights: 0.0 },
+            gemm: 0.0,
+            other: 0.0,
+            single: 0.0,
+            neighbour: 1.0,
+            tail: 1.0,
+        }
+    }
 
-    /// As it is on a GPU in a precision.
-    pub fn on(self, gpu: &Gpu, precision: Precision) -> Spread {
-        let half = if precision.element_bytes() == 2 { self.half } else { 1.0 };
-        let known = gpu.generation.is_some_and(|generation| generation.is_measured_by_layer());
-        self.scaled(half * if known { 1.0 } else { self.neighbour })
+    /// As it is on a GPU in a program.
+    pub fn on(self, gpu: &Gpu, program: Program) -> Spread {
+        let known = gpu.generation.is_some_and(|generation| generation.is_measured());
+        self.scaled(self.program.of(program) * if known { 1.0 } else { self.neighbour })
     }
 
     fn scaled(self, factor: f64) -> Spread {
@@ -87,18 +89,14 @@ impl Spread {
     }
 
     /// Standard deviation of the logarithm of a sum.
-    pub fn of_sum(&self, parts: &[Part]) -> f64 {
-        let total: f64 = parts.iter().map(|part| part.us).sum();
-        if total <= 0.0 {
-            return 0.0;
-        }
-        self.step.hypot(self.varied(parts.iter().map(|part| (part, part.us / total))))
+    pub fn of_sum(&self, weights: &Weights) -> f64 {
+        self.step.hypot(self.varied(weights))
     }
 
     /// The 95 % interval of a sum, in µs.
     pub fn of_time(&self, parts: &[Part]) -> Interval {
         let total: f64 = parts.iter().map(|part| part.us).sum();
-        let reach = (NORMAL_95 * self.tail * self.of_sum(parts)).exp();
+        let reach = (NORMAL_95 * self.tail * self.of_sum(&Weights::of_sum(parts))).exp();
         Interval { low: total / reach, high: total * reach }
     }
 
@@ -115,23 +113,44 @@ impl Spread {
             (part, part.us / total * (is_within - share))
         });
         // A small change of a share is its odds' times share · (1 − share).
-        let reach = (NORMAL_95 * self.tail * self.varied(moved) / (share * (1.0 - share))).exp();
+        let reach = (NORMAL_95 * self.tail * self.varied(&Weights::new(moved)) / (share * (1.0 - share))).exp();
         let odds = share / (1.0 - share);
         let percent = |odds: f64| 100.0 * odds / (1.0 + odds);
         Interval { low: percent(odds / reach), high: percent(odds * reach) }
     }
 
-    /// The effect of what a kind's phases share and of what each has of its own, weighted.
-    fn varied<'p>(&self, weighted: impl Iterator<Item = (&'p Part, f64)>) -> f64 {
-        let (mut kinds, mut own) = ([0.0; 5], 0.0);
-        for (part, weight) in weighted {
-            kinds[kind(part)] += weight;
-            own += (weight * self.single).powi(2);
-        }
+    /// The effect of what a kind's phases share and of what each has of its own.
+    fn varied(&self, weights: &Weights) -> f64 {
         let conv = &self.conv;
         let sigmas = [conv.forward, conv.backward_data, conv.backward_weights, self.gemm, self.other];
-        let shared: f64 = kinds.iter().zip(sigmas).map(|(weight, sigma)| (weight * sigma).powi(2)).sum();
-        (shared + own).sqrt()
+        let shared: f64 = weights.kinds.iter().zip(sigmas).map(|(weight, sigma)| (weight * sigma).powi(2)).sum();
+        (shared + weights.squares * self.single.powi(2)).sqrt()
+    }
+}
+
+/// How much errors of phases move a figure.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weights {
+    /// Σ over the phases of each kind.
+    kinds: [f64; 5],
+    /// Σ of the squares over all.
+    squares: f64,
+}
+
+impl Weights {
+    /// Of a sum: each phase by its part of it.
+    pub fn of_sum(parts: &[Part]) -> Weights {
+        let total: f64 = parts.iter().map(|part| part.us).sum();
+        let total = if total > 0.0 { total } else { 1.0 };
+        Weights::new(parts.iter().map(|part| (part, part.us / total)))
+    }
+
+    fn new<'p>(weighted: impl Iterator<Item = (&'p Part, f64)>) -> Weights {
+        weighted.fold(Weights::default(), |mut all, (part, weight)| {
+            all.kinds[kind(part)] += weight;
+            all.squares += weight * weight;
+            all
+        })
     }
 }
 

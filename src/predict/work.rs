@@ -1,5 +1,7 @@
 //! The work of a phase as the formula sees it: a matrix product, or bytes to move.
 
+use crate::model::kind::Activation;
+use crate::model::{Kind, Source};
 use crate::plan::{ConvGeometry, FcGeometry, Geometry, LayerPlan, Mover, Phase};
 
 /// Rows of Winograd's output tiles; smaller maps are padded to them.
@@ -31,6 +33,8 @@ pub enum Does {
     Gemm(MatrixProduct),
     /// Data moved by a kind of layer.
     Move(Mover),
+    /// Data moved by a ReLU or a sum behind a batch normalisation, which a library can do on the way.
+    BehindNorm,
     /// The weight update, or the check of gradients.
     Update,
 }
@@ -78,8 +82,8 @@ pub enum FastAlgorithm {
 }
 
 impl PhaseWork {
-    /// Of a planned phase in a step that holds `step_bytes`.
-    pub fn of(layer: &LayerPlan, phase: Phase, step_bytes: f64) -> PhaseWork {
+    /// Of a planned phase of one of these layers, in a step that holds `step_bytes`.
+    pub fn of(layers: &[LayerPlan], layer: &LayerPlan, phase: Phase, step_bytes: f64) -> PhaseWork {
         let bytes = layer.cost(phase).bytes as f64;
         if matches!(phase, Phase::WeightUpdate | Phase::LossScale) {
             return PhaseWork { phase, does: Does::Update, bytes, footprint: step_bytes };
@@ -89,7 +93,8 @@ impl PhaseWork {
             Geometry::Fc(fc) => PhaseWork::fc(fc, phase, bytes, step_bytes),
             Geometry::Pool(_) | Geometry::Shapes => {
                 // What the layer before wrote is still there, as far as it fits beside what is written.
-                PhaseWork { phase, does: Does::Move(layer.mover()), bytes, footprint: 3.0 * bytes }
+                let does = if is_passed_by(layers, layer) { Does::BehindNorm } else { Does::Move(layer.mover()) };
+                PhaseWork { phase, does, bytes, footprint: 3.0 * bytes }
             }
         }
     }
@@ -139,14 +144,33 @@ impl PhaseWork {
     }
 }
 
+/// Tells if a layer is a ReLU or a sum behind a batch normalisation.
+fn is_passed_by(layers: &[LayerPlan], layer: &LayerPlan) -> bool {
+    matches!(layer.kind, Kind::Activation(Activation::Relu) | Kind::Add) && is_behind_norm(layers, layer)
+}
+
+/// Tells if a batch normalisation, or a sum behind one, gives one of its inputs.
+fn is_behind_norm(layers: &[LayerPlan], layer: &LayerPlan) -> bool {
+    layer.inputs.iter().any(|source| match *source {
+        Source::Image => false,
+        Source::Layer(index) => {
+            let before = &layers[index];
+            matches!(before.kind, Kind::BatchNorm(_)) || before.kind == Kind::Add && is_behind_norm(layers, before)
+        }
+    })
+}
+
 /// Side of the square tiles that a result is cut into, one per multiprocessor.
 const TILE: f64 = 64.0;
 /// Summands from which a long sum is split among multiprocessors.
 const SPLIT: f64 = 512.0;
-/// Fewest columns that a kernel of a fully connected layer computes.
-pub const LEAST_COLUMNS: f64 = 32.0;
-
 impl MatrixProduct {
+    /// Columns that its tiles compute, against those there are: a tile has at least half its side.
+    pub fn padding(&self) -> f64 {
+        let columns = self.n.max(TILE / 2.0);
+        (columns / TILE).ceil() * TILE / columns
+    }
+
     /// Pieces of work, long sums split where `splits`.
     pub fn pieces(&self, splits: bool) -> f64 {
         let tiles = (self.m / TILE).ceil().max(1.0) * (self.n / TILE).ceil().max(1.0) * self.groups;

@@ -49,7 +49,7 @@ fn turn(largest: &Point, crossovers: &[Crossover], image: &str) -> String {
     match crossovers.iter().rev().find(of_fc) {
         Some(crossover) => {
             let above = if crossover.leads_below == Group::Fc { "" } else { "above " };
-            format!("{above}{:.1}{}", crossover.batch, crossover.span())
+            format!("{above}{}{}", crossover.short(), crossover.span())
         }
         None if largest.rival() == Some(Group::Fc) => "cannot tell".into(),
         None if largest.leader() == Group::Fc => "everywhere".into(),
@@ -78,7 +78,14 @@ mod tests {
             measured.ops.iter().zip(&measured.samples[0].phases_us).map(phase).collect();
         phases.sort_by_key(|phase| (phase.op.layer, phase.op.phase));
         let ceilings = fixture::run(false).header.unwrap().ceilings;
-        Predicted { plan: measured.plan.clone(), phases, ceilings, planned_bytes: 3 << 29, fits, spread: Spread::NONE }
+        Predicted {
+            plan: measured.plan.clone(),
+            phases,
+            ceilings,
+            planned_bytes: 3 << 29,
+            fits,
+            spread: Spread::none(),
+        }
     }
 
     fn run(gpu: &str, predicted: &[Predicted]) -> Run {

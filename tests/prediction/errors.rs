@@ -68,6 +68,19 @@ fn whole_steps_on_gpus_that_the_fit_has_not_seen() {
     }
 }
 
+/// All whole steps, of any network and up to Hopper: no generation leans to one side, and none is far off. (Of Blackwell there are
+/// two figures of one GPU.)
+#[test]
+fn no_whole_step_is_far_off() {
+    let all = short(by_chip(is_step)).unwrap();
+    println!("{all:?}");
+    assert!(all.worst <= 0.6, "a step is off by {:.1} %", 100.0 * all.worst);
+    for generation in GENERATIONS.into_iter().chain([Generation::Ada, Generation::Hopper]) {
+        let bias = short(by_chip(|row| is_step(row) && row.generation() == generation)).unwrap().bias;
+        assert!(bias.abs() <= 0.15, "{generation:?} is off by {:+.1} %", 100.0 * bias);
+    }
+}
+
 /// Those with whole steps of the four families.
 pub const GENERATIONS: [Generation; 7] = [
     Generation::Kepler,
@@ -92,6 +105,9 @@ fn single_layers_on_gpus_that_the_fit_has_not_seen() {
             assert!(short.median <= 0.25, "{name}, batch 8 and less: median error {:.1} %", 100.0 * short.median);
         }
     }
+    let narrow = short(by_chip(|row| row.of == Of::Gemm && row.batch <= 16)).unwrap();
+    println!("products, 16 columns and less: {narrow:?}");
+    assert!(narrow.median <= 0.25, "products, 16 columns and less: median error {:.1} %", 100.0 * narrow.median);
 }
 
 /// The sweeps of MXNet, each by its own mean, the chip left out: time rises with the batch as published.
@@ -132,11 +148,10 @@ pub struct Shares {
 /// Each network with constants that know none of its rows.
 pub fn shares() -> Vec<Shares> {
     let outcome = outcome();
-    let slopes = outcome.fit.slopes();
     let of = |network: &super::published::Network| {
         let name = network.model.trim_end_matches(".toml");
         let counts: Vec<bool> = outcome.rows.iter().map(|row| row.network != name).collect();
-        let predicted = network.in_caffe(&without(&outcome.fit, &slopes, &counts));
+        let predicted = network.in_caffe(&without(&outcome.fit, &outcome.slopes, &counts));
         let published: f64 = network.caffe_ms("").iter().sum();
         let pair = |beginning| {
             let share: f64 = 100.0 * network.caffe_ms(beginning).iter().sum::<f64>() / published;

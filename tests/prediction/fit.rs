@@ -2,16 +2,21 @@
 //! constant to a first guess and of each generation to its neighbours.
 
 use layertime::predict::Constants;
+use layertime::predict::work::Does;
 
 use super::published::{Of, Row};
 
 /// An error that counts as one.
 const SCALE: f64 = 0.15;
+/// A step ends the search that lowers the cost by a smaller part.
+const LEAST_GAIN: f64 = 1e-8;
 
 /// How a constant is held: by the end of its name, its first guess, and how far (in its logarithm) it strays at one unit's cost.
 /// The first line that fits holds.
 const GUESSES: &[(&str, f64, f64)] = &[
     ("power", 0.4, 0.5),
+    ("doubled", 0.7, 0.3),
+    ("feed", 3000.0, 0.5),
     ("generation.volta.", 1.0, 0.01),
     ("generation.", 1.0, 1.5),
     ("program.layertime.launch_us", 6.0, 1.0),
@@ -19,7 +24,7 @@ const GUESSES: &[(&str, f64, f64)] = &[
     ("launch_us", 10.0, 0.7),
     ("program.layertime.", 1.0, 1e-6),
     ("program.pytorch-eager.", 1.0, 1e-6),
-    ("half_passes", 1.05, 0.15),
+    ("half_passes", 1.0, 0.05),
     ("passes", 1.15, 0.15),
     ("conv.direct.", 0.6, 1.0),
     ("conv.winograd.", 1.2, 1.0),
@@ -43,6 +48,8 @@ const GUESSES: &[(&str, f64, f64)] = &[
     ("gemm.", 1.0, 1.0),
     ("memory.pool.backward", 0.25, 0.2),
     ("memory.l2", 2.5, 0.3),
+    ("memory.fused", 0.3, 0.5),
+    ("memory.load", 60.0, 0.5),
     ("memory.operands", 0.7, 0.3),
     ("memory.batchnorm.", 0.8, 0.12),
     ("memory.update", 0.8, 0.12),
@@ -50,7 +57,7 @@ const GUESSES: &[(&str, f64, f64)] = &[
 ];
 
 /// How far neighbouring generations' logarithms lie apart at one unit's cost.
-const WALK: [(&str, f64); 3] = [("cores", 0.15), ("tensor", 0.25), ("bandwidth", 0.07)];
+const WALK: [(&str, f64); 3] = [("cores", 0.15), ("tensor", 0.15), ("bandwidth", 0.05)];
 
 const GENERATIONS: [&str; 10] =
     ["kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ampere-ga10x", "ada", "hopper", "blackwell"];
@@ -85,16 +92,21 @@ fn of_logarithms(logarithms: &[f64]) -> Constants {
 }
 
 /// Constants on the way, and what they cost.
+#[derive(Clone)]
 pub struct Fit<'r> {
     rows: &'r [Row],
+    names: Vec<String>,
     guesses: Vec<(f64, f64)>,
     neighbours: Vec<(usize, usize, f64)>,
     logarithms: Vec<f64>,
 }
 
+/// Of each row, the constants that move its error, and how it moves with their logarithms.
+pub type Slopes = Vec<Vec<(usize, f64)>>;
+
 impl<'r> Fit<'r> {
     /// Starts from the first guesses.
-    pub fn new(rows: &'r [Row]) -> Fit<'r> {
+    pub fn guessed(rows: &'r [Row]) -> Fit<'r> {
         let names: Vec<String> = named(&Constants::fitted()).into_iter().map(|(name, _)| name).collect();
         let guess = |name: &String| {
             let fits = |(part, _, _): &&(&str, f64, f64)| name.contains(part);
@@ -110,7 +122,13 @@ impl<'r> Fit<'r> {
         let neighbours =
             pairs.flat_map(|pair| WALK.map(|(of, reach)| (place(pair[0], of), place(pair[1], of), reach))).collect();
         let logarithms = guesses.iter().map(|(guess, _)| *guess).collect();
-        Fit { rows, guesses, neighbours, logarithms }
+        Fit { rows, names, guesses, neighbours, logarithms }
+    }
+
+    /// Starts from the committed constants.
+    pub fn committed(rows: &'r [Row]) -> Fit<'r> {
+        let logarithms = named(&Constants::fitted()).into_iter().map(|(_, value)| value.ln()).collect();
+        Fit { logarithms, ..Fit::guessed(rows) }
     }
 
     pub fn constants(&self) -> Constants {
@@ -120,26 +138,25 @@ impl<'r> Fit<'r> {
     /// ln(predicted / published), row by row.
     pub fn errors(&self, logarithms: &[f64]) -> Vec<f64> {
         let constants = of_logarithms(logarithms);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let chunk = self.rows.len().div_ceil(threads);
-        std::thread::scope(|scope| {
-            let work = |rows: &'r [Row]| rows.iter().map(|row| (row.predicted_us(&constants) / row.us).ln()).collect();
-            let parts: Vec<_> =
-                self.rows.chunks(chunk).map(|rows| scope.spawn(move || -> Vec<f64> { work(rows) })).collect();
-            parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
-        })
+        side_by_side(self.rows, |row| row.error(&constants))
     }
 
     /// How each row's error moves with each constant's logarithm.
-    pub fn slopes(&self) -> Vec<Vec<f64>> {
+    pub fn slopes(&self) -> Slopes {
         const STEP: f64 = 1e-4;
-        let here = self.errors(&self.logarithms);
-        let slope = |index: usize| {
+        let here = self.constants();
+        let moved = |index: usize| {
             let mut moved = self.logarithms.clone();
             moved[index] += STEP;
-            self.errors(&moved).iter().zip(&here).map(|(there, here)| (there - here) / STEP).collect()
+            of_logarithms(&moved)
         };
-        (0..self.logarithms.len()).map(slope).collect()
+        let moved: Vec<Constants> = (0..self.logarithms.len()).map(moved).collect();
+        side_by_side(self.rows, |row| {
+            let error = row.error(&here);
+            let slope = |index: usize| (row.error(&moved[index]) - error) / STEP;
+            let slopes = (0..moved.len()).filter(|&index| may_move(&self.names[index], row));
+            slopes.map(|index| (index, slope(index))).filter(|(_, slope)| *slope != 0.0).collect()
+        })
     }
 
     /// The cost of these constants on the rows that count.
@@ -152,7 +169,7 @@ impl<'r> Fit<'r> {
     }
 
     /// Moves the constants downhill along the slopes, damped until the cost falls; the cost.
-    pub fn improve(&mut self, slopes: &[Vec<f64>], counts: &[bool], steps: usize) -> f64 {
+    pub fn improve(&mut self, slopes: &Slopes, counts: &[bool], steps: usize) -> f64 {
         let mut errors = self.errors(&self.logarithms);
         let mut cost = self.cost(&self.logarithms, &errors, counts);
         let mut damping = 1e-3;
@@ -166,7 +183,7 @@ impl<'r> Fit<'r> {
                 let there = self.errors(&moved);
                 let less = self.cost(&moved, &there, counts);
                 if less < cost {
-                    (self.logarithms, errors, found) = (moved, there, less < cost * (1.0 - 1e-6));
+                    (self.logarithms, errors, found) = (moved, there, cost - less > LEAST_GAIN * cost);
                     cost = less;
                     damping = (damping / 5.0f64).max(1e-6);
                     break;
@@ -180,23 +197,21 @@ impl<'r> Fit<'r> {
         cost
     }
 
-    fn normal_equations(&self, slopes: &[Vec<f64>], errors: &[f64], counts: &[bool]) -> (Vec<Vec<f64>>, Vec<f64>) {
+    fn normal_equations(&self, slopes: &Slopes, errors: &[f64], counts: &[bool]) -> (Vec<Vec<f64>>, Vec<f64>) {
         let many = self.logarithms.len();
-        let weights: Vec<f64> = (self.rows.iter().zip(errors).zip(counts))
-            .map(|((row, error), counts)| {
-                let weight = row.weight / SCALE;
-                if *counts { weight * weight / (1.0 + (weight * error).powi(2)).sqrt() } else { 0.0 }
-            })
-            .collect();
         let (mut matrix, mut gradient) = (vec![vec![0.0; many]; many], vec![0.0; many]);
-        for a in 0..many {
-            let weighted: Vec<f64> = slopes[a].iter().zip(&weights).map(|(slope, weight)| slope * weight).collect();
-            gradient[a] = weighted.iter().zip(errors).map(|(slope, error)| slope * error).sum();
-            for b in 0..=a {
-                let product: f64 = weighted.iter().zip(&slopes[b]).map(|(one, other)| one * other).sum();
-                (matrix[a][b], matrix[b][a]) = (product, product);
+        let rows = self.rows.iter().zip(errors).zip(slopes).zip(counts).filter(|(_, counts)| **counts);
+        for (((row, error), slopes), _) in rows {
+            let weight = row.weight / SCALE;
+            let weight = weight * weight / (1.0 + (weight * error).powi(2)).sqrt();
+            for &(a, slope) in slopes {
+                gradient[a] += weight * slope * error;
+                for &(b, other) in slopes {
+                    matrix[a][b] += weight * slope * other;
+                }
             }
-            let (guess, reach) = self.guesses[a];
+        }
+        for (a, (guess, reach)) in self.guesses.iter().enumerate() {
             matrix[a][a] += 1.0 / (reach * reach);
             gradient[a] += (self.logarithms[a] - guess) / (reach * reach);
         }
@@ -210,6 +225,31 @@ impl<'r> Fit<'r> {
             gradient[a] -= weight * apart;
         }
         (matrix, gradient)
+    }
+}
+
+/// Of every row, on all of the machine's cores.
+fn side_by_side<T: Send>(rows: &[Row], of: impl Fn(&Row) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let of = &of;
+    std::thread::scope(|scope| {
+        // Every so many-th row, since the long ones stand together.
+        let part = |first: usize| rows.iter().skip(first).step_by(threads).map(of).collect::<Vec<T>>();
+        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || part(first))).collect();
+        let mut parts: Vec<_> = parts.into_iter().map(|part| part.join().unwrap().into_iter()).collect();
+        (0..rows.len()).map(|index| parts[index % threads].next().unwrap()).collect()
+    })
+}
+
+/// False where a constant has nothing to do with a row, which saves the arithmetic.
+fn may_move(name: &str, row: &Row) -> bool {
+    let has = |is: fn(&Does) -> bool| row.works.iter().any(|(work, _)| is(&work.does));
+    match name.split_once('.') {
+        Some(("program", of)) => of.strip_prefix(row.program.name()).is_some_and(|rest| rest.starts_with('.')),
+        Some(("generation", of)) => of.starts_with(&format!("{}.", GENERATIONS[row.generation() as usize])),
+        Some(("conv", _)) => has(|does| matches!(does, Does::Conv(..))),
+        Some(("gemm", _)) => has(|does| matches!(does, Does::Gemm(_))),
+        _ => true,
     }
 }
 
@@ -234,15 +274,15 @@ fn solve(matrix: &[Vec<f64>], b: &[f64], damping: f64) -> Vec<f64> {
     x
 }
 
-/// From all rows.
+/// From all rows and the first guesses.
 pub fn fit(rows: &[Row]) -> Fit<'_> {
-    let mut fit = Fit::new(rows);
+    let mut fit = Fit::guessed(rows);
     let all = vec![true; rows.len()];
     let mut before = f64::INFINITY;
-    for _ in 0..20 {
+    for _ in 0..40 {
         let slopes = fit.slopes();
         let cost = fit.improve(&slopes, &all, 3);
-        if before - cost < 1e-4 * cost {
+        if before - cost < LEAST_GAIN * cost {
             break;
         }
         before = cost;
@@ -251,29 +291,23 @@ pub fn fit(rows: &[Row]) -> Fit<'_> {
 }
 
 /// The errors of all rows, each with constants that know none of the rows that share its mark.
-pub fn left_out(fitted: &Fit, mark: impl Fn(&Row) -> String) -> Vec<f64> {
-    let slopes = fitted.slopes();
+pub fn left_out(fitted: &Fit, slopes: &Slopes, mark: impl Fn(&Row) -> String) -> Vec<f64> {
     let rows = fitted.rows;
     let marks: Vec<String> = rows.iter().map(mark).collect();
     let mut errors = vec![f64::NAN; rows.len()];
     let distinct: std::collections::BTreeSet<&String> = marks.iter().collect();
     for mark in distinct {
-        let constants = without(fitted, &slopes, &marks.iter().map(|of| of != mark).collect::<Vec<_>>());
+        let constants = without(fitted, slopes, &marks.iter().map(|of| of != mark).collect::<Vec<_>>());
         for (index, row) in rows.iter().enumerate().filter(|(index, _)| marks[*index] == *mark) {
-            errors[index] = (row.predicted_us(&constants) / row.us).ln();
+            errors[index] = row.error(&constants);
         }
     }
     errors
 }
 
 /// The constants that know only the rows that count.
-pub fn without(fitted: &Fit, slopes: &[Vec<f64>], counts: &[bool]) -> Constants {
-    let mut fit = Fit {
-        rows: fitted.rows,
-        guesses: fitted.guesses.clone(),
-        neighbours: fitted.neighbours.clone(),
-        logarithms: fitted.logarithms.clone(),
-    };
+pub fn without(fitted: &Fit, slopes: &Slopes, counts: &[bool]) -> Constants {
+    let mut fit = fitted.clone();
     fit.improve(slopes, counts, 8);
     fit.constants()
 }

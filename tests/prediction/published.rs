@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use layertime::device::options::{Layout, Search};
 use layertime::model::Model;
@@ -37,6 +38,7 @@ pub struct Row {
     pub program: Program,
     pub precision: Precision,
     pub search: Search,
+    pub layout: Layout,
     pub of: Of,
     pub network: String,
     pub batch: usize,
@@ -49,9 +51,18 @@ pub struct Row {
 
 impl Row {
     pub fn predicted_us(&self, constants: &Constants) -> f64 {
-        let question = question(&self.gpu, self.precision, self.search, self.program);
-        let machine = GpuRates::new(constants, &question);
+        let machine = GpuRates::new(constants, &self.question());
         self.works.iter().map(|(work, times)| machine.time(work).us * times).sum()
+    }
+
+    /// ln(predicted / published).
+    pub fn error(&self, constants: &Constants) -> f64 {
+        (self.predicted_us(constants) / self.us).ln()
+    }
+
+    pub fn question(&self) -> Question<'_> {
+        let question = question(&self.gpu, self.precision, self.search, self.program);
+        Question { layout: self.layout, ..question }
     }
 
     pub fn generation(&self) -> Generation {
@@ -85,7 +96,8 @@ fn table(name: &str) -> csv::Reader<std::fs::File> {
 }
 
 pub fn gpu(name: &str) -> Gpu {
-    Gpu::find(&Gpu::built_in(), name).unwrap().clone()
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    Gpu::find(GPUS.get_or_init(Gpu::built_in), name).unwrap().clone()
 }
 
 pub fn plan(model: &str, batch: usize, input_gradient: bool, precision: Precision) -> Plan {
@@ -137,6 +149,7 @@ fn deepbench() -> Vec<Row> {
                     program: Program::Layertime,
                     precision: *precision,
                     search: Search::Heuristic,
+                    layout: Layout::Nchw,
                     of,
                     network: "DeepBench".into(),
                     batch,
@@ -199,6 +212,7 @@ fn neusight() -> Vec<Row> {
             program: Program::PytorchEager,
             precision: Precision::F32,
             search: Search::Heuristic,
+            layout: Layout::Nchw,
             of,
             network: "NeuSight".into(),
             batch,
@@ -220,6 +234,8 @@ struct StepRow {
     phases: String,
     ms: f64,
     source: String,
+    /// The program's own where it is left out.
+    layout: Option<Layout>,
 }
 
 /// A step's layers, and the bytes that it holds.
@@ -242,16 +258,20 @@ fn steps() -> Vec<Row> {
             "gradients" => (Of::Step, &NO_UPDATE),
             _ => (Of::Step, &[NO_UPDATE[0], NO_UPDATE[1], NO_UPDATE[2], Phase::WeightUpdate]),
         };
-        let (program, batch) = (record.program.parse().unwrap(), record.batch);
+        let (program, batch): (Program, _) = (record.program.parse().unwrap(), record.batch);
+        let gpu = gpu(&record.gpu);
+        let own = if gpu.uses_tensor_cores(precision) { program.layout(precision) } else { Layout::Nchw };
+        let layout = record.layout.unwrap_or(own);
         Row {
-            gpu: gpu(&record.gpu),
+            gpu,
             program,
             precision,
             search: Search::Exhaustive,
+            layout,
             of,
             network: record.model.trim_end_matches(".toml").into(),
             batch,
-            works: works(layers.iter(), phases, *bytes),
+            works: works(layers, layers.iter(), phases, *bytes),
             us: record.ms * 1e3,
             weight: if of == Of::Step && batch < 8 { 0.3 } else { 1.0 },
         }
@@ -261,6 +281,7 @@ fn steps() -> Vec<Row> {
 
 /// Equal ones once.
 fn works<'l>(
+    all: &[LayerPlan],
     layers: impl IntoIterator<Item = &'l LayerPlan>,
     phases: &[Phase],
     step_bytes: f64,
@@ -268,7 +289,7 @@ fn works<'l>(
     let mut counted: BTreeMap<String, (PhaseWork, f64)> = BTreeMap::new();
     for layer in layers {
         for &phase in phases.iter().filter(|&&phase| layer.has(phase)) {
-            let work = PhaseWork::of(layer, phase, step_bytes);
+            let work = PhaseWork::of(all, layer, phase, step_bytes);
             counted.entry(format!("{work:?}")).or_insert((work, 0.0)).1 += 1.0;
         }
     }
@@ -315,6 +336,7 @@ fn titan_x_rows() -> Vec<Row> {
                 program,
                 precision: Precision::F32,
                 search,
+                layout: Layout::Nchw,
                 of: Of::Part,
                 network: network.model.trim_end_matches(".toml").into(),
                 batch: network.batch,
@@ -328,7 +350,7 @@ fn titan_x_rows() -> Vec<Row> {
             let timed: Vec<&CaffeLayer> = network.caffe.iter().filter(|row| row.layer.starts_with(kind)).collect();
             let layers: Vec<&LayerPlan> =
                 caffe.layers.iter().filter(|layer| timed.iter().any(|row| row.layer == layer.name)).collect();
-            let of = |phases: &[Phase]| works(layers.iter().copied(), phases, 1e9);
+            let of = |phases: &[Phase]| works(&caffe.layers, layers.iter().copied(), phases, 1e9);
             let [forward, backward] = network.caffe_ms(kind);
             add(Program::Caffe, Search::Heuristic, of(&[Phase::Forward]), forward);
             add(Program::Caffe, Search::Heuristic, of(&[Phase::BackwardData, Phase::BackwardWeights]), backward);

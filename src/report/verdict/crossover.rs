@@ -88,6 +88,11 @@ impl Crossover {
         format!(" ({low}–{high})")
     }
 
+    /// The batch, as short as the ends of its interval.
+    pub fn short(&self) -> String {
+        number(self.batch)
+    }
+
     /// The interval in words, empty where there is none.
     pub fn within(&self) -> String {
         match self.batch_ci95 {

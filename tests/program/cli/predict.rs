@@ -188,24 +188,40 @@ fn what_users_choose() {
     assert_refused(&output, 2, &["theano", "tensorflow"]);
 }
 
-/// Where two groups' intervals meet, the verdict says that it cannot tell; at large batches it can.
+/// What a prediction up to some batch says in run.json, in its text and on its page.
+fn told(largest: u64) -> (serde_json::Value, [String; 2]) {
+    let program = Program::new();
+    let options = format!("--gpu v100-sxm2 --batch 1,{largest}");
+    let folder = predicted(&program, &options);
+    let run = std::fs::read_to_string(folder.join("run.json")).unwrap();
+    let text = stdout(&program.output(&format!("predict {options}")));
+    assert_eq!(program.output(&format!("plot {} --html", folder.display())).status.code(), Some(0));
+    let page = std::fs::read_to_string(folder.join("plots/report.html")).unwrap();
+    (serde_json::from_str::<serde_json::Value>(&run).unwrap()["answers"][0].clone(), [text, page])
+}
+
+/// At the crossover, where both shares are alike, nobody can tell who leads: run.json names the rival, and text and page have the
+/// sentence. At batch 512 conv leads for sure, and none of them says so.
 #[test]
 fn the_verdict_says_what_it_cannot_tell() {
     let program = Program::new();
-    let close = stdout(&program.output("predict --gpu h100-sxm --batch 8,16,32"));
-    let json = |options: &str| {
-        let folder = predicted(&program, options);
-        let text = stdout(&program.output(&format!("show --format json {}", folder.display())));
-        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    };
-    assert!(close.contains("95 %:"), "{close}");
-    let sweep = json("--gpu v100-sxm2 --batch 1,2,4,8,16,32,64,128,256,512");
-    let run = if sweep.is_array() { sweep[0].clone() } else { sweep };
+    let folder = predicted(&program, "--gpu v100-sxm2 --batch 1,2,4,8,16,32,64,128,256,512");
+    let run: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap();
     let crossover = &run["crossovers"][0];
-    let ends = [0, 1].map(|end| crossover["batch_ci95"][end].as_f64());
     let batch = crossover["batch"].as_f64().unwrap();
+    let ends = [0, 1].map(|end| crossover["batch_ci95"][end].as_f64());
     assert!(ends[0].is_none_or(|low| low < batch) && ends[1].is_none_or(|high| high > batch), "{crossover}");
-    assert!(run["answers"][0].get("rival").is_none(), "{run}");
+
+    let (answer, texts) = told(batch.round() as u64);
+    let [leader, rival] = ["leader", "rival"].map(|key| answer[key].as_str().unwrap_or_else(|| panic!("{answer}")));
+    assert!(["conv", "fc"].contains(&leader) && ["conv", "fc"].contains(&rival) && leader != rival, "{answer}");
+    let sentence = format!("The prediction cannot tell whether {leader} or {rival} leads at this batch.");
+    assert!(texts.iter().all(|text| text.matches(&sentence).count() == 1), "{sentence}");
+
+    let (answer, texts) = told(512);
+    assert!(answer["leader"] == "conv" && answer["rival"].is_null(), "{answer}");
+    assert!(!texts.iter().any(|text| text.contains("cannot tell")));
 }
 
 #[test]

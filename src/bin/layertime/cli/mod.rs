@@ -236,7 +236,7 @@ pub struct PredictArgs {
     /// Arithmetic of fully connected layers, where it is not that of convolutions: f32 with tf32 is PyTorch's default.
     #[arg(long, value_parser = values::fc_precision())]
     pub fc_precision: Option<Precision>,
-    /// Memory order of activations [default: nchw for f32, nhwc for tf32, f16 and bf16].
+    /// Memory order of activations [default: the program's; layertime's is nchw for f32, nhwc for tf32, f16 and bf16].
     #[arg(long, value_parser = values::layout())]
     pub layout: Option<Layout>,
     /// Whose training step: a framework's passes come on top of the library's kernels.

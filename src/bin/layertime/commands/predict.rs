@@ -125,9 +125,9 @@ impl Prediction {
     }
 }
 
-/// As `run` chooses it.
+/// As the program in question chooses it.
 fn layout(args: &PredictArgs) -> Layout {
-    args.layout.unwrap_or_else(|| Layout::of(args.precision))
+    args.layout.unwrap_or_else(|| args.program.layout(args.precision))
 }
 
 /// The phases that count, each once.
