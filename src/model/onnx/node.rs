@@ -1,6 +1,8 @@
 //! A node of the graph: its attributes with their defaults, and the name of the layer that it becomes.
 
 use super::proto::{AttributeProto, NodeProto, TensorProto};
+use crate::model::range::Range;
+use crate::model::spelling::LARGEST;
 
 /// A node and its place in the graph.
 #[derive(Clone, Copy)]
@@ -43,16 +45,27 @@ impl<'a> Node<'a> {
         self.attribute(name).and_then(|attribute| attribute.t.as_ref())
     }
 
-    /// Whole numbers from 0, such as sizes; `None` where the attribute is left out.
-    pub fn sizes(self, name: &str) -> Result<Option<Vec<usize>>, String> {
+    /// A whole number from 1; `None` where the attribute is left out.
+    pub fn size(self, name: &str) -> Result<Option<usize>, String> {
+        let Some(int) = self.int(name) else { return Ok(None) };
+        let range = Range::Whole(1, LARGEST);
+        let size = usize::try_from(int).ok().filter(|&size| range.refuses_size(name, size).is_none());
+        size.map(Some).ok_or_else(|| range.refusal(&format!("`{name}`"), int))
+    }
+
+    /// Whole numbers from `least`; `None` where the attribute is left out.
+    fn sizes(self, name: &str, least: u32) -> Result<Option<Vec<usize>>, String> {
         let Some(ints) = self.ints(name) else { return Ok(None) };
-        let sizes = ints.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= 1 << 40));
-        sizes.collect::<Option<Vec<usize>>>().map(Some).ok_or(format!("`{name}` must hold sizes, not {ints:?}"))
+        let range = i64::from(least)..=i64::from(LARGEST);
+        match ints.iter().all(|size| range.contains(size)) {
+            true => Ok(Some(ints.iter().map(|&size| size as usize).collect())),
+            false => Err(format!("`{name}` must be whole numbers from {least} to {LARGEST}, not {ints:?}")),
+        }
     }
 
     /// A height and a width; `default` where the attribute is left out.
     pub fn pair(self, name: &str, default: usize) -> Result<[usize; 2], String> {
-        match self.sizes(name)?.as_deref() {
+        match self.sizes(name, 1)?.as_deref() {
             None => Ok([default; 2]),
             Some(&[h, w]) => Ok([h, w]),
             Some(other) => Err(format!("`{name}` {other:?} is not that of an image: two sizes are wanted")),
@@ -61,7 +74,7 @@ impl<'a> Node<'a> {
 
     /// Top, left, bottom, right.
     pub fn pads(self) -> Result<[usize; 4], String> {
-        match self.sizes("pads")?.as_deref() {
+        match self.sizes("pads", 0)?.as_deref() {
             None => Ok([0; 4]),
             Some(&[top, left, bottom, right]) => Ok([top, left, bottom, right]),
             Some(other) => Err(format!("`pads` {other:?} are not those of an image: four sizes are wanted")),

@@ -131,6 +131,32 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
     assert_eq!(kinds(vec![node("TopK", &["x"], "unused"), node("Relu", &["x"], "y")]), [RELU]);
 }
 
+/// Beyond its range a number is refused in the words that descriptions have.
+#[test]
+fn attributes_out_of_range_are_refused() {
+    let whole = |name: &str, ints: &[i64]| {
+        let (name, ints, i) = (name.into(), ints.to_vec(), ints[0]);
+        AttributeProto { name, ints, i, ..AttributeProto::default() }
+    };
+    for (operator, attribute, wanted) in [
+        ("Conv", whole("strides", &[-1, 1]), "`strides` must be whole numbers from 1 to 1048576, not [-1, 1]"),
+        ("Conv", whole("dilations", &[0, 1]), "`dilations` must be whole numbers from 1 to 1048576, not [0, 1]"),
+        ("Conv", whole("pads", &[-1, 0, 0, 0]), "`pads` must be whole numbers from 0 to 1048576, not [-1, 0, 0, 0]"),
+        ("Conv", whole("group", &[0]), "`group` must be a whole number from 1 to 1048576, not 0"),
+        ("MaxPool", whole("kernel_shape", &[1 << 40, 2]), "1 to 1048576, not [1099511627776, 2]"),
+        ("LRN", whole("size", &[-5]), "`size` must be a whole number from 1 to 1048576, not -5"),
+    ] {
+        let layer = NodeProto { attribute: vec![attribute], ..node(operator, &["x", "v"], "y") };
+        let mut graph = graph(vec![layer]);
+        graph.initializer.push(weight("v", &[8, 4, 3, 3]));
+        let message = refused(graph);
+        assert!(
+            message.starts_with(&format!("node `y` ({operator}, opset 17): ")) && message.ends_with(wanted),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn inputs_that_are_no_image_are_refused() {
     let with =

@@ -25,9 +25,8 @@ impl WindowKeys {
     fn read(node: Node, [h, w]: [usize; 2], input: Shape) -> Result<WindowKeys, String> {
         let kernel = Pair { h, w };
         let (stride, dilation) = (pair(node.pair("strides", 1)?), pair(node.pair("dilations", 1)?));
-        let sizes = [kernel, stride, dilation];
-        if sizes.iter().any(|size| size.h == 0 || size.w == 0) {
-            return Err("kernel, stride and dilation must be at least 1".into());
+        if h == 0 || w == 0 {
+            return Err("the kernel's height and width must be at least 1".into());
         }
         let reach = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
         let extent = Pair { h: reach(kernel.h, dilation.h), w: reach(kernel.w, dilation.w) };
@@ -71,7 +70,7 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Err(format!("has weights of {} sizes: 4 are known, as of images", weight.dims.len()).into());
     };
     let bias = import.tensor(node, 2)?;
-    let groups = node.int("group").map_or(Ok(1), usize::try_from).map_err(|_| "`group` is no size")?;
+    let groups = node.size("group")?.unwrap_or(1);
     let shape = import.draft.shape(image.source);
     if group_channels.checked_mul(groups) != Some(shape.c) {
         return Err(
@@ -222,7 +221,7 @@ pub fn prelu<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 
 pub fn lrn<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
-    let size = node.int("size").and_then(|size| usize::try_from(size).ok()).ok_or("has no `size`")?;
+    let size = node.size("size")?.ok_or("has no `size`")?;
     let of = |name: &str, default: f64| node.float(name).unwrap_or(default) as f32;
     let (alpha, beta, k) = (of("alpha", 1e-4), of("beta", 0.75), of("bias", 1.0));
     let kind = Kind::Lrn(Lrn { size, alpha, beta, k, within_channel: false });
