@@ -9,6 +9,7 @@ mod manual;
 mod old_runs;
 mod plot;
 mod predict;
+mod results;
 mod show;
 mod trace;
 mod verify;
