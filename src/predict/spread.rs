@@ -89,14 +89,14 @@ impl Spread {
     }
 
     /// Standard deviation of the logarithm of a sum.
-    pub fn of_sum(&self, weights: &Weights) -> f64 {
+    pub fn of_sum(&self, weights: &Sensitivity) -> f64 {
         self.step.hypot(self.varied(weights))
     }
 
     /// The 95 % interval of a sum, in µs.
     pub fn of_time(&self, parts: &[Part]) -> Interval {
         let total: f64 = parts.iter().map(|part| part.us).sum();
-        let reach = (NORMAL_95 * self.tail * self.of_sum(&Weights::of_sum(parts))).exp();
+        let reach = (NORMAL_95 * self.tail * self.of_sum(&Sensitivity::of_sum(parts))).exp();
         Interval { low: total / reach, high: total * reach }
     }
 
@@ -113,14 +113,14 @@ impl Spread {
             (part, part.us / total * (is_within - share))
         });
         // A small change of a share is its odds' times share · (1 − share).
-        let reach = (NORMAL_95 * self.tail * self.varied(&Weights::new(moved)) / (share * (1.0 - share))).exp();
+        let reach = (NORMAL_95 * self.tail * self.varied(&Sensitivity::new(moved)) / (share * (1.0 - share))).exp();
         let odds = share / (1.0 - share);
         let percent = |odds: f64| 100.0 * odds / (1.0 + odds);
         Interval { low: percent(odds / reach), high: percent(odds * reach) }
     }
 
     /// The effect of what a kind's phases share and of what each has of its own.
-    fn varied(&self, weights: &Weights) -> f64 {
+    fn varied(&self, weights: &Sensitivity) -> f64 {
         let conv = &self.conv;
         let sigmas = [conv.forward, conv.backward_data, conv.backward_weights, self.gemm, self.other];
         let shared: f64 = weights.kinds.iter().zip(sigmas).map(|(weight, sigma)| (weight * sigma).powi(2)).sum();
@@ -130,23 +130,23 @@ impl Spread {
 
 /// How much errors of phases move a figure.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Weights {
+pub struct Sensitivity {
     /// Σ over the phases of each kind.
     kinds: [f64; 5],
     /// Σ of the squares over all.
     squares: f64,
 }
 
-impl Weights {
+impl Sensitivity {
     /// Of a sum: each phase by its part of it.
-    pub fn of_sum(parts: &[Part]) -> Weights {
+    pub fn of_sum(parts: &[Part]) -> Sensitivity {
         let total: f64 = parts.iter().map(|part| part.us).sum();
         let total = if total > 0.0 { total } else { 1.0 };
-        Weights::new(parts.iter().map(|part| (part, part.us / total)))
+        Sensitivity::new(parts.iter().map(|part| (part, part.us / total)))
     }
 
-    fn new<'p>(weighted: impl Iterator<Item = (&'p Part, f64)>) -> Weights {
-        weighted.fold(Weights::default(), |mut all, (part, weight)| {
+    fn new<'p>(weighted: impl Iterator<Item = (&'p Part, f64)>) -> Sensitivity {
+        weighted.fold(Sensitivity::default(), |mut all, (part, weight)| {
             all.kinds[kind(part)] += weight;
             all.squares += weight * weight;
             all

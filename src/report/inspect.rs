@@ -1,7 +1,7 @@
 //! The text that `inspect` prints: the layers of a network, before anything is measured.
 
 use super::csv;
-use super::lines::{By, Line, lines, shortened};
+use super::lines::{By, TableLine, lines, shortened};
 use super::rows::columns::optional;
 use super::rows::{Column, Row};
 use super::table::{Cells, Room, Table, numbers, words, wrapped};
@@ -135,8 +135,8 @@ fn sum(layer: &str, kind: &str, rows: &[&LayerRow]) -> LayerRow {
 /// The lines of the table. Those with the most multiply-adds stay, then those with the largest outputs.
 fn shown(rows: &[LayerRow], by: By, top: Option<usize>) -> Vec<LayerRow> {
     let names: Vec<(&str, &str)> = rows.iter().map(|row| (row.layer.as_str(), row.kind.as_str())).collect();
-    let of = |line: &Line| -> Vec<&LayerRow> { line.layers.iter().map(|&place| &rows[place]).collect() };
-    let figure = |line: &Line| {
+    let of = |line: &TableLine| -> Vec<&LayerRow> { line.layers.iter().map(|&place| &rows[place]).collect() };
+    let figure = |line: &TableLine| {
         let LayerRow { macs_forward, macs_backward_data, macs_backward_weights, activation_bytes, .. } =
             sum("", "", &of(line));
         // No output has as many bytes as this.
@@ -145,7 +145,7 @@ fn shown(rows: &[LayerRow], by: By, top: Option<usize>) -> Vec<LayerRow> {
     };
     let all = lines(&names, by);
     let kept = shortened(all, top, figure);
-    let row = |line: Line| {
+    let row = |line: TableLine| {
         let layers = of(&line);
         let output = match layers.as_slice() {
             [.., last] if by == By::Block || layers.len() == 1 => last.output.clone(),

@@ -25,7 +25,7 @@ const LINES: usize = 20;
 
 /// One line: its title, a word on what it holds, and the places of its layers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct TableLine {
     /// A layer's name, a block's or a kind's.
     pub title: String,
     /// A layer's kind; of several the number of layers.
@@ -35,10 +35,10 @@ pub struct Line {
 }
 
 /// The lines of layers with these names and kinds, in the layers' order.
-pub fn lines(layers: &[(&str, &str)], by: By) -> Vec<Line> {
+pub fn lines(layers: &[(&str, &str)], by: By) -> Vec<TableLine> {
     let keys: Vec<&str> = match by {
         By::Layer => {
-            let line = |(place, &(name, kind)): (usize, &(&str, &str))| Line {
+            let line = |(place, &(name, kind)): (usize, &(&str, &str))| TableLine {
                 title: name.to_owned(),
                 word: kind.to_owned(),
                 layers: vec![place],
@@ -48,10 +48,10 @@ pub fn lines(layers: &[(&str, &str)], by: By) -> Vec<Line> {
         By::Block => blocks(&layers.iter().map(|&(name, _)| name).collect::<Vec<_>>()),
         By::Kind => layers.iter().map(|&(_, kind)| kind).collect(),
     };
-    let (mut lines, mut places): (Vec<Line>, HashMap<&str, usize>) = Default::default();
+    let (mut lines, mut places): (Vec<TableLine>, HashMap<&str, usize>) = Default::default();
     for (place, key) in keys.into_iter().enumerate() {
         let line = *places.entry(key).or_insert_with(|| {
-            lines.push(Line { title: key.to_owned(), word: String::new(), layers: Vec::new() });
+            lines.push(TableLine { title: key.to_owned(), word: String::new(), layers: Vec::new() });
             lines.len() - 1
         });
         lines[line].layers.push(place);
@@ -72,7 +72,7 @@ pub fn limit(count: usize, top: Option<usize>) -> usize {
 
 /// Keeps the lines with the largest figures, `top` of them, in their order; the rest becomes one line at the end. Without `top`, a
 /// table that is not long stays whole.
-pub fn shortened(lines: Vec<Line>, top: Option<usize>, figure: impl Fn(&Line) -> f64) -> Vec<Line> {
+pub fn shortened(lines: Vec<TableLine>, top: Option<usize>, figure: impl Fn(&TableLine) -> f64) -> Vec<TableLine> {
     let most = limit(lines.len(), top);
     if lines.len() == most {
         return lines;
@@ -84,7 +84,7 @@ pub fn shortened(lines: Vec<Line>, top: Option<usize>, figure: impl Fn(&Line) ->
     let (kept, rest): (Vec<_>, Vec<_>) = lines.into_iter().zip(kept).partition(|(_, kept)| *kept);
     let title = format!("{} {}", rest.len(), if rest.len() == 1 { "other" } else { "others" });
     let layers = rest.into_iter().flat_map(|(line, _)| line.layers).collect();
-    let others = Line { title, word: String::new(), layers };
+    let others = TableLine { title, word: String::new(), layers };
     kept.into_iter().map(|(line, _)| line).chain([others]).collect()
 }
 
@@ -152,7 +152,7 @@ mod tests {
     fn the_rest_is_one_line() {
         let names: Vec<String> = (0..26).map(|index| format!("l{index}")).collect();
         let layers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "relu")).collect();
-        let figure = |line: &Line| line.layers[0] as f64;
+        let figure = |line: &TableLine| line.layers[0] as f64;
         assert_eq!(shortened(lines(&layers[..25], By::Layer), None, figure).len(), 25);
         let short = shortened(lines(&layers, By::Layer), None, figure);
         assert_eq!((short.len(), &*short[0].title, &*short[20].title), (21, "l6", "6 others"));

@@ -3,7 +3,7 @@
 
 use super::doubt;
 use super::header::Header;
-use super::lines::{By, Line, limit, lines, shortened};
+use super::lines::{By, TableLine, limit, lines, shortened};
 use super::run::{Figures, LayerPart, Point, Run};
 use super::table::{Room, Table, numbers, words, wrapped};
 use crate::model::kind::Group;
@@ -199,9 +199,9 @@ pub fn layers(caption: &str, point: &Point, by: By, top: Option<usize>) -> Table
     header.extend(["total", "%"].map(numbers));
     let layers: Vec<&[LayerPart]> = point.layers().collect();
     let names: Vec<(&str, &str)> = layers.iter().map(|layer| (&*layer[0].layer, &*layer[0].kind)).collect();
-    let parts = |line: &Line| -> Vec<&LayerPart> { line.layers.iter().flat_map(|&place| layers[place]).collect() };
-    let us = |line: &Line| parts(line).iter().map(|part| part.figures.mean_us).sum::<f64>();
-    let cells = |line: Line| {
+    let parts = |line: &TableLine| -> Vec<&LayerPart> { line.layers.iter().flat_map(|&place| layers[place]).collect() };
+    let us = |line: &TableLine| parts(line).iter().map(|part| part.figures.mean_us).sum::<f64>();
+    let cells = |line: TableLine| {
         let parts = parts(&line);
         let ms = |phase: Phase| {
             let of: Vec<f64> =

@@ -3,7 +3,7 @@
 use layertime::model::kind::Group;
 use layertime::plan::Phase;
 use layertime::predict::constants::{ByPhase, Programs};
-use layertime::predict::spread::{Part, Weights};
+use layertime::predict::spread::{Part, Sensitivity};
 use layertime::predict::time::GpuRates;
 use layertime::predict::work::Does;
 use layertime::predict::{Constants, Program, Spread};
@@ -21,7 +21,7 @@ fn is_single(row: &Row) -> bool {
 }
 
 /// The row's phases as the spread sees them, with the fit's own times.
-fn weights(constants: &Constants, row: &Row) -> Weights {
+fn weights(constants: &Constants, row: &Row) -> Sensitivity {
     let machine = GpuRates::new(constants, &row.question());
     let mut parts = Vec::new();
     for (work, times) in &row.works {
@@ -33,12 +33,12 @@ fn weights(constants: &Constants, row: &Row) -> Weights {
         let part = Part { us: machine.time(work).us, group, phase: work.phase, within: true };
         parts.extend(std::iter::repeat_n(part, *times as usize));
     }
-    Weights::of_sum(&parts)
+    Sensitivity::of_sum(&parts)
 }
 
 /// The part of the rows whose error lies within so many standard deviations.
-fn covered(rows: &[(&Row, Weights, f64)], spread: Spread, deviations: f64) -> f64 {
-    let holds = |(row, weights, error): &&(&Row, Weights, f64)| {
+fn covered(rows: &[(&Row, Sensitivity, f64)], spread: Spread, deviations: f64) -> f64 {
+    let holds = |(row, weights, error): &&(&Row, Sensitivity, f64)| {
         error.abs() <= deviations * spread.on(&row.gpu, row.program).of_sum(weights)
     };
     rows.iter().filter(holds).count() as f64 / rows.len() as f64
@@ -54,7 +54,7 @@ fn root(target: f64, rising: impl Fn(f64) -> f64) -> f64 {
     high
 }
 
-fn rows_where(outcome: &Outcome, keep: impl Fn(&Row) -> bool) -> Vec<(&Row, Weights, f64)> {
+fn rows_where(outcome: &Outcome, keep: impl Fn(&Row) -> bool) -> Vec<(&Row, Sensitivity, f64)> {
     let rows = outcome.rows.iter().zip(&outcome.by_chip).filter(|(row, _)| keep(row));
     let constants = outcome.fit.constants();
     rows.map(|(row, error)| (row, weights(&constants, row), *error)).collect()

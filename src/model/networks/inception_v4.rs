@@ -11,7 +11,7 @@ const WIDE: ([usize; 2], [usize; 2]) = ([1, 7], [0, 3]);
 const HIGH: ([usize; 2], [usize; 2]) = ([7, 1], [3, 0]);
 
 /// A convolution of a branch: its channels, and its filter with the padding.
-type Part = (usize, ([usize; 2], [usize; 2]));
+type UnitConv = (usize, ([usize; 2], [usize; 2]));
 
 pub fn v4(net: &mut Builder) -> Built<()> {
     net.eps = 1e-3;
@@ -20,7 +20,8 @@ pub fn v4(net: &mut Builder) -> Built<()> {
     convolution(net, "features.2", 64, [3, 3], 1, [1, 1])?;
     stem(net)?;
     for block in 6..10 {
-        let branches: [&[Part]; 3] = [&[(96, ONE)], &[(64, ONE), (96, THREE)], &[(64, ONE), (96, THREE), (96, THREE)]];
+        let branches: [&[UnitConv]; 3] =
+            [&[(96, ONE)], &[(64, ONE), (96, THREE)], &[(64, ONE), (96, THREE), (96, THREE)]];
         inception(net, block, &branches, 96)?;
     }
     reduction(net, 10, &[&[], &[(192, ONE), (224, THREE)]], [384, 256])?;
@@ -56,7 +57,7 @@ fn stem(net: &mut Builder) -> Built<()> {
 }
 
 /// Convolutions one behind the other that keep the image's size, numbered from 0.
-fn parts(net: &mut Builder, name: &str, input: Source, parts: &[Part]) -> Built<Source> {
+fn parts(net: &mut Builder, name: &str, input: Source, parts: &[UnitConv]) -> Built<Source> {
     let numbers: Vec<String> = (0..parts.len()).map(|number| number.to_string()).collect();
     let steps: Vec<BranchConv> = numbers
         .iter()
@@ -67,7 +68,7 @@ fn parts(net: &mut Builder, name: &str, input: Source, parts: &[Part]) -> Built<
 }
 
 /// Branches of convolutions, and one of a mean.
-fn inception(net: &mut Builder, block: usize, branches: &[&[Part]; 3], pooled: usize) -> Built<()> {
+fn inception(net: &mut Builder, block: usize, branches: &[&[UnitConv]; 3], pooled: usize) -> Built<()> {
     let (name, input) = (format!("features.{block}"), net.last);
     let mut joined = Vec::new();
     for (index, branch) in branches.iter().enumerate() {
@@ -85,7 +86,7 @@ fn mean(net: &mut Builder, name: &str, input: Source, channels: usize) -> Built<
 }
 
 /// Branches that end in a 3 × 3 filter of stride 2, and a pool.
-fn reduction(net: &mut Builder, block: usize, branches: &[&[Part]; 2], last: [usize; 2]) -> Built<()> {
+fn reduction(net: &mut Builder, block: usize, branches: &[&[UnitConv]; 2], last: [usize; 2]) -> Built<()> {
     let (name, input) = (format!("features.{block}"), net.last);
     let mut joined = Vec::new();
     for (index, (before, channels)) in branches.iter().zip(last).enumerate() {
@@ -102,7 +103,7 @@ fn block_c(net: &mut Builder, block: usize) -> Built<()> {
     let (name, input) = (format!("features.{block}"), net.last);
     let (wide, high) = (([1, 3], [0, 1]), ([3, 1], [1, 0]));
     let mut joined = vec![parts(net, &format!("{name}.branch0"), input, &[(256, ONE)])?];
-    let before: [&[Part]; 2] = [&[(384, ONE)], &[(384, ONE), (448, high), (512, wide)]];
+    let before: [&[UnitConv]; 2] = [&[(384, ONE)], &[(384, ONE), (448, high), (512, wide)]];
     for (index, before) in (1..).zip(before) {
         let name = format!("{name}.branch{index}");
         let split = parts(net, &name, input, before)?;

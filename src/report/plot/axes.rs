@@ -4,14 +4,14 @@ use super::scene::{Across, Pixel, Scene};
 use super::style::{BLACK, PALE, text_width};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub enum AxisScale {
     Linear,
     Log,
 }
 
 #[derive(Clone, Debug)]
-pub struct Axis {
-    scale: Scale,
+pub struct ChartAxis {
+    scale: AxisScale,
     values: [f64; 2],
     pixels: [f64; 2],
     ticks: Vec<f64>,
@@ -21,25 +21,25 @@ pub struct Axis {
 /// The rectangle between two axes.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    pub x: Axis,
-    pub y: Axis,
+    pub x: ChartAxis,
+    pub y: ChartAxis,
 }
 
-impl Axis {
+impl ChartAxis {
     /// From 0 up, with ticks about `apart` pixels from one another.
-    pub fn from_zero(most: f64, pixels: [f64; 2], apart: f64, title: &str) -> Axis {
+    pub fn from_zero(most: f64, pixels: [f64; 2], apart: f64, title: &str) -> ChartAxis {
         let most = if most > 0.0 { most } else { 1.0 };
         let wanted = ((pixels[1] - pixels[0]).abs() / apart).max(1.0);
         let power = 10f64.powf((most / wanted).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|step| most / step <= wanted);
         let step = step.unwrap_or(10.0 * power);
         let ticks = (0..=(most / step * (1.0 + 1e-9)) as u32).map(|tick| f64::from(tick) * step).collect();
-        Axis { scale: Scale::Linear, values: [0.0, most], pixels, ticks, title: title.into() }
+        ChartAxis { scale: AxisScale::Linear, values: [0.0, most], pixels, ticks, title: title.into() }
     }
 
     /// Logarithmic, a little beyond the least and the most, with ticks at 1, 2, 5, 10 … or at powers of ten; where these are
     /// fewer than two, as for values close to one another, at even steps.
-    pub fn log(least: f64, most: f64, pixels: [f64; 2], title: &str) -> Axis {
+    pub fn log(least: f64, most: f64, pixels: [f64; 2], title: &str) -> ChartAxis {
         let (least, most) = (least / 1.25, most * 1.25);
         let decades = (most / least).log10();
         let steps: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -47,20 +47,26 @@ impl Axis {
         let all = powers.flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
         let ticks: Vec<f64> = all.filter(|tick| (least..=most).contains(tick)).collect();
         let ticks = if ticks.len() < 2 { even_ticks(least, most) } else { ticks };
-        Axis { scale: Scale::Log, values: [least, most], pixels, ticks, title: title.into() }
+        ChartAxis { scale: AxisScale::Log, values: [least, most], pixels, ticks, title: title.into() }
     }
 
     /// Logarithmic, with a tick at each batch size.
-    pub fn batches(batches: &[usize], pixels: [f64; 2]) -> Axis {
+    pub fn batches(batches: &[usize], pixels: [f64; 2]) -> ChartAxis {
         let ticks: Vec<f64> = batches.iter().map(|&batch| batch as f64).collect();
         let (least, most) = (ticks.iter().copied().fold(f64::MAX, f64::min), ticks.iter().copied().fold(0.0, f64::max));
         // One batch alone stands in the middle.
         let values = if least < most { [least, most] } else { [least / 2.0, most * 2.0] };
-        Axis { scale: Scale::Log, values, pixels, ticks, title: "batch size (images per step, log scale)".into() }
+        ChartAxis {
+            scale: AxisScale::Log,
+            values,
+            pixels,
+            ticks,
+            title: "batch size (images per step, log scale)".into(),
+        }
     }
 
     /// Makes room at both ends.
-    pub fn padded(mut self, pixels: f64) -> Axis {
+    pub fn padded(mut self, pixels: f64) -> ChartAxis {
         let direction = (self.pixels[1] - self.pixels[0]).signum();
         let inner = [self.pixels[0] + direction * pixels, self.pixels[1] - direction * pixels];
         let value = |pixel: f64| {
@@ -74,8 +80,8 @@ impl Axis {
     pub fn at(&self, value: f64) -> f64 {
         let [low, high] = self.values;
         let part = match self.scale {
-            Scale::Linear => (value - low) / (high - low),
-            Scale::Log => (value / low).ln() / (high / low).ln(),
+            AxisScale::Linear => (value - low) / (high - low),
+            AxisScale::Log => (value / low).ln() / (high / low).ln(),
         };
         self.pixels[0] + part * (self.pixels[1] - self.pixels[0])
     }
@@ -178,12 +184,12 @@ mod tests {
     fn every_range_has_two_ticks() {
         for least in [1e-7, 0.0123, 0.9, 1.0, 2.3, 5.6, 6.1, 23.0, 777.0, 6.2e7, 1e15] {
             for ratio in [1.0, 1.001, 1.3, 2.0, 3.9, 100.0, 320.0, 1e5] {
-                let axis = Axis::log(least, least * ratio, [0.0, 100.0], "");
+                let axis = ChartAxis::log(least, least * ratio, [0.0, 100.0], "");
                 assert!(axis.ticks.len() >= 2, "{least} {ratio}: {:?}", axis.ticks);
                 assert!(axis.ticks.iter().all(|tick| (axis.values[0]..=axis.values[1]).contains(tick)), "{axis:?}");
             }
         }
-        let labels: Vec<String> = Axis::log(2.4, 2.4, [0.0, 100.0], "").ticks.into_iter().map(number).collect();
+        let labels: Vec<String> = ChartAxis::log(2.4, 2.4, [0.0, 100.0], "").ticks.into_iter().map(number).collect();
         assert_eq!(labels, ["2", "2.2", "2.4", "2.6", "2.8", "3"]);
     }
 

@@ -1,7 +1,7 @@
 //! Time by layer and phase at one batch: a bar for each layer, stacked by phase. Of many layers the longest have bars, the others
 //! one together.
 
-use super::axes::{Axis, Frame};
+use super::axes::{ChartAxis, Frame};
 use super::scene::{Across, Canvas, Pixel, Scene};
 use super::style::{self, BLACK, text_width};
 use super::{legend, subtitle};
@@ -39,8 +39,8 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
     let title = format!("mean time ({}); at the end of each bar its time and its share of the step", unit.0);
     let title = if canvas.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
     let frame = Frame {
-        x: Axis::from_zero(most / unit.1, [left, right], 80.0, &title),
-        y: Axis::from_zero(1.0, [bottom, top], f64::MAX, ""),
+        x: ChartAxis::from_zero(most / unit.1, [left, right], 80.0, &title),
+        y: ChartAxis::from_zero(1.0, [bottom, top], f64::MAX, ""),
     };
     scene.height = bottom + Frame::room_below(canvas.line());
     frame.draw_grid(&mut scene);
@@ -106,7 +106,7 @@ fn together(layers: &[&[LayerPart]]) -> Vec<LayerPart> {
 /// The x axis alone: the layers' names are the other.
 fn draw_bottom(scene: &mut Scene, frame: &Frame, bottom: f64) {
     let mut other = frame.clone();
-    other.y = Axis::from_zero(1.0, [bottom, bottom], 1.0, "");
+    other.y = ChartAxis::from_zero(1.0, [bottom, bottom], 1.0, "");
     let before = scene.items.len();
     other.draw(scene);
     // Not the tick of the axis that has no length.

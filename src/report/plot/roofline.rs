@@ -1,7 +1,7 @@
 //! The roofline of Williams, Waterman and Patterson (2009): each phase's rate over its operations per byte, below the
 //! ceilings that were measured in the same run, or below the datasheet's in a prediction.
 
-use super::axes::{Axis, Frame, number, room_left};
+use super::axes::{ChartAxis, Frame, number, room_left};
 use super::scene::{Across, Canvas, Scene, Text, broken, crosses, overlap};
 use super::style::{self, BLACK, MARKERS};
 use super::{legend, subtitle};
@@ -45,8 +45,8 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Option<Scene> {
     // Room for a mark at an end.
     let room = dots.iter().map(|dot| dot.radius(canvas)).fold(0.0, f64::max) + 2.0;
     let frame = Frame {
-        x: Axis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(room),
-        y: Axis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)").padded(room),
+        x: ChartAxis::log(left, right, pixels, "operations per byte (FLOP/byte, log scale)").padded(room),
+        y: ChartAxis::log(low, high, [top + height, top], "rate (GFLOP/s, log scale)").padded(room),
     };
     scene.height = top + height + Frame::room_below(canvas.line());
     frame.draw_grid(&mut scene);

@@ -1,6 +1,6 @@
 //! Shares of the step over batch size, stacked.
 
-use super::axes::{Axis, Frame, room_left};
+use super::axes::{ChartAxis, Frame, room_left};
 use super::scene::{Across, Canvas, Pixel, Scene};
 use super::style::{BLACK, Hatch, Rgb, text_width};
 use super::{subtitle, unlike_ok};
@@ -43,8 +43,8 @@ pub fn scene(
     let bottom = top + if canvas.is_narrow() { 240.0 } else { 400.0 };
     let batches: Vec<usize> = points.iter().map(|point| point.batch).collect();
     let frame = Frame {
-        x: Axis::batches(&batches, [room_left(canvas.font), canvas.width - room_right]),
-        y: Axis::from_zero(100.0, [bottom, top], 70.0, "share of the step (%)"),
+        x: ChartAxis::batches(&batches, [room_left(canvas.font), canvas.width - room_right]),
+        y: ChartAxis::from_zero(100.0, [bottom, top], 70.0, "share of the step (%)"),
     };
     scene.height = bottom + Frame::room_below(canvas.line());
     stack(&mut scene, &frame, points, bands);

@@ -1,6 +1,6 @@
 //! Step time and images per second over batch size, with intervals, all runs in one chart.
 
-use super::axes::{Axis, Frame, room_left};
+use super::axes::{ChartAxis, Frame, room_left};
 use super::scene::{Canvas, Scene};
 use super::style::Series;
 use super::{legend, names_of};
@@ -55,8 +55,8 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
             .flat_map(|(_, value, ends)| [*value].into_iter().chain(ends.iter().flatten().copied()));
         let (least, most) = all.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
         let frame = Frame {
-            x: Axis::batches(&batches, [left, right]).padded(12.0),
-            y: Axis::log(least, most, [top + height, top], title),
+            x: ChartAxis::batches(&batches, [left, right]).padded(12.0),
+            y: ChartAxis::log(least, most, [top + height, top], title),
         };
         frame.draw_grid(&mut scene);
         for (index, line) in lines.iter().enumerate() {
