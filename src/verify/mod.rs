@@ -172,14 +172,18 @@ fn step_bound(session: &dyn Session, step: &Step) -> f64 {
 /// Bound of the parameters that a whole step leaves, in f32: that of a phase, and what [`GRADIENT_BOUND`] admits of the update,
 /// which counts as no smaller than what a gradient whose terms do not cancel would make it.
 fn updated_bound(before: &[f32], after: impl Fn(usize) -> f64, least_update: f64) -> f64 {
+    phase_bound(Precision::F32) + GRADIENT_BOUND * update_share(before, after, least_update)
+}
+
+/// The norm of the update over that of the updated parameters.
+fn update_share(before: &[f32], after: impl Fn(usize) -> f64, least_update: f64) -> f64 {
     let (mut update, mut updated) = (0.0, 0.0);
     for (index, &before) in before.iter().enumerate() {
         let after = after(index);
         update += (after - f64::from(before)).powi(2);
         updated += after * after;
     }
-    let share = if updated > 0.0 { update.sqrt().max(least_update) / updated.sqrt() } else { 0.0 };
-    phase_bound(Precision::F32) + GRADIENT_BOUND * share
+    if updated > 0.0 { update.sqrt().max(least_update) / updated.sqrt() } else { 0.0 }
 }
 
 /// Verifies a device in one precision.
