@@ -98,7 +98,7 @@ fn notes_on_an_imported_network_stand_below_every_table() {
     }
     let out = program.folder.path().join("predicted").display().to_string();
     program.output(&format!("predict --gpu a100-sxm --model {file} --batch 1 --out {out}"));
-    let run = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    let run = crate::program::runs_in(Path::new(&out)).remove(0);
     assert!(stdout(&program.output(&format!("show {}", run.display()))).contains(note));
 }
 
