@@ -126,7 +126,7 @@ impl Kind {
 
     /// Tells if the kind takes several inputs in place of exactly one: two or more, or as many as [`Kind::most_inputs`] says.
     pub fn joins(&self) -> bool {
-        matches!(self, Kind::Add | Kind::Multiply | Kind::Concat)
+        self.most_inputs() != Some(1)
     }
 
     /// The most inputs that the kind takes, where there is such a number.

@@ -76,7 +76,7 @@ fn the_constants_are_the_fit() {
 
 /// From the first guesses the search comes to the committed constants. `.ci/checks` runs it.
 #[test]
-#[ignore = "takes half a minute"]
+#[ignore = "the whole fit, half a minute: .ci/checks runs it"]
 fn the_constants_are_the_fit_from_first_guesses() {
     let outcome = outcome();
     let fit = super::fit::fit(outcome.rows);
