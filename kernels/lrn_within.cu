@@ -1,67 +1,117 @@
-// Local response normalisation within each channel, as Caffe's WITHIN_CHANNEL:
-//   scale = k + alpha / size^2 * (sum of x^2 over the size x size pixels around);  y = x * scale^-beta
-//   dx_i = dy_i * scale_i^-beta - 2 * alpha * beta / size^2 * x_i * (sum over pixels j around i of dy_j * y_j / scale_j)
-// `size` is odd. `scale` (f32) is kept for the backward pass.
-#include "common.cuh"
+// Local response normalisation within each channel, as Caffe's WITHIN_CHANNEL: over size x size pixels around each, with
+// share = alpha / size^2 and factor = 2 * alpha * beta / size^2. `size` is odd.
+#include "lrn.cuh"
 
 struct WithinShape {
-  u32 height, width;
-  u32 inner;  // elements from a pixel to its neighbour: 1 in NCHW, the channels in NHWC
+  Divisor height, width;
+  Divisor inner;  // elements from a pixel to its neighbour: 1 in NCHW, the channels in NHWC
   u32 size;
   float alpha, beta, k;
 };
 
-__device__ __forceinline__ float power(float scale, float exponent) { return exp2f(exponent * log2f(scale)); }
-
-// Pixels around element i that exist.
+// The pixels around the one that holds an element, clipped to those that there are.
 struct Around {
-  u32 base;
+  u32 column, base, inner, width;
   int top, bottom, left, right;
   __device__ __forceinline__ Around(u32 i, const WithinShape& s) {
-    u32 pixel = i / s.inner, column = pixel % s.width, row = pixel / s.width % s.height;
+    u32 pixel = s.inner.quotient(i), line = s.width.quotient(pixel), row = s.height.remainder(line);
     int half = (int)(s.size / 2u);
-    base = i - (row * s.width + column) * s.inner;
+    inner = s.inner.by;
+    width = s.width.by;
+    column = pixel - line * width;
+    base = i - (row * width + column) * inner;
     top = max((int)row - half, 0);
-    bottom = min((int)row + half, (int)s.height - 1);
+    bottom = min(row + half, s.height.by - 1u);
     left = max((int)column - half, 0);
-    right = min((int)column + half, (int)s.width - 1);
+    right = min(column + half, width - 1u);
   }
-  __device__ __forceinline__ u32 at(int row, int column, const WithinShape& s) const {
-    return base + ((u32)row * s.width + (u32)column) * s.inner;
+  // The element of the same channel in another pixel.
+  __device__ __forceinline__ u32 at(int row, int column) const {
+    return base + ((u32)row * width + (u32)column) * inner;
   }
 };
 
-template <class T>
-__device__ __forceinline__ void lrn_within_forward(const T* x, T* y, float* scale, const WithinShape& s, u32 n) {
-  GRID_STRIDE(i, n) {
+// Sums over windows, for a pass.
+template <class T, class Pass>
+struct Windows {
+  static const u32 WIDTH = Width<T>::value;
+  typedef typename Pass::Raw Values;
+  Pass pass;
+  WithinShape s;
+  __device__ __forceinline__ Values load(u32 i) const { return pass.raw(i); }
+  __device__ __forceinline__ void one(u32 i) const {
     Around around(i, s);
     float sum = 0.0f;
     for (int row = around.top; row <= around.bottom; ++row)
-      for (int column = around.left; column <= around.right; ++column) {
-        float v = load(x, around.at(row, column, s));
-        sum += v * v;
-      }
-    sum = s.k + s.alpha / (float)(s.size * s.size) * sum;
-    scale[i] = sum;
-    store(y, i, load(x, i) * power(sum, -s.beta));
+      for (int column = around.left; column <= around.right; ++column) sum += pass.term(around.at(row, column));
+    pass.one(i, sum);
   }
+};
+
+// Vectors of channels: those of each pixel of the window are added.
+template <class T, class Pass>
+struct InChannels : Windows<T, Pass> {
+  typedef Windows<T, Pass> Base;
+  static const u32 WIDTH = Base::WIDTH;
+  __device__ __forceinline__ InChannels(const Base& base) : Base(base) {}
+  __device__ __forceinline__ void finish(u32 i, const typename Base::Values& v) const {
+    Around around(i, this->s);
+    float sums[WIDTH] = {}, terms[WIDTH];
+#pragma unroll 1
+    for (int row = around.top; row <= around.bottom; ++row)
+#pragma unroll 1
+      for (int column = around.left; column <= around.right; ++column) {
+        this->pass.terms(this->pass.raw(around.at(row, column)), terms);
+        for (u32 k = 0; k < WIDTH; ++k) sums[k] += terms[k];
+      }
+    this->pass.finish(i, v, sums);
+  }
+};
+
+// Vectors of pixels in a row: those of each row of the window are added.
+template <class T, class Pass>
+struct InRows : Windows<T, Pass> {
+  typedef Windows<T, Pass> Base;
+  static const u32 WIDTH = Base::WIDTH;
+  __device__ __forceinline__ InRows(const Base& base) : Base(base) {}
+  __device__ __forceinline__ void finish(u32 i, const typename Base::Values& v) const {
+    Around around(i, this->s);
+    bool begins = around.column == 0u, ends = around.column + WIDTH == around.width;
+    u32 half = this->s.size / 2u;
+    float sums[WIDTH] = {};
+#pragma unroll 1
+    for (int row = around.top; row <= around.bottom; ++row) {
+      u32 here = around.at(row, (int)around.column);
+      add_windows<T>(this->pass, this->pass.raw(begins ? here : here - WIDTH), this->pass.raw(here),
+                     this->pass.raw(ends ? here : here + WIDTH), begins, ends, half, half, sums);
+    }
+    this->pass.finish(i, v, sums);
+  }
+};
+
+template <class T, class Pass>
+__device__ __forceinline__ void over_windows(const Pass& pass, const WithinShape& s, u32 n, bool whole) {
+  Windows<T, Pass> op = {pass, s};
+  bool in_rows = s.inner.by == 1u && s.width.by % Width<T>::value == 0u && s.size <= 2u * HALO + 1u;
+  if (in_rows)
+    stream<1>(InRows<T, Pass>(op), n, whole);
+  else
+    stream<1>(InChannels<T, Pass>(op), n, whole && s.inner.by % Width<T>::value == 0u);
+}
+
+__device__ __forceinline__ float share(const WithinShape& s) { return s.alpha / (float)(s.size * s.size); }
+
+template <class T>
+__device__ __forceinline__ void lrn_within_forward(const T* x, T* y, float* scale, const WithinShape& s, u32 n) {
+  Forward<T> pass = {x, y, scale, share(s), s.beta, s.k};
+  over_windows<T>(pass, s, n, aligned(x, y, scale));
 }
 
 template <class T>
 __device__ __forceinline__ void lrn_within_backward(const T* x, const T* y, const float* scale, const T* dy, T* dx,
                                                     const WithinShape& s, u32 accumulate, u32 n) {
-  GRID_STRIDE(i, n) {
-    Around around(i, s);
-    float sum = 0.0f;
-    for (int row = around.top; row <= around.bottom; ++row)
-      for (int column = around.left; column <= around.right; ++column) {
-        u32 j = around.at(row, column, s);
-        sum += load(dy, j) * load(y, j) / scale[j];
-      }
-    float direct = load(dy, i) * power(scale[i], -s.beta);
-    float factor = 2.0f * s.alpha * s.beta / (float)(s.size * s.size);
-    store_or_add(dx, i, direct - factor * load(x, i) * sum, accumulate);
-  }
+  Backward<T> pass = {x, y, dy, scale, dx, 2.0f * share(s) * s.beta, s.beta, accumulate};
+  over_windows<T>(pass, s, n, aligned(x, y, scale) && aligned(dy, dx));
 }
 
 #define LRN_WITHIN(SUFFIX, T)                                                                                       \

@@ -51,8 +51,6 @@ EXCEPTIONS = {
     "bias_gradient_total": "adds up a few numbers per channel",
     "batchnorm_backward_weights_total": "adds up a few numbers per channel",
 }
-# What still moves one element at a time, and divides for it.
-SINGLE = ("lrn_within_forward", "lrn_within_backward", "pick_forward", "pick_backward")
 # What computes more than memory waits for on the fastest GPUs: CUDA's own erfc and expm1.
 HEAVY = ("elu_forward", "gelu_forward", "gelu_backward")
 
@@ -197,8 +195,6 @@ def faults(kernels):
     """What is not at the memory limit, in sentences."""
     for k in kernels:
         where = "%s on %s" % (k.name, k.arch)
-        if k.stem in SINGLE:
-            continue
         if k.division:
             yield "%s divides integers in a loop" % where
         if k.local:

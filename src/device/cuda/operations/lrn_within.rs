@@ -1,5 +1,6 @@
 //! Local response normalisation within each channel, by own kernels: cuDNN's divisive normalisation divides by another sum.
 
+use super::divisor::Divisor;
 use super::{BackwardData, Forward, Operation};
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
 use crate::device::cuda::failure::Failure;
@@ -11,9 +12,10 @@ use crate::plan::Shape;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct WithinShape {
-    height: u32,
-    width: u32,
-    inner: u32,
+    height: Divisor,
+    width: Divisor,
+    /// Elements from a pixel to its neighbour.
+    inner: Divisor,
     size: u32,
     alpha: f32,
     beta: f32,
@@ -35,13 +37,13 @@ pub struct LrnWithinOp {
 impl LrnWithinOp {
     /// Of inputs with this shape.
     pub fn new(lrn: &kind::Lrn, shape: Shape, gpu: &SharedGpu) -> Result<LrnWithinOp, Failure> {
-        let inner = if gpu.arithmetic.nhwc() { shape.c as u32 } else { 1 };
+        let inner = if gpu.arithmetic.nhwc() { shape.c } else { 1 };
         let &kind::Lrn { size, alpha, beta, k, .. } = lrn;
-        let [height, width, size] = [shape.h, shape.w, size].map(|size| size as u32);
+        let [height, width, inner] = [shape.h, shape.w, inner].map(Divisor::new);
         Ok(LrnWithinOp {
             forward: gpu.kernel("lrn_within_forward")?,
             backward: gpu.kernel("lrn_within_backward")?,
-            shape: WithinShape { height, width, inner, size, alpha, beta, k },
+            shape: WithinShape { height, width, inner, size: size as u32, alpha, beta, k },
             elements: shape.elements() as u32,
             scale: Buffer::new(size_of::<f32>() * shape.elements())?,
         })

@@ -1,5 +1,6 @@
 //! Slices and shuffles of channels, by own kernels.
 
+use super::divisor::Divisor;
 use super::{BackwardData, Forward, Operation};
 use crate::device::cuda::driver::{Argument, CallError, Grid, Handles, Kernel};
 use crate::device::cuda::failure::Failure;
@@ -11,11 +12,13 @@ use crate::plan::{ChannelPick, LayerPlan};
 #[repr(C)]
 struct PickShape {
     from: u32,
-    channels: u32,
-    groups: u32,
-    total: u32,
-    plane: u32,
-    nhwc: u32,
+    channels: Divisor,
+    total: Divisor,
+    /// Elements of a channel side by side: a plane in NCHW, one in NHWC.
+    inner: Divisor,
+    groups: Divisor,
+    /// Channels of a group.
+    width: Divisor,
 }
 
 impl Argument for PickShape {}
@@ -34,12 +37,13 @@ impl PickOp {
     pub fn new(pick: ChannelPick, planned: &LayerPlan, gpu: &SharedGpu) -> Result<PickOp, Failure> {
         let (input, output) = (planned.input(), planned.output);
         let ChannelPick { from, channels, groups, total } = pick;
-        let [from, channels, groups, total] = [from, channels, groups, total].map(|size| size as u32);
-        let (plane, nhwc) = ((input.h * input.w) as u32, gpu.arithmetic.nhwc().into());
+        let inner = if gpu.arithmetic.nhwc() { 1 } else { input.h * input.w };
+        let [channels, total, inner, groups, width] =
+            [channels, total, inner, groups, channels / groups].map(Divisor::new);
         Ok(PickOp {
             forward: gpu.kernel("pick_forward")?,
             backward: gpu.kernel("pick_backward")?,
-            shape: PickShape { from, channels, groups, total, plane, nhwc },
+            shape: PickShape { from: from as u32, channels, total, inner, groups, width },
             inputs: input.elements() as u32,
             outputs: output.elements() as u32,
         })
