@@ -61,6 +61,7 @@ mod tests {
     use crate::profile::Measured;
     use crate::report::fixture;
     use crate::report::lines::By;
+    use crate::report::page;
     use crate::report::read;
     use crate::report::run_tables::{Selection, text};
     use crate::report::table::Room;
@@ -77,6 +78,7 @@ mod tests {
     fn shares_come_from_grouped_steps_and_that_is_said() {
         let (_out, folder) = fixture::folder(fixture::run(false), [stretched(6)]);
         let stored = read::open(folder.path()).unwrap();
+        let note = "the shares of conv, fc and other are from steps marked between these alone, 1.25 of a plain one";
         for run in [folder.run(), &stored.runs[0]] {
             let point = &run.points[0];
             assert_eq!(Group::ALL.map(|group| point.share(group)), [50.0, 37.5, 12.5]);
@@ -87,8 +89,6 @@ mod tests {
                 point.parts.iter().filter(|part| part.group == Group::Fc).map(|part| part.figures.share_pct).sum();
             assert!((layers - 36.0).abs() < 1e-9, "{layers}");
             assert_eq!(answers(run)[0].share_pct, 50.0);
-            let note =
-                "the shares of conv, fc and other are from steps marked between these alone, 1.25 of a plain one";
             let printed = text(run, Selection { batch: None, by: By::Layer, top: None, room: Room::Wide });
             assert!(
                 printed.contains(
@@ -100,6 +100,8 @@ mod tests {
             assert!(printed.contains(note) && sentences(run)[0].contains(note), "{printed}");
             assert!(sentences(run)[0].contains("conv takes 50.0 %") && sentences(run)[0].contains("fc 37.5 %"));
         }
+        let page = page::html(&stored.runs, None).unwrap();
+        assert!(page.contains(note) && page.contains("with marks, their sum is 1.12 of a plain step"), "{page}");
     }
 
     /// Few grouped steps say nothing, and none are needed where a step closes.
