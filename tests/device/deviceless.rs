@@ -19,7 +19,9 @@ use super::gpus::{GPUS, Gpu};
 const PHASES: [Phase; 3] = [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights];
 const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::F16, Precision::Bf16];
 
-/// Networks that are asked for at three batch sizes, and whose choices are in the table; the others are at one.
+const BATCHES: [usize; 3] = [1, 32, 512];
+
+/// Networks whose choices are in the table; the deep ones' would be ten times as many.
 const PLAIN: [&str; 6] = ["alexnet", "alexnet-2012", "vgg11", "vgg16", "vgg19", "tiny"];
 
 /// Every convolution of these networks at a batch size, each once.
@@ -104,9 +106,10 @@ fn survey(gpu: &Gpu) -> (Counts, BTreeMap<(usize, String), String>) {
         .into_iter()
         .filter(|precision| gpu.version >= 800 || !matches!(precision, Precision::Tf32 | Precision::Bf16));
     for precision in precisions {
-        let plain = [1, 32, 512].into_iter().flat_map(|batch| convolutions(PLAIN, batch));
-        let deep = convolutions(Model::names().filter(|name| !PLAIN.contains(name)), 32);
-        for (in_table, geometry) in plain.map(|conv| (true, conv)).chain(deep.into_iter().map(|conv| (false, conv))) {
+        let plain = BATCHES.into_iter().flat_map(|batch| convolutions(PLAIN, batch));
+        let others = || Model::names().filter(|name| !PLAIN.contains(name));
+        let deep = BATCHES.into_iter().flat_map(|batch| convolutions(others(), batch));
+        for (in_table, geometry) in plain.map(|conv| (true, conv)).chain(deep.map(|conv| (false, conv))) {
             for (phase, layout) in PHASES.into_iter().flat_map(|phase| [(phase, Layout::Nchw), (phase, Layout::Nhwc)]) {
                 let query = ConvQuery { geometry, phase, precision, layout };
                 let family = ask(gpu, &described, &query, &mut counts);
