@@ -5,15 +5,16 @@ use tempfile::TempDir;
 use super::folder::Folder;
 use super::header::{Header, MachineFacts, Measuring, Processor};
 use super::rows::build::Batch;
-use super::rows::{LabelColumns, PhaseRow, SummaryRow};
-use super::run::{Figures, LayerPart, Measurement, Origin, Run};
+use super::rows::{LabelColumns, PhaseRow, StepColumns, SummaryRow};
+use super::run::{Figures, LayerPart, Measurement, Origin, Point, Run, Total};
 use crate::device::{Algorithm, Ceilings, Training, Transform};
 use crate::model::Model;
 use crate::model::kind::Group;
 use crate::plan::{Options, Phase, Plan};
 use crate::profile::conditions::{Conditions, Observed};
-use crate::profile::summary::Summary;
+use crate::profile::summary::{Scope, Summary};
 use crate::profile::{Measured, Status};
+use crate::stats::Interval;
 use crate::step::{Sample, Step};
 
 const SMALL: &str = r#"
@@ -149,4 +150,62 @@ pub fn part() -> LayerPart {
         bytes: 176,
         figures,
     }
+}
+
+/// A built-in network whose phases take as long as their operations do, and at least a little.
+pub fn built_in(model: &str, batches: &[usize]) -> Run {
+    let model = Model::named(model).unwrap();
+    let point = |&batch: &usize| {
+        let plan = Plan::new(&model, Options::of_batch(batch)).unwrap();
+        let phases =
+            plan.layers.iter().enumerate().flat_map(|(index, layer)| layer.phases().map(move |phase| (index, phase)));
+        let us = |index: usize, phase: Phase| {
+            let cost = plan.layers[index].cost(phase);
+            20.0 + cost.flops as f64 / 1e5 + cost.bytes as f64 / 1e4
+        };
+        let phases: Vec<(usize, Phase)> = phases.collect();
+        let step: f64 = phases.iter().map(|&(index, phase)| us(index, phase)).sum();
+        let figures = |us: f64| Figures {
+            samples: 10,
+            mean_us: us,
+            stddev_us: Some(0.02 * us),
+            median_us: Some(us),
+            median_ci95: Some(Interval { low: 0.9 * us, high: 1.1 * us }),
+            share_pct: 100.0 * us / step,
+            share_ci95: Some(Interval { low: 98.0 * us / step, high: 102.0 * us / step }),
+        };
+        let parts: Vec<LayerPart> = phases
+            .iter()
+            .map(|&(index, phase)| {
+                let layer = &plan.layers[index];
+                let cost = layer.cost(phase);
+                LayerPart {
+                    index: index as u32,
+                    layer: (&*layer.name).into(),
+                    kind: layer.kind.name().into(),
+                    group: layer.group(),
+                    phase,
+                    flops: cost.flops,
+                    bytes: cost.bytes,
+                    figures: figures(us(index, phase)),
+                }
+            })
+            .collect();
+        let totals = Scope::every().map(|scope| {
+            let of_scope = parts.iter().filter(|part| part.is_in(scope));
+            Total { scope, figures: figures(of_scope.map(|part| part.figures.mean_us).sum()) }
+        });
+        let totals = totals.collect();
+        let step = StepColumns::default();
+        Point { parts, totals, step, ..Point::new(batch, "224x224".into(), Status::Ok) }
+    };
+    let origin = Origin::Measured {
+        device: "A graphics processor with a long name 80GB".into(),
+        layout: "nchw".into(),
+        launch: "queued".into(),
+        measurement: None,
+    };
+    let (run_id, precision) = (model.name.clone(), "f32".into());
+    let points = batches.iter().map(point).collect();
+    Run { path: "run".into(), run_id, model: model.name, precision, origin, header: None, points }
 }

@@ -48,6 +48,11 @@ pub fn lines(layers: &[(&str, &str)], by: By) -> Vec<TableLine> {
         By::Block => blocks(&layers.iter().map(|&(name, _)| name).collect::<Vec<_>>()),
         By::Kind => layers.iter().map(|&(_, kind)| kind).collect(),
     };
+    gathered(layers, keys)
+}
+
+/// A line for all layers with the same key, in the order of the first.
+fn gathered(layers: &[(&str, &str)], keys: Vec<&str>) -> Vec<TableLine> {
     let (mut lines, mut places): (Vec<TableLine>, HashMap<&str, usize>) = Default::default();
     for (place, key) in keys.into_iter().enumerate() {
         let line = *places.entry(key).or_insert_with(|| {
@@ -86,6 +91,19 @@ pub fn shortened(lines: Vec<TableLine>, top: Option<usize>, figure: impl Fn(&Tab
     let layers = rest.into_iter().flat_map(|(line, _)| line.layers).collect();
     let others = TableLine { title, word: String::new(), layers };
     kept.into_iter().map(|(line, _)| line).chain([others]).collect()
+}
+
+/// The finest lines of which there are at most so many: layers, blocks, or all layers whose names begin alike. Where even those are more,
+/// the longest of them, and a line for the rest.
+pub fn at_most(layers: &[(&str, &str)], most: usize, figure: impl Fn(&TableLine) -> f64) -> (By, Vec<TableLine>) {
+    let begins = |&(name, _): &(&'_ str, &str)| name.split(['.', '/']).next().unwrap_or(name).len();
+    let finest = [By::Layer, By::Block].into_iter().map(|by| (by, lines(layers, by)));
+    let coarsest = || {
+        let names = layers.iter().map(|layer| &layer.0[..begins(layer)]).collect();
+        (By::Block, gathered(layers, names))
+    };
+    let (by, lines) = finest.into_iter().find(|(_, lines)| lines.len() <= most).unwrap_or_else(coarsest);
+    (by, shortened(lines, Some(most), figure))
 }
 
 /// The block of each layer: its name up to the first `.` or `/`, and the numbers that follow. Where one block would hold more than
@@ -145,6 +163,22 @@ mod tests {
         assert_eq!(of(By::Block), [line("a", "2 layers", &[0, 1]), line("b", "conv", &[2]), line("fc", "fc", &[3])]);
         assert_eq!(of(By::Kind)[0], line("conv", "2 layers", &[0, 2]));
         assert_eq!(of(By::Layer)[1], line("a.relu", "relu", &[1]));
+    }
+
+    /// Six layers in four blocks, which begin in two ways.
+    #[test]
+    fn as_fine_as_there_is_room() {
+        let names = ["a.0.conv", "a.0.relu", "a.1.conv", "a.1.relu", "b.0.conv", "b.1.conv"];
+        let layers: Vec<(&str, &str)> = names.iter().map(|name| (*name, "conv")).collect();
+        let figure = |line: &TableLine| line.layers.len() as f64;
+        let titles = |most| -> (By, Vec<String>) {
+            let (by, lines) = at_most(&layers, most, figure);
+            (by, lines.into_iter().map(|line| line.title).collect())
+        };
+        assert_eq!(titles(6), (By::Layer, names.map(String::from).into()));
+        assert_eq!(titles(5), (By::Block, ["a.0", "a.1", "b.0", "b.1"].map(String::from).into()));
+        assert_eq!(titles(3), (By::Block, ["a", "b"].map(String::from).into()));
+        assert_eq!(titles(1), (By::Block, ["a", "1 other"].map(String::from).into()));
     }
 
     /// 25 lines are whole, of 26 the 20 with the largest figures stay.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::profile::summary::Scope;
-use crate::report::lines::By;
+use crate::report::lines::{By, limit};
 use crate::report::page::prose;
 use crate::report::rows::LabelColumns;
 use crate::report::run::{Point, Run};
@@ -42,7 +42,7 @@ fn layers_by_batch(run: &Run, image: &str, chosen: Option<usize>) -> String {
     let table = |point: &&Point| {
         let hidden = if Some(point.batch) == chosen { "" } else { " hidden" };
         let (batch, image) = (point.batch, escaped(image));
-        let html = layers_of(run, point).html();
+        let html = layers_of(run, point);
         format!("<div class=\"layers\" data-image=\"{image}\" data-batch=\"{batch}\"{hidden}>\n{html}</div>\n")
     };
     let options: String = points.iter().map(option).collect();
@@ -99,16 +99,22 @@ fn by_phase(image: &str, points: &[&Point]) -> Table {
     )
 }
 
-fn layers_of(run: &Run, point: &Point) -> Table {
+/// The table of layers; of many, one of their blocks, and behind a click that of all layers.
+fn layers_of(run: &Run, point: &Point) -> String {
     let ms = if run.is_predicted() { "predicted ms" } else { "mean ms" };
-    let mut table = layers(
-        &format!("Layers at batch {}, image {}: {ms}{}", point.batch, point.image, point.stretch()),
-        point,
-        By::Layer,
-        Some(usize::MAX),
-    );
-    table.header.iter_mut().filter(|heading| heading.title == "%").for_each(|heading| heading.title += " of the step");
-    table
+    let table = |by: By, top: Option<usize>| {
+        let words = if by == By::Layer { "Layers" } else { "Blocks of layers" };
+        let caption = format!("{words} at batch {}, image {}: {ms}{}", point.batch, point.image, point.stretch());
+        let mut table = layers(&caption, point, by, top);
+        let share = table.header.iter_mut().filter(|heading| heading.title == "%");
+        share.for_each(|heading| heading.title += " of the step");
+        table.html()
+    };
+    let (count, all) = (point.layers().count(), table(By::Layer, Some(usize::MAX)));
+    if limit(count, None) == count {
+        return all;
+    }
+    format!("{}<details><summary>All {count} layers</summary>\n{all}</details>\n", table(By::Block, None))
 }
 
 /// Everything in run.json but the batches and the model's text.

@@ -95,3 +95,12 @@ fn predictions_are_called_so() {
         assert!(!page.contains(empty), "{empty}");
     }
 }
+
+/// Some 170 layers in 22 blocks.
+#[test]
+fn a_deep_network_shows_its_blocks_first() {
+    let page = html(&[fixture::built_in("resnet50", &[1])], None).unwrap();
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+    let (blocks, all) = (place("Blocks of layers at batch 1"), place("<details><summary>All 1"));
+    assert!(blocks < place("layer1.0</") && place("layer1.0</") < all && all < place("layer1.0.conv1</"));
+}

@@ -1,5 +1,6 @@
-//! Time by layer and phase at one batch: a bar for each layer, stacked by phase. Of many layers the longest have bars, the others
-//! one together.
+//! Time by layer and phase at one batch: a bar for each layer, stacked by phase. Many layers have bars by block.
+
+use std::sync::Arc;
 
 use super::axes::{ChartAxis, Frame};
 use super::scene::{Across, Canvas, Pixel, Scene};
@@ -7,13 +8,13 @@ use super::style::{self, BLACK, text_width};
 use super::{legend, subtitle};
 use crate::model::kind::Group;
 use crate::plan::Phase;
+use crate::report::lines::{By, TableLine, at_most};
 use crate::report::run::{LayerPart, Point, Run};
 
 pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
-    let title = format!("Time by layer and phase at batch {}", point.batch);
+    let (by, bars) = bars(point);
+    let title = format!("Time by {} and phase at batch {}", by.name(), point.batch);
     let (mut scene, top) = Scene::begin(canvas, &title, &subtitle(run, &point.image));
-    let (mut layers, others) = longest(point);
-    layers.extend((!others.is_empty()).then_some(&*others));
     let phases = Phase::ALL.into_iter().filter(|phase| point.parts.iter().any(|part| part.phase == *phase));
     let entries: Vec<(Phase, String)> = phases.map(|phase| (phase, phase.name().replace('_', " "))).collect();
     let names: Vec<&str> = entries.iter().map(|(_, name)| &**name).collect();
@@ -27,40 +28,41 @@ pub fn scene(run: &Run, point: &Point, canvas: Canvas) -> Scene {
         let (color, _) = style::of_part(groups[index], Phase::Forward);
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], color, style::Hatch::None);
     });
-    let most = layers.iter().map(|layer| total_us(layer)).fold(0.0, f64::max);
+    let most = bars.iter().map(|bar| total_us(bar)).fold(0.0, f64::max);
     let unit = unit(most);
     let size = 0.85 * canvas.font;
     let row = (1.35 * size).round();
-    let bottom = top + 6.0 + row * layers.len() as f64;
-    let labels: Vec<String> = layers.iter().map(|layer| label(layer, unit)).collect();
+    let bottom = top + 6.0 + row * bars.len() as f64;
+    let labels: Vec<String> = bars.iter().map(|bar| label(bar, unit)).collect();
     let widest = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text_width(text, size)).fold(0.0, f64::max);
-    let left = 16.0 + widest(&mut layers.iter().map(|layer| &*layer[0].layer));
+    let left = 16.0 + widest(&mut bars.iter().map(|bar| &*bar[0].layer));
     let right = canvas.width - widest(&mut labels.iter().map(String::as_str)) - 14.0;
-    let title = format!("mean time ({}); at the end of each bar its time and its share of the step", unit.0);
-    let title = if canvas.is_narrow() { format!("mean time ({}), share of the step", unit.0) } else { title };
+    let time = format!("{} time ({})", if run.is_predicted() { "predicted" } else { "mean" }, unit.0);
+    let title = format!("{time}; at the end of each bar its time and its share of the step");
+    let title = if canvas.is_narrow() { format!("{time}, share of the step") } else { title };
     let frame = Frame {
         x: ChartAxis::from_zero(most / unit.1, [left, right], 80.0, &title),
         y: ChartAxis::from_zero(1.0, [bottom, top], f64::MAX, ""),
     };
     scene.height = bottom + Frame::room_below(canvas.line());
     frame.draw_grid(&mut scene);
-    for (index, (layer, label)) in layers.iter().zip(&labels).enumerate() {
+    for (index, (bar, label)) in bars.iter().zip(&labels).enumerate() {
         let y = top + 6.0 + row * (index as f64 + 0.5);
         let mut x = left;
         // Below those of the phases, of which many are too short to be pointed at.
-        scene.tip([0.0, y - 0.5 * row], [canvas.width, y + 0.5 * row], of_layer(layer, unit));
-        for part in *layer {
+        scene.tip([0.0, y - 0.5 * row], [canvas.width, y + 0.5 * row], of_bar(bar, unit));
+        for part in bar {
             let end = x + frame.x.at(part.figures.mean_us / unit.1) - left;
             let (color, hatch) = style::of_part(part.group, part.phase);
             scene.rectangle([x, y - 0.4 * row], [end, y + 0.4 * row], color, hatch);
             scene.tip([x, y - 0.5 * row], [end, y + 0.5 * row], value(part, unit));
             x = end;
         }
-        scene.text([left - 6.0, y], &*layer[0].layer, size, Across::Right);
+        scene.text([left - 6.0, y], &*bar[0].layer, size, Across::Right);
         scene.text([x + 5.0, y], label, size, Across::Left);
     }
     draw_bottom(&mut scene, &frame, bottom);
-    scene.description = describe(&layers, unit);
+    scene.description = describe(by, &bars, unit);
     scene
 }
 
@@ -74,23 +76,24 @@ fn phase_sample(scene: &mut Scene, [x, y]: Pixel, groups: &[Group], phase: Phase
     }
 }
 
-/// Bars that a chart has at most, but for the one of all others: as many as a page holds.
+/// Bars that a chart has at most: as many as a page holds.
 const MOST_BARS: usize = 40;
 
-/// The layers that have bars, of many the longest, in the network's order; and the others' parts.
-fn longest(point: &Point) -> (Vec<&[LayerPart]>, Vec<LayerPart>) {
-    let mut order: Vec<&[LayerPart]> = point.layers().collect();
-    order.sort_by(|a, b| total_us(b).total_cmp(&total_us(a)));
-    let others = order.split_off(order.len().min(MOST_BARS));
-    order.sort_by_key(|layer| layer[0].index);
-    (order, together(&others))
+/// The bars, each the parts of a layer or of a block, in the network's order.
+fn bars(point: &Point) -> (By, Vec<Vec<LayerPart>>) {
+    let layers: Vec<&[LayerPart]> = point.layers().collect();
+    let names: Vec<(&str, &str)> = layers.iter().map(|layer| (&*layer[0].layer, &*layer[0].kind)).collect();
+    let us = |line: &TableLine| line.layers.iter().map(|&place| total_us(layers[place])).sum();
+    let (by, lines) = at_most(&names, MOST_BARS, us);
+    let bar = |line: &TableLine| together(&line.title, line.layers.iter().flat_map(|&place| layers[place]));
+    (by, lines.iter().map(bar).collect())
 }
 
-/// Several layers as one, a part for each group and phase.
-fn together(layers: &[&[LayerPart]]) -> Vec<LayerPart> {
+/// Parts as those of one layer, one for each group and phase.
+fn together<'p>(name: &str, parts: impl Iterator<Item = &'p LayerPart>) -> Vec<LayerPart> {
     let mut sums: Vec<LayerPart> = Vec::new();
-    let name: std::sync::Arc<str> = format!("{} others", layers.len()).into();
-    for part in layers.iter().copied().flatten() {
+    let name: Arc<str> = name.into();
+    for part in parts {
         match sums.iter_mut().find(|sum| (sum.group, sum.phase) == (part.group, part.phase)) {
             Some(sum) => {
                 sum.figures.mean_us += part.figures.mean_us;
@@ -139,8 +142,8 @@ fn label(layer: &[LayerPart], unit: (&str, f64)) -> String {
     format!("{:.2} ({share:.1} %)", total_us(layer) / unit.1)
 }
 
-/// A layer's time and share, and its phases' times.
-fn of_layer(layer: &[LayerPart], unit: (&str, f64)) -> String {
+/// A bar's time and share, and its phases' times.
+fn of_bar(layer: &[LayerPart], unit: (&str, f64)) -> String {
     let time = |us: f64| format!("{:.3} {}", us / unit.1, unit.0);
     let phases =
         layer.iter().map(|part| format!("{} {}", part.phase.name().replace('_', " "), time(part.figures.mean_us)));
@@ -155,15 +158,15 @@ fn value(part: &LayerPart, unit: (&str, f64)) -> String {
     format!("{} {phase}: {time:.3} {} ({:.1} %)", part.layer, unit.0, part.figures.share_pct)
 }
 
-fn describe(layers: &[&[LayerPart]], unit: (&str, f64)) -> String {
-    let mut longest: Vec<&&[LayerPart]> = layers.iter().collect();
+fn describe(by: By, bars: &[Vec<LayerPart>], unit: (&str, f64)) -> String {
+    let mut longest: Vec<&Vec<LayerPart>> = bars.iter().collect();
     longest.sort_by(|a, b| total_us(b).total_cmp(&total_us(a)));
-    let of_layer = |layer: &&&[LayerPart]| {
-        let phases = layer
+    let of_bar = |bar: &&Vec<LayerPart>| {
+        let phases = bar
             .iter()
             .map(|part| format!("{} {:.2}", part.phase.name().replace('_', " "), part.figures.mean_us / unit.1));
-        format!("{} {} {}: {}", layer[0].layer, label(layer, unit), unit.0, phases.collect::<Vec<_>>().join(", "))
+        format!("{} {} {}: {}", bar[0].layer, label(bar, unit), unit.0, phases.collect::<Vec<_>>().join(", "))
     };
-    let longest: Vec<String> = longest.iter().take(5).map(of_layer).collect();
-    format!("Horizontal bars for {} layers, stacked by phase. The longest: {}.", layers.len(), longest.join("; "))
+    let longest: Vec<String> = longest.iter().take(5).map(of_bar).collect();
+    format!("Horizontal bars for {} {}s, stacked by phase. The longest: {}.", bars.len(), by.name(), longest.join("; "))
 }

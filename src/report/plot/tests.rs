@@ -1,71 +1,9 @@
 use super::scene::Item;
 use super::*;
-use crate::model::Model;
 use crate::model::kind::Group;
-use crate::plan::{Options, Phase, Plan};
-use crate::profile::Status;
-use crate::profile::summary::Scope;
-use crate::report::rows::StepColumns;
-use crate::report::run::{Figures, LayerPart, Origin, Total};
-use crate::stats::Interval;
-
-/// A built-in network whose phases take as long as their operations do, and at least a little.
-fn run(model: &str, batches: &[usize]) -> Run {
-    let model = Model::named(model).unwrap();
-    let point = |&batch: &usize| {
-        let plan = Plan::new(&model, Options::of_batch(batch)).unwrap();
-        let phases =
-            plan.layers.iter().enumerate().flat_map(|(index, layer)| layer.phases().map(move |phase| (index, phase)));
-        let us = |index: usize, phase: Phase| {
-            let cost = plan.layers[index].cost(phase);
-            20.0 + cost.flops as f64 / 1e5 + cost.bytes as f64 / 1e4
-        };
-        let phases: Vec<(usize, Phase)> = phases.collect();
-        let step: f64 = phases.iter().map(|&(index, phase)| us(index, phase)).sum();
-        let figures = |us: f64| Figures {
-            samples: 10,
-            mean_us: us,
-            stddev_us: Some(0.02 * us),
-            median_us: Some(us),
-            median_ci95: Some(Interval { low: 0.9 * us, high: 1.1 * us }),
-            share_pct: 100.0 * us / step,
-            share_ci95: Some(Interval { low: 98.0 * us / step, high: 102.0 * us / step }),
-        };
-        let parts: Vec<LayerPart> = phases
-            .iter()
-            .map(|&(index, phase)| {
-                let layer = &plan.layers[index];
-                let cost = layer.cost(phase);
-                LayerPart {
-                    index: index as u32,
-                    layer: (&*layer.name).into(),
-                    kind: layer.kind.name().into(),
-                    group: layer.group(),
-                    phase,
-                    flops: cost.flops,
-                    bytes: cost.bytes,
-                    figures: figures(us(index, phase)),
-                }
-            })
-            .collect();
-        let totals = Scope::every().map(|scope| {
-            let of_scope = parts.iter().filter(|part| part.is_in(scope));
-            Total { scope, figures: figures(of_scope.map(|part| part.figures.mean_us).sum()) }
-        });
-        let totals = totals.collect();
-        let step = StepColumns::default();
-        Point { parts, totals, step, ..Point::new(batch, "224x224".into(), Status::Ok) }
-    };
-    let origin = Origin::Measured {
-        device: "A graphics processor with a long name 80GB".into(),
-        layout: "nchw".into(),
-        launch: "queued".into(),
-        measurement: None,
-    };
-    let (run_id, precision) = (model.name.clone(), "f32".into());
-    let points = batches.iter().map(point).collect();
-    Run { path: "run".into(), run_id, model: model.name, precision, origin, header: None, points }
-}
+use crate::plan::Phase;
+use crate::report::fixture::built_in;
+use crate::report::run::Origin;
 
 fn scenes(runs: &[Run], canvas: Canvas) -> Vec<Scene> {
     let charts = runs.iter().flat_map(|run| Chart::ALL.map(|chart| chart.scene(run, "224x224", None, canvas).unwrap()));
@@ -77,8 +15,11 @@ fn scenes(runs: &[Run], canvas: Canvas) -> Vec<Scene> {
 fn no_labels_overlap() {
     for model in ["tiny", "alexnet", "alexnet-2012", "vgg16", "vgg19"] {
         for batches in [&[1][..], &[1, 2], &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512], &[1, 3, 5, 6, 7, 100, 101, 102]] {
-            let runs =
-                if model == "tiny" { vec![run(model, &[1]), run(model, batches)] } else { vec![run(model, batches)] };
+            let runs = if model == "tiny" {
+                vec![built_in(model, &[1]), built_in(model, batches)]
+            } else {
+                vec![built_in(model, batches)]
+            };
             for scene in [Canvas::WIDE, Canvas::NARROW].iter().flat_map(|&canvas| scenes(&runs, canvas)) {
                 let texts: Vec<_> = scene.texts().collect();
                 for (index, text) in texts.iter().enumerate() {
@@ -109,7 +50,7 @@ fn no_labels_overlap() {
 
 #[test]
 fn axes_say_their_unit() {
-    for scene in scenes(&[run("alexnet", &[1, 8])], Canvas::WIDE) {
+    for scene in scenes(&[built_in("alexnet", &[1, 8])], Canvas::WIDE) {
         let units = ["(%)", "(images per step", "(ms", "(s", "(µs", "images/s", "(FLOP/byte", "(GFLOP/s"];
         let titled = scene.texts().filter(|text| units.iter().any(|unit| text.text.contains(unit))).count();
         let wanted = if scene.title.starts_with("Time by layer") { 1 } else { 2 };
@@ -120,16 +61,16 @@ fn axes_say_their_unit() {
 /// AlexNet's fc layers, costed by bytes, lead at batch 1, its convolutions at 512.
 #[test]
 fn the_crossover_is_marked() {
-    let scene = Chart::Shares.scene(&run("alexnet", &[1, 8, 64, 512]), "224x224", None, Canvas::WIDE).unwrap();
+    let scene = Chart::Shares.scene(&built_in("alexnet", &[1, 8, 64, 512]), "224x224", None, Canvas::WIDE).unwrap();
     assert_eq!(scene.texts().filter(|text| text.text.starts_with("conv = fc at batch ≈ ")).count(), 1);
-    let one_sided = Chart::Shares.scene(&run("alexnet", &[256, 512]), "224x224", None, Canvas::WIDE).unwrap();
+    let one_sided = Chart::Shares.scene(&built_in("alexnet", &[256, 512]), "224x224", None, Canvas::WIDE).unwrap();
     assert_eq!(one_sided.texts().filter(|text| text.text.starts_with("conv = fc")).count(), 0);
 }
 
 /// The bars of a layer are as long as its phases: hand arithmetic on one bar's pixels.
 #[test]
 fn bars_are_to_scale() {
-    let run = run("tiny", &[4]);
+    let run = built_in("tiny", &[4]);
     let scene = Chart::Layers.scene(&run, "224x224", None, Canvas::WIDE).unwrap();
     let point = &run.points[0];
     let bars: Vec<f64> = scene
@@ -152,7 +93,7 @@ fn bars_are_to_scale() {
 /// Nothing of a prediction passes for a measurement.
 #[test]
 fn predictions_say_so() {
-    let mut predicted = run("alexnet", &[1, 8]);
+    let mut predicted = built_in("alexnet", &[1, 8]);
     predicted.origin = Origin::Predicted { gpu: "T4".into() };
     predicted.header = crate::report::fixture::run(false).header;
     for point in &mut predicted.points {
@@ -165,7 +106,7 @@ fn predictions_say_so() {
     assert!(words(&roofline).contains("alexnet, predicted for T4, f32, image 224x224"), "{}", words(&roofline));
     assert!(words(&roofline).contains("ceilings from the datasheet"), "{}", words(&roofline));
     assert!(!words(&roofline).contains("easured") && !roofline.description.contains("easured"));
-    let measured = run("alexnet", &[1, 8]);
+    let measured = built_in("alexnet", &[1, 8]);
     let times = |runs: &[Run]| words(&times(runs, Canvas::WIDE).unwrap());
     assert!(
         times(std::slice::from_ref(&predicted)).contains("predicted, not measured\nalexnet, predicted for T4, f32\n")
@@ -178,7 +119,7 @@ fn predictions_say_so() {
 #[test]
 fn the_roofline_cuts_nothing() {
     for (model, canvas) in [("alexnet", Canvas::WIDE), ("vgg16", Canvas::WIDE), ("alexnet-2012", Canvas::NARROW)] {
-        let mut run = run(model, &[1, 64]);
+        let mut run = built_in(model, &[1, 64]);
         run.header = crate::report::fixture::run(false).header;
         let header = run.header.as_mut().unwrap();
         header.ceilings.gemm_flops_per_s = 1e11;
@@ -230,9 +171,9 @@ fn black_and_white_is_enough() {
 
 #[test]
 fn doubled_runs_and_unknown_batches() {
-    let one = run("tiny", &[1, 4]);
-    assert!(check(&[one.clone(), run("alexnet", &[1])], Some(4)).is_ok());
-    let twice = check(&[one.clone(), run("alexnet", &[1]), one.clone()], None).unwrap_err().to_string();
+    let one = built_in("tiny", &[1, 4]);
+    assert!(check(&[one.clone(), built_in("alexnet", &[1])], Some(4)).is_ok());
+    let twice = check(&[one.clone(), built_in("alexnet", &[1]), one.clone()], None).unwrap_err().to_string();
     assert_eq!(twice, "the run tiny is given twice: leave one of the two out");
     assert_eq!(check(&[one], Some(3)).unwrap_err().to_string(), "batch 3 was not measured: give one of 1, 4");
 }
@@ -240,7 +181,7 @@ fn doubled_runs_and_unknown_batches() {
 /// All bands of the stack together are the step, at each batch: the topmost edge lies on 100 %.
 #[test]
 fn groups_and_phases_add_up_to_the_step() {
-    let scene = Chart::Phases.scene(&run("alexnet", &[1, 8, 64]), "224x224", None, Canvas::WIDE).unwrap();
+    let scene = Chart::Phases.scene(&built_in("alexnet", &[1, 8, 64]), "224x224", None, Canvas::WIDE).unwrap();
     let labels: Vec<&str> = scene.texts().map(|text| &*text.text).filter(|text| text.ends_with(" %")).collect();
     assert_eq!(labels.len(), 10, "{labels:?}");
     let sum: f64 = labels.iter().map(|label| label.rsplit(' ').nth(1).unwrap().parse::<f64>().unwrap()).sum();
@@ -260,13 +201,13 @@ fn groups_and_phases_add_up_to_the_step() {
 
 #[test]
 fn one_batch_is_no_curve() {
-    assert!(times(&[run("tiny", &[4])], Canvas::WIDE).is_none());
+    assert!(times(&[built_in("tiny", &[4])], Canvas::WIDE).is_none());
 }
 
 /// Every band at every batch, every bar and every dot tells its value.
 #[test]
 fn values_are_shown_at_the_pointer() {
-    let run = run("alexnet", &[1, 8]);
+    let run = built_in("alexnet", &[1, 8]);
     let tips = |chart: Chart| chart.scene(&run, "224x224", None, Canvas::WIDE).unwrap().tips;
     // One for each bar, and one for the whole of each layer's line.
     let of_layers = run.points[1].parts.len() + run.points[1].layers().count();
@@ -278,11 +219,17 @@ fn values_are_shown_at_the_pointer() {
     assert!(text.contains(&format!("<title>{wanted}</title></rect>")) && text.trim_end().ends_with("</g>\n</svg>"));
 }
 
-/// ResNet-50 has 174 timed layers: the chart is no longer than a page, and its bars hold all of the step.
+/// ResNet-50 has 174 timed layers and 16 blocks, ResNet-152 has 50 blocks in 4 stages: the chart is no longer than a page, and its bars hold
+/// all of the step.
 #[test]
 fn a_deep_network_fits_on_a_page() {
-    let run = run("resnet50", &[1]);
-    let scene = Chart::Layers.scene(&run, "224x224", None, Canvas::WIDE).unwrap();
-    assert!(scene.texts().any(|text| text.text.ends_with(" others")));
-    assert!(scene.height < 1000.0, "{}", scene.height);
+    for (model, bar) in [("resnet50", "layer4.2"), ("resnet152", "layer4")] {
+        let scene = Chart::Layers.scene(&built_in(model, &[1]), "224x224", None, Canvas::WIDE).unwrap();
+        assert!(scene.height < 1000.0, "{}", scene.height);
+        let texts: Vec<&str> = scene.texts().map(|text| &*text.text).collect();
+        assert!(texts.contains(&bar) && texts.iter().any(|text| text.starts_with("Time by block")), "{texts:?}");
+        let share = |text: &&str| text.strip_suffix(" %)")?.rsplit('(').next()?.parse::<f64>().ok();
+        let shares: Vec<f64> = texts.iter().filter_map(share).collect();
+        assert!((shares.iter().sum::<f64>() - 100.0).abs() <= 0.05 * shares.len() as f64, "{shares:?}");
+    }
 }

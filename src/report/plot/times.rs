@@ -70,14 +70,15 @@ pub fn scene(runs: &[Run], canvas: Canvas) -> Option<Scene> {
     Some(scene)
 }
 
-/// Names the kind of the figures: a prediction has no intervals, and neither has a bare phases.csv.
+/// Names the kind of the figures; a bare phases.csv has no intervals.
 fn subtitle(runs: &[Run], lines: &[Curve]) -> &'static str {
     let intervals = lines.iter().flat_map(|line| &line.times).any(|(_, _, ends)| ends.is_some());
     let predicted = runs.iter().filter(|run| run.is_predicted()).count();
     match (predicted, intervals) {
         (0, true) => "with 95 % intervals",
         (0, false) => "",
-        (predicted, _) if predicted == runs.len() => "predicted, not measured",
+        (predicted, true) if predicted == runs.len() => "predicted, with 95 % intervals",
+        (predicted, false) if predicted == runs.len() => "predicted, not measured",
         _ => "some measured, some predicted",
     }
 }
