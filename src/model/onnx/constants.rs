@@ -2,9 +2,9 @@
 
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::noise;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
 use super::value::Value;
+use super::{noise, views};
 
 /// The result of an operator whose inputs do not depend on the image, or of Shape.
 pub fn fold<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -18,7 +18,8 @@ pub fn fold<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         "Slice" => slice(import, node)?,
         "Concat" => concat(import, node)?,
         "Expand" | "ConstantOfShape" => filled(import, node)?,
-        "Floor" | "Ceil" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => same_numbers(import, node)?,
+        "Unsqueeze" => unsqueezed(import, node)?,
+        "Floor" | "Ceil" | "Reshape" | "Squeeze" | "Flatten" => same_numbers(import, node)?,
         "Transpose" => transposed(import, node)?,
         other => return Err(format!("{other} of constants is not known").into()),
     };
@@ -140,13 +141,20 @@ fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTen
         Some(tensor) if tensor.numbers.is_some() => {
             let dims = match (node.operator(), tensor.numbers.as_ref().map(Vec::len)) {
                 ("Squeeze", Some(1)) => Vec::new(),
-                ("Unsqueeze" | "Reshape" | "Flatten", Some(length)) => vec![length],
+                ("Reshape" | "Flatten", Some(length)) => vec![length],
                 _ => tensor.dims.clone(),
             };
             Ok(ConstTensor { dims, ..tensor })
         }
         _ => Err("takes constants that are not known".into()),
     }
+}
+
+/// More sizes of one; the numbers need not be known.
+fn unsqueezed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
+    let Some(tensor) = import.tensor(node, 0)? else { return Err("has no input".into()) };
+    let dims = views::with_ones(import, node, &tensor.dims)?;
+    Ok(ConstTensor { dims, ..tensor })
 }
 
 /// One number in every element of a tensor of given sizes.

@@ -3,6 +3,7 @@
 use super::curve::{self, Samples};
 use super::import::{Fault, Import, Imports};
 use super::linear;
+use super::list;
 use super::node::Node;
 use super::noise;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
@@ -83,6 +84,9 @@ pub fn binary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     }
     if let Some(value) = noise::product(import, node)? {
         return Ok(value);
+    }
+    if let Some(places) = list::arithmetic(import, node)? {
+        return Ok(Value::Places(places));
     }
     match (import.value(node, 0)?, import.value(node, 1)?) {
         (Value::Tensor(a), Value::Tensor(b)) => Ok(Value::Tensor(folded(&a, &b, function))),
@@ -212,8 +216,12 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActi
             Some(kind) => import.layer(node, None, kind, &[curve.base]),
             None => Err("no layer computes this function of its input".into()),
         },
-        Value::Tensor(_) | Value::Noise(_) | Value::Parts(..) | Value::Softmax(_) | Value::Missing(_) => {
-            Err("gives no activation".into())
-        }
+        Value::Tensor(_)
+        | Value::Noise(_)
+        | Value::Parts(..)
+        | Value::List(_)
+        | Value::Places(_)
+        | Value::Softmax(_)
+        | Value::Missing(_) => Err("gives no activation".into()),
     }
 }

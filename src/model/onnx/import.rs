@@ -6,7 +6,7 @@ use super::node::Node;
 use super::proto::GraphProto;
 use super::tensor::ConstTensor;
 use super::value::{OnnxActivation, Pointwise, Value, View};
-use super::{constants, curve, elementwise, linear, noise, views, windows};
+use super::{constants, curve, elementwise, linear, list, noise, views, windows};
 use crate::model::draft::Draft;
 use crate::model::{Kind, Layer, Source};
 
@@ -104,8 +104,13 @@ impl<'a> Import<'a> {
             "Identity" | "Cast" | "CastLike" => self.value(node, 0),
             "RandomUniformLike" => noise::random_like(self, node),
             "Less" => noise::less(self, node),
+            "Range" => list::range(self, node),
             "Softmax" | "LogSoftmax" => self.activation(node, 0).map(Value::Softmax),
-            "Constant" | "ConstantOfShape" | "Expand" | "Shape" | "Gather" | "Slice" | "Floor" | "Ceil" => {
+            "Gather" => match self.value(node, 0)? {
+                Value::List(all) => list::gather(self, node, all),
+                _ => constants::fold(self, node),
+            },
+            "Constant" | "ConstantOfShape" | "Expand" | "Shape" | "Slice" | "Floor" | "Ceil" => {
                 constants::fold(self, node)
             }
             operator if curve::unary(operator, None, None).is_some() => elementwise::unary(self, node),
@@ -164,6 +169,7 @@ impl<'a> Import<'a> {
             Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", tensor.name).into()),
             Value::Noise(_) => Err("takes random numbers where a batch is wanted".into()),
             Value::Parts(..) => Err("takes a sequence where a batch is wanted".into()),
+            Value::List(_) | Value::Places(_) => Err("takes a list where a batch is wanted".into()),
             Value::Missing(message) => Err(Fault::Before(message)),
         }
     }
@@ -242,8 +248,8 @@ impl<'a> Import<'a> {
                 Ok(logits.source)
             }
             Some(Value::Missing(message)) => Err(message),
-            Some(Value::Tensor(_) | Value::Noise(_) | Value::Parts(..)) => {
-                Err(format!("its output `{output}` does not depend on the image"))
+            Some(Value::Tensor(_) | Value::Noise(_) | Value::Parts(..) | Value::List(_) | Value::Places(_)) => {
+                Err(format!("its output `{output}` has no value for each class of an image"))
             }
             None => Err(format!("no node gives its output `{output}`")),
         }

@@ -13,6 +13,7 @@ mod elementwise;
 mod file;
 mod import;
 mod linear;
+mod list;
 mod node;
 mod noise;
 mod proto;

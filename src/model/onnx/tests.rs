@@ -311,3 +311,59 @@ fn long_chains_end_in_bounded_time() {
     let error = refused(graph(nodes));
     assert!(error.lines().count() == 1 && error.contains("Max"), "{error}");
 }
+
+/// A mean of channels-last images as `dynamo=True` copies it into other memory: a list of all numbers, and the places to pick them
+/// from: those of PyTorch's `as_strided`, 8 for each image.
+#[test]
+fn a_list_of_all_images_gives_the_images_again() {
+    let whole = |name: &str, values: &[i64]| TensorProto {
+        name: name.into(),
+        dims: if name == "list" || name == "axes" { vec![values.len() as i64] } else { Vec::new() },
+        data_type: 7,
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+        ..TensorProto::default()
+    };
+    let ints = |name: &str, ints: &[i64]| AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        ..AttributeProto::default()
+    };
+    let with = |stride: &str, mean: &str| {
+        let single = |mut shape: NodeProto| {
+            shape.attribute.push(AttributeProto { name: "end".into(), i: 1, ..AttributeProto::default() });
+            shape
+        };
+        let unsqueezed = |mut unsqueeze: NodeProto, axes: &[i64]| {
+            unsqueeze.attribute.push(ints("axes", axes));
+            unsqueeze
+        };
+        let nodes = vec![
+            node("GlobalAveragePool", &["x"], "mean"),
+            node("Reshape", &[mean, "list"], "numbers"),
+            single(node("Shape", &["x"], "batch")),
+            node("Range", &["none", "batch", "single"], "images"),
+            node("Mul", &["images", stride], "starts"),
+            unsqueezed(node("Unsqueeze", &["starts"], "starts4"), &[1, 2, 3]),
+            node("Range", &["none", "eight", "single"], "channels"),
+            unsqueezed(node("Unsqueeze", &["channels"], "channels4"), &[0, 2, 3]),
+            node("Add", &["starts4", "channels4"], "places"),
+            node("Gather", &["numbers", "places"], "y"),
+        ];
+        let mut graph = graph(nodes);
+        graph.input = vec![input("x", &[-1, 8, 8, 8])];
+        graph.initializer[0] = weight("fc", &[8, 10]);
+        graph.initializer.extend([
+            whole("list", &[-1]),
+            whole("none", &[0]),
+            whole("single", &[1]),
+            whole("eight", &[8]),
+        ]);
+        imported(graph)
+    };
+    let names: Vec<&str> = with("eight", "mean").unwrap().iter().map(Kind::name).collect();
+    assert_eq!(names, ["avgpool", "fc", "softmax_loss"]);
+    for (stride, mean) in [("single", "mean"), ("eight", "x")] {
+        let message = with(stride, mean).unwrap_err();
+        assert!(message.starts_with("node `y` (Gather, opset 17): picks numbers out of all images"), "{message}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The values that flow along a graph's edges.
 
 use super::curve::Samples;
+use super::list::Places;
 use super::noise::Noise;
 use super::tensor::ConstTensor;
 use crate::model::Source;
@@ -18,6 +19,10 @@ pub enum Value {
     Noise(Noise),
     /// Runs of an activation's channels, so many in each, as a sequence.
     Parts(OnnxActivation, Vec<usize>),
+    /// An activation's numbers as one list, one image behind the other.
+    List(OnnxActivation),
+    /// Places in such a list.
+    Places(Places),
     /// Softmax of an activation. The network may end in one.
     Softmax(OnnxActivation),
     /// The reason why there is none, in words. It counts only if the network's output needs the value.

@@ -2,6 +2,7 @@
 
 use super::constants;
 use super::import::{Fault, Import, Imports};
+use super::list;
 use super::node::Node;
 use super::tensor::Number;
 use super::value::{OnnxActivation, Value, View};
@@ -35,8 +36,10 @@ impl View {
 
 /// Other sizes for the same values.
 pub fn reshape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
-    if let Value::Tensor(_) = import.value(node, 0)? {
-        return constants::fold(import, node);
+    match (import.value(node, 0)?, node.operator()) {
+        (Value::Tensor(_), _) => return constants::fold(import, node),
+        (Value::Places(places), "Unsqueeze") => return list::unsqueezed(import, node, places),
+        _ => {}
     }
     let activation = import.activation(node, 0)?;
     if activation.pad != [0; 4] {
@@ -45,6 +48,9 @@ pub fn reshape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     if node.operator() == "Transpose" {
         return transpose(node, activation);
     }
+    if node.operator() == "Reshape" && makes_list(import, node)? {
+        return Ok(Value::List(activation));
+    }
     let before = activation.view.sizes(import.draft.shape(activation.source));
     let sizes = match node.operator() {
         "Reshape" => reshaped(import, node, &before)?,
@@ -52,6 +58,15 @@ pub fn reshape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         _ => squeezed(import, node, &before)?,
     };
     viewed(import, node, activation, &sizes)
+}
+
+/// Tells if Reshape asks for one list of all images' numbers.
+fn makes_list<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<bool> {
+    let list = [-1.0];
+    match node.ints("shape") {
+        Some(shape) => Ok(shape == [-1]),
+        None => Ok(import.tensor(node, 1)?.and_then(|shape| shape.known()).is_some_and(|shape| shape == list)),
+    }
 }
 
 /// Sizes behind the batch that Reshape asks for.
@@ -106,6 +121,15 @@ fn squeezed<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Import
             (1..rank).map(|place| if axes.contains(&place) { 1 } else { rest.next().copied().unwrap_or(1) }).collect()
         }
     })
+}
+
+/// The sizes of a constant with ones where Unsqueeze puts them.
+pub fn with_ones<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
+    let axes = axes(import, node)?.ok_or("has no axes")?;
+    let rank = before.len() + axes.len();
+    let axes = places(&axes, rank)?;
+    let mut rest = before.iter();
+    Ok((0..rank).map(|place| if axes.contains(&place) { 1 } else { rest.next().copied().unwrap_or(1) }).collect())
 }
 
 /// Axes are an attribute or, in later opsets, an input.
