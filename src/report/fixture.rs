@@ -148,6 +148,7 @@ pub fn part() -> LayerPart {
         phase: Phase::Forward,
         flops: 144,
         bytes: 176,
+        parameters: 20,
         figures,
     }
 }
@@ -187,6 +188,7 @@ pub fn built_in(model: &str, batches: &[usize]) -> Run {
                     phase,
                     flops: cost.flops,
                     bytes: cost.bytes,
+                    parameters: layer.parameters(),
                     figures: figures(us(index, phase)),
                 }
             })

@@ -114,6 +114,8 @@ pub struct LayerPart {
     pub flops: u64,
     /// Bytes read and written; 0 where they are not known.
     pub bytes: u64,
+    /// Weights and biases of the layer; 0 where they are not known.
+    pub parameters: u64,
     /// Time and share.
     pub figures: Figures,
 }
@@ -350,6 +352,7 @@ impl LayerPart {
             phase: row.phase,
             flops: row.flops.unwrap_or(0),
             bytes: row.bytes.unwrap_or(0),
+            parameters: row.parameters.unwrap_or(0),
             figures,
         })
     }

@@ -95,6 +95,7 @@ fn point(batch: usize, drift: f64, slower: Slower, rng: &mut StdRng) -> Point {
         phase,
         flops: 1,
         bytes: 1,
+        parameters: 1,
         figures: figures(durations, &steps),
     });
     let in_scope = |scope: Scope, layer: usize, phase: Phase| {

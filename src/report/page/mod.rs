@@ -24,14 +24,19 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
         body += &verdicts(run, runs.len() > 1, index);
     }
     let times = figure(&|canvas| plot::times(runs, canvas))?;
+    let panels = plot::architectures(runs, batch);
+    let networks = panels.iter().map(|panel| figure(&|canvas| panel.scene(canvas))).collect::<Result<String>>()?;
     for (index, run) in runs.iter().enumerate() {
         let name = if runs.len() > 1 { format!(": {}", run.run_id) } else { String::new() };
         body += &section(&format!("charts-{index}"), &format!("Charts{name}"), &charts(run, batch)?);
         body += &section(&format!("tables-{index}"), &format!("Tables{name}"), &tables::measured(run, batch));
         body += &section(&format!("settings-{index}"), &format!("Settings{name}"), &tables::settings(run));
     }
-    if !times.is_empty() {
-        body += &section("times", "Step time and throughput", &times);
+    let common =
+        [("times", "Step time", "Step time and throughput", times), ("networks", "Networks", "Networks", networks)];
+    let common: Vec<_> = common.into_iter().filter(|(.., charts)| !charts.is_empty()).collect();
+    for (id, _, title, charts) in &common {
+        body += &section(id, title, charts);
     }
     let measured = runs.iter().any(|run| !run.is_predicted()).then_some(METHOD);
     let predicted = runs.iter().any(Run::is_predicted).then_some(METHOD_OF_PREDICTIONS);
@@ -44,7 +49,7 @@ pub fn html(runs: &[Run], batch: Option<usize>) -> Result<String> {
          <a class=\"skip\" href=\"#main\">To the content</a>\n{}<main id=\"main\">\n{body}</main>\n\
          <footer><p>Made by layertime {}.</p></footer>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escaped(&title),
-        contents(runs, !times.is_empty()),
+        contents(runs, common.iter().map(|&(id, word, ..)| (id, word))),
         env!("CARGO_PKG_VERSION"),
     ))
 }
@@ -56,7 +61,7 @@ fn title(runs: &[Run]) -> String {
     }
 }
 
-fn contents(runs: &[Run], times: bool) -> String {
+fn contents<'a>(runs: &[Run], common: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut items: Vec<(String, String)> = Vec::new();
     for index in 0..runs.len() {
         let of_run = if runs.len() > 1 { format!(" of run {}", index + 1) } else { String::new() };
@@ -64,7 +69,7 @@ fn contents(runs: &[Run], times: bool) -> String {
             items.push((format!("{id}-{index}"), format!("{word}{of_run}")));
         }
     }
-    items.extend(times.then(|| ("times".into(), "Step time".into())));
+    items.extend(common.map(|(id, word)| (id.into(), word.into())));
     items.push(("method".into(), "Method".into()));
     let items: String = items.iter().map(|(id, word)| format!("<li><a href=\"#{id}\">{word}</a></li>\n")).collect();
     format!("<nav aria-label=\"Contents\"><ul>\n{items}</ul></nav>\n")

@@ -1,10 +1,12 @@
 //! Charts of runs, as SVG and PNG.
 //!
-//! Each run and image size has its own `phases`, `shares`, `layers` and `roofline`; `times` holds all runs. One file per chart, each a
-//! function from a run to a [`Scene`].
+//! Each run and image size has its own `phases`, `shares`, `layers` and `roofline`; `times` holds all runs, and `architectures` all
+//! networks of a device. One file per chart, each a function from runs to a [`Scene`].
 
+mod architectures;
 mod axes;
 mod layers;
+mod naming;
 mod paint;
 mod phases;
 mod roofline;
@@ -25,8 +27,10 @@ pub use paint::{inline_svg, png, svg};
 use scene::{Across, Pixel};
 pub use scene::{Canvas, Scene};
 
-/// More cannot be told apart in one chart.
+/// More curves cannot be told apart in one chart, and more runs' charts are not looked through.
 pub const MOST_RUNS: usize = 6;
+/// More networks have no room in one chart.
+pub const MOST_NETWORKS: usize = 60;
 
 /// The charts of one image size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,12 @@ pub fn times(runs: &[Run], canvas: Canvas) -> Option<Scene> {
     times::scene(runs, canvas)
 }
 
+/// The charts that compare networks, with the names of their files; for `batch`, or the least and the largest that most networks
+/// have.
+pub fn architectures(runs: &[Run], batch: Option<usize>) -> Vec<architectures::Panel<'_>> {
+    architectures::panels(runs, batch)
+}
+
 /// Refuses what cannot be drawn.
 pub fn check(runs: &[Run], batch: Option<usize>) -> Result<()> {
     // Charts are named after their runs.
@@ -106,6 +116,12 @@ pub fn write(runs: &[Run], batch: Option<usize>, folder: &Path) -> Result<Vec<Pa
         files.extend(paths);
         Ok(())
     };
+    for panel in architectures(runs, batch) {
+        save(&super::folder::file_name(&panel.name, 120), panel.scene(Canvas::WIDE))?;
+    }
+    if runs.len() > MOST_RUNS {
+        return Ok(files);
+    }
     for run in runs {
         for image in run.images() {
             for chart in Chart::ALL {

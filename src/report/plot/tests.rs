@@ -1,5 +1,6 @@
 use super::scene::Item;
 use super::*;
+use crate::model::Model;
 use crate::model::kind::Group;
 use crate::plan::Phase;
 use crate::report::fixture::built_in;
@@ -45,6 +46,25 @@ fn no_labels_overlap() {
                 }
             }
         }
+    }
+}
+
+/// All networks that come with the program, whose marks are near and on one another: each has its name, and no two names touch.
+#[test]
+fn the_networks_of_a_chart_are_named() {
+    let runs: Vec<Run> = Model::names().filter(|name| *name != "tiny").map(|name| built_in(name, &[16])).collect();
+    for canvas in [Canvas::WIDE, Canvas::NARROW] {
+        let scene = architectures(&runs, None)[0].scene(canvas).unwrap();
+        let texts: Vec<_> = scene.texts().collect();
+        for (index, text) in texts.iter().enumerate() {
+            let [left, top, right, bottom] = text.bounds();
+            assert!(left >= 0.0 && top >= 0.0 && right <= canvas.width && bottom <= scene.height, "{}", text.text);
+            let touched = texts[..index].iter().find(|other| other.overlaps(text));
+            assert!(touched.is_none(), "{} on {touched:?}", text.text);
+        }
+        let named = runs.iter().filter(|run| texts.iter().any(|text| text.text == run.model)).count();
+        // A phone has less room.
+        assert!(named == runs.len() || canvas.is_narrow() && named > runs.len() / 2, "{named}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod architectures;
 mod bad_input;
 mod compare;
 mod documents;

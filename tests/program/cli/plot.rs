@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{Program, QUICK, assert_refused, stdout};
+use crate::program::{Program, QUICK, assert_refused, runs_in, stderr, stdout};
 
 fn files(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
@@ -53,6 +53,39 @@ fn charts_and_page_of_a_real_run() {
     std::fs::write(program.folder.path().join("file"), "").unwrap();
     let bad = program.output(&format!("plot {} --out file/plots", csv.display()));
     assert_refused(&bad, 1, &["file/plots", "--out"]);
+}
+
+/// Of two networks there is a chart more; of more runs than can be told apart, that chart alone. Standard output has the names of the
+/// files that were written, and nothing else.
+#[test]
+fn networks_are_compared() {
+    let program = Program::new();
+    let models = ["tiny", "nin", "alexnet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet-v2"];
+    for model in models {
+        let predicted = program.output(&format!("predict --gpu t4 --model {model} --batch 1,2,4 --out {model}"));
+        assert!(predicted.status.success(), "{predicted:?}");
+    }
+    let plotted = |models: &[&str], options: &str| {
+        let runs = models.iter().map(|model| runs_in(&program.folder.path().join(model)).remove(0));
+        let runs: Vec<String> = runs.map(|run| run.display().to_string()).collect();
+        program.output(&format!("plot {} {options}", runs.join(" ")))
+    };
+    let all = plotted(&models, "--out all");
+    let wanted = ["1.png", "1.svg", "4.png", "4.svg"].map(|end| format!("architectures-batch-{end}"));
+    assert_eq!(files(&program.folder.path().join("all")), wanted, "{all:?}");
+    let mut lines: Vec<String> = stdout(&all).lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, wanted.clone().map(|name| format!("all/{name}")));
+    assert_eq!(stderr(&all), "note: of more than 6 runs only the charts that compare networks are drawn\n");
+    assert_refused(&plotted(&models, "--html"), 2, &["7 runs are too many for --html and --trace", "up to 6"]);
+    let one = plotted(&models, "--batch 2 --out one");
+    assert_eq!(stdout(&one), "one/architectures-batch-2.svg\none/architectures-batch-2.png\n");
+
+    let two = plotted(&models[1..3], "--html --out two");
+    let names = files(&program.folder.path().join("two"));
+    assert!(wanted.iter().all(|name| names.contains(name)) && names.len() == 4 + 2 * 2 * 4 + 2 + 1, "{names:?}");
+    assert_eq!((stdout(&two).lines().count(), stderr(&two)), (names.len(), String::new()));
+    assert!(std::fs::read_to_string(program.folder.path().join("two/report.html")).unwrap().contains(">Networks</h2>"));
 }
 
 #[test]

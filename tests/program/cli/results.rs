@@ -79,11 +79,11 @@ fn short(batch: f64) -> String {
     if batch < 10.0 { format!("{batch:.1}") } else { format!("{batch:.0}") }
 }
 
-fn line(cells: impl IntoIterator<Item = String>) -> String {
+pub fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.into_iter().collect::<Vec<_>>().join(" | "))
 }
 
-fn head<const N: usize>(cells: [&str; N]) -> String {
+pub fn head<const N: usize>(cells: [&str; N]) -> String {
     line(cells.map(String::from)) + &line([(); N].map(|()| "---".into()))
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::UsageError;
 use crate::cli::PlotArgs;
+use layertime::report::run::Run;
 use layertime::report::{page, plot, read, trace};
 use layertime::stderr::say;
 
@@ -18,10 +19,7 @@ pub fn run(args: PlotArgs) -> Result<ExitCode> {
         reading.notes.iter().for_each(|note| say(format!("note: {note}")));
         runs.extend(reading.runs);
     }
-    if runs.len() > plot::MOST_RUNS {
-        let (count, most) = (runs.len(), plot::MOST_RUNS);
-        return Err(UsageError(format!("{count} runs are too many for one chart: give up to {most}")).into());
-    }
+    check_number(&runs, &args)?;
     plot::check(&runs, args.batch)?;
     let folder = args.out.unwrap_or_else(|| beside(&args.runs));
     std::fs::create_dir_all(&folder)
@@ -46,6 +44,24 @@ pub fn run(args: PlotArgs) -> Result<ExitCode> {
         writeln!(out, "{}", file.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Many runs are drawn only as networks that are compared, each a mark in one chart.
+fn check_number(runs: &[Run], args: &PlotArgs) -> Result<(), UsageError> {
+    let (count, few) = (runs.len(), plot::MOST_RUNS);
+    if count <= few {
+        return Ok(());
+    }
+    let compares = !plot::architectures(runs, args.batch).is_empty();
+    let most = if compares { plot::MOST_NETWORKS } else { few };
+    if count > most {
+        return Err(UsageError(format!("{count} runs are too many for one chart: give up to {most}")));
+    }
+    if args.html || args.trace {
+        return Err(UsageError(format!("{count} runs are too many for --html and --trace: give up to {few}")));
+    }
+    say(format!("note: of more than {few} runs only the charts that compare networks are drawn"));
+    Ok(())
 }
 
 /// `plots` in the folder of a single run, or in the one where the program was started.
