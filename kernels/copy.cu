@@ -1,4 +1,5 @@
-// Moving and adding tensors: sums of branches, gradients of branching outputs, and the parts of a concatenation.
+// Moving and adding tensors: sums of branches, gradients of branching outputs, the parts of a concatenation, and zeros
+// beside channels.
 #include "stream.cuh"
 
 struct Sum2 {
@@ -65,11 +66,49 @@ __device__ __forceinline__ void copy_rows(const T* from, T* to, u32 rows, const 
   stream<2>(op, rows * width.by, whole);
 }
 
+// Rows between zeros: 16 bytes are all of one or all of the other where they divide widths and places.
+template <class T>
+struct PadRows {
+  static const u32 WIDTH = Width<T>::value;
+  typedef Words Values;
+  const T* from;
+  T* to;
+  u32 width, before;
+  Divisor pitch;
+  __device__ __forceinline__ bool inside(u32 i, u32* at) const {
+    u32 row = pitch.quotient(i), column = i - row * pitch.by - before;  // what lies before a row wraps around
+    *at = row * width + column;
+    return column < width;
+  }
+  __device__ __forceinline__ Values load(u32 i) const {
+    Values v = {{0u, 0u, 0u, 0u}};
+    u32 at;
+    if (inside(i, &at)) v = words(from, at);
+    return v;
+  }
+  __device__ __forceinline__ void finish(u32 i, const Values& v) const { put(to, i, v); }
+  __device__ __forceinline__ void one(u32 i) const {
+    u32 at;
+    store(to, i, inside(i, &at) ? ::load(from, at) : 0.0f);
+  }
+};
+
+// Writes `rows` rows of `pitch` elements: `before` zeros, a row of `width` elements of the other tensor, and zeros.
+template <class T>
+__device__ __forceinline__ void pad_rows(const T* from, T* to, u32 rows, u32 width, const Divisor& pitch, u32 before) {
+  PadRows<T> op = {from, to, width, before, pitch};
+  stream<2>(op, rows * pitch.by, aligned(from, to) && (width | pitch.by | before) % PadRows<T>::WIDTH == 0u);
+}
+
 #define COPY(SUFFIX, T)                                                                                             \
   KERNEL_FN add_##SUFFIX(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ y, u32 n) { add(a, b, y, n); } \
   KERNEL_FN accumulate_##SUFFIX(const T* __restrict__ x, T* __restrict__ sum, u32 n) { accumulate(x, sum, n); }     \
   KERNEL_FN copy_rows_##SUFFIX(const T* __restrict__ from, T* __restrict__ to, u32 rows, const Divisor width, u32 from_pitch, \
                                u32 to_pitch, u32 accumulate) {                                                      \
     copy_rows(from, to, rows, width, from_pitch, to_pitch, accumulate);                                             \
+  }                                                                                                                 \
+  KERNEL_FN pad_rows_##SUFFIX(const T* __restrict__ from, T* __restrict__ to, u32 rows, u32 width, const Divisor pitch, \
+                              u32 before) {                                                                         \
+    pad_rows(from, to, rows, width, pitch, before);                                                                 \
   }
 FOR_EACH_TYPE(COPY)

@@ -1,20 +1,22 @@
 // Max and average pooling for what cuDNN has no form: ceil windows, adaptive windows, a defined winner among equals.
 //
 // A thread computes one output (forward) or one input (backward), or in NHWC as many channels of it as 16 bytes have: gradients are
-// gathered, never added with atomics, so the result is deterministic. A window is [o * stride - pad, + kernel) clipped to the
-// input; with kernel = 0 the windows are adaptive: [floor(o * in / out), ceil((o + 1) * in / out)), as in PyTorch.
+// gathered, never added with atomics, so the result is deterministic. A window is every step-th pixel of
+// [o * stride - pad, + extent) clipped to the input; with extent = 0 the windows are adaptive:
+// [floor(o * in / out), ceil((o + 1) * in / out)), as in PyTorch. Averages have a step of 1.
 #include "stream.cuh"
 
 // One axis. Sizes have fewer than 2^15 elements where windows are adaptive, so that their product can be divided.
 struct Axis {
   Divisor in, out, stride;
-  u32 kernel, pad, after;  // padding before the image, and behind it
+  u32 extent, pad, after;  // padding before the image, and behind it
 };
 struct PoolShape {
   Divisor channels;
   Axis rows, columns;
   u32 counts_padding;  // in an average's divisor
   u32 nhwc;
+  u32 row_step, column_step;  // pixels between neighbouring elements of a maximum's window
 };
 
 // A half-open range along one axis.
@@ -25,27 +27,34 @@ struct Range {
 __device__ __forceinline__ Range window(int o, const Axis& a, u32 counts, int* area) {
   Range r;
   int in = a.in.by;
-  if (a.kernel == 0u) {
+  if (a.extent == 0u) {
     r.begin = a.out.quotient(o * in);
     r.end = a.out.quotient((o + 1) * in + a.out.by - 1u);
     *area = r.end - r.begin;
   } else {
-    int begin = o * a.stride.by - a.pad, end = min(begin + (int)a.kernel, in + (int)a.after);
+    int begin = o * a.stride.by - a.pad, end = min(begin + (int)a.extent, in + (int)a.after);
     r.begin = max(begin, 0);
     r.end = min(end, in);
     *area = counts ? end - begin : r.end - r.begin;
   }
   return r;
 }
-// The windows that input i belongs to.
+// The same of a fixed window with steps: it begins with its first element within the input.
+__device__ __forceinline__ Range stepping_window(int o, const Axis& a, u32 step) {
+  int begin = o * a.stride.by - a.pad;
+  Range r = {begin, min(begin + (int)a.extent, (int)a.in.by)};
+  while (r.begin < 0) r.begin += step;
+  return r;
+}
+// The windows that reach over input i.
 __device__ __forceinline__ Range windows_of(int i, const Axis& a) {
   Range r;
   int out = a.out.by;
-  if (a.kernel == 0u) {
+  if (a.extent == 0u) {
     r.begin = a.in.quotient(i * out);
     r.end = a.in.quotient((i + 1) * out + a.in.by - 1u);
   } else {
-    int first = i + a.pad - a.kernel + 1;
+    int first = i + a.pad - a.extent + 1;
     r.begin = first <= 0 ? 0 : a.stride.quotient(first + a.stride.by - 1u);
     r.end = min((int)a.stride.quotient(i + a.pad) + 1, out);
   }
@@ -146,18 +155,17 @@ struct MaxForward {
   template <u32 N>
   __device__ __forceinline__ void at(u32 i) const {
     Place at = Place::of_output(i, s);
-    int area;
-    Range rows = window(at.row, s.rows, s.counts_padding, &area), cols = window(at.column, s.columns, s.counts_padding, &area);
+    Range rows = stepping_window(at.row, s.rows, s.row_step), cols = stepping_window(at.column, s.columns, s.column_step);
     float best[N], v[N];
     u32 which[N];
     for (u32 k = 0; k < N; ++k) {
       best[k] = Max::neutral();
       which[k] = rows.begin * s.columns.in.by + cols.begin;
     }
-    for (int row = rows.begin; row < rows.end; ++row) {
+    for (int row = rows.begin; row < rows.end; row += s.row_step) {
       u32 place = row * s.columns.in.by + cols.begin;
 #pragma unroll 2
-      for (int left = cols.end - cols.begin; left > 0; --left, ++place) {
+      for (int left = cols.end - cols.begin; left > 0; left -= s.column_step, place += s.column_step) {
         read(x, at.base + place * at.step, v);
         for (u32 k = 0; k < N; ++k)
           if (v[k] > best[k] || v[k] != v[k]) {

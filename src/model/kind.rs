@@ -6,7 +6,8 @@ pub use super::activation::{Activation, Elu, LeakyRelu};
 pub use super::dropout::{Dropout, Dropped};
 pub use super::norm::{BatchNorm, LayerNorm, Lrn, PRelu, Scale};
 pub use super::padding::Padding;
-pub use super::pick::{ChannelShuffle, Slice};
+pub use super::pick::{ChannelShuffle, PadChannels, Slice};
+pub use super::pool::{AvgPool, MaxPool};
 
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub enum Kind {
     Slice(Slice),
     /// Takes channels from groups in turn.
     ChannelShuffle(ChannelShuffle),
+    /// Channels of zeros beside an input's.
+    PadChannels(PadChannels),
     /// Sum of inputs of equal shapes.
     Add,
     /// Product of two inputs, of which one may have a single pixel per channel.
@@ -93,6 +96,7 @@ impl Kind {
             Kind::PRelu(_) => "prelu",
             Kind::Slice(_) => "slice",
             Kind::ChannelShuffle(_) => "channel_shuffle",
+            Kind::PadChannels(_) => "pad_channels",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Concat => "concat",
@@ -117,6 +121,7 @@ impl Kind {
             | Kind::PRelu(_)
             | Kind::Slice(_)
             | Kind::ChannelShuffle(_)
+            | Kind::PadChannels(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -148,6 +153,7 @@ impl Kind {
             | Kind::PRelu(_)
             | Kind::Slice(_)
             | Kind::ChannelShuffle(_)
+            | Kind::PadChannels(_)
             | Kind::SoftmaxLoss(_) => Some(1),
         }
     }
@@ -184,6 +190,7 @@ impl Kind {
             | Kind::PRelu(_)
             | Kind::Slice(_)
             | Kind::ChannelShuffle(_)
+            | Kind::PadChannels(_)
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -212,6 +219,12 @@ impl Pair {
     pub const fn square(side: usize) -> Pair {
         Pair { h: side, w: side }
     }
+}
+
+/// Pixels that a window reaches over: (kernel − 1) · dilation + 1.
+pub fn extent(kernel: Pair, dilation: Pair) -> Pair {
+    let along = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
+    Pair { h: along(kernel.h, dilation.h), w: along(kernel.w, dilation.w) }
 }
 
 /// As a description spells it.
@@ -273,85 +286,6 @@ pub struct Fc {
     pub bias: bool,
 }
 
-/// Maximum over windows.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MaxPool {
-    /// Size of a window in pixels.
-    pub kernel: Pair,
-    /// Input pixels between neighbouring windows; the kernel when left out.
-    pub stride: Option<Pair>,
-    /// Padding, which never is a maximum.
-    #[serde(default = "none")]
-    pub pad: Padding,
-    /// Rounds the number of windows up in place of down.
-    #[serde(default)]
-    pub ceil: bool,
-}
-
-/// Average pooling over fixed windows, or adaptive to a given output size.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "AvgPoolKeys")]
-pub enum AvgPool {
-    /// Windows of one size.
-    Windows {
-        /// Size of a window in pixels.
-        kernel: Pair,
-        /// Input pixels between neighbouring windows.
-        stride: Pair,
-        /// Zeros around the input.
-        pad: Padding,
-        /// Rounds the number of windows up in place of down.
-        ceil: bool,
-        /// The mean counts the padding.
-        count_include_pad: bool,
-    },
-    /// As many windows as the output has pixels, of nearly equal size, as PyTorch's `AdaptiveAvgPool2d`.
-    Adaptive {
-        /// Height and width of the output.
-        output: Pair,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AvgPoolKeys {
-    kernel: Option<Pair>,
-    stride: Option<Pair>,
-    pad: Option<Padding>,
-    ceil: Option<bool>,
-    count_include_pad: Option<bool>,
-    output: Option<Pair>,
-}
-
-impl AvgPoolKeys {
-    fn has_no_windows(&self) -> bool {
-        self.stride.is_none() && self.pad.is_none() && self.ceil.is_none() && self.count_include_pad.is_none()
-    }
-}
-
-impl TryFrom<AvgPoolKeys> for AvgPool {
-    type Error = &'static str;
-
-    fn try_from(keys: AvgPoolKeys) -> Result<AvgPool, Self::Error> {
-        match (keys.kernel, keys.output) {
-            (Some(kernel), None) => Ok(AvgPool::Windows {
-                kernel,
-                stride: keys.stride.unwrap_or(kernel),
-                pad: keys.pad.unwrap_or(Padding::NONE),
-                ceil: keys.ceil.unwrap_or(false),
-                count_include_pad: keys.count_include_pad.unwrap_or(true),
-            }),
-            (None, Some(output)) if keys.has_no_windows() => Ok(AvgPool::Adaptive { output }),
-            (None, Some(_)) => {
-                Err("`output` makes the windows itself: leave out stride, pad, ceil and count_include_pad")
-            }
-            (Some(_), Some(_)) => Err("give either `kernel` or `output` (adaptive), not both"),
-            (None, None) => Err("missing field `kernel` (or `output = [h, w]` for adaptive pooling)"),
-        }
-    }
-}
-
 /// Softmax and mean cross-entropy. A network's loss is the sum of those of all such layers, each times its weight.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -371,10 +305,10 @@ impl Default for SoftmaxLoss {
 #[serde(deny_unknown_fields)]
 pub(super) struct NoParameters {}
 
-fn one() -> Pair {
+pub(super) fn one() -> Pair {
     Pair::square(1)
 }
-fn none() -> Padding {
+pub(super) fn none() -> Padding {
     Padding::NONE
 }
 fn single() -> usize {

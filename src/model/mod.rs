@@ -14,6 +14,7 @@ mod onnx;
 mod padding;
 pub(crate) mod parse;
 mod pick;
+mod pool;
 mod prototxt;
 pub(crate) mod range;
 mod spelling;

@@ -1,4 +1,4 @@
-//! Parameters of the kinds that pick channels.
+//! Parameters of the kinds that pick channels, or put some beside others.
 
 use serde::Deserialize;
 
@@ -18,4 +18,16 @@ pub struct Slice {
 pub struct ChannelShuffle {
     /// Groups of channels that lie one behind the other.
     pub groups: usize,
+}
+
+/// Channels of zeros before and behind an input's.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PadChannels {
+    /// Channels of zeros that come first.
+    #[serde(default)]
+    pub before: usize,
+    /// Channels of zeros that come last.
+    #[serde(default)]
+    pub after: usize,
 }

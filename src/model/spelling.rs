@@ -31,11 +31,13 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 18] = [
+const NUMBERS: [(&str, Range); 20] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
     ("from", INDEX),
+    ("before", INDEX),
+    ("after", INDEX),
     ("size", SIZE),
     ("kernel", SIDES),
     ("stride", SIDES),
@@ -53,7 +55,7 @@ const NUMBERS: [(&str, Range); 18] = [
 ];
 
 const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
-                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, add, multiply, concat, softmax_loss";
+                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, pad_channels, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -79,6 +81,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "prelu" => Kind::PRelu(table.parameters()?),
         "slice" => Kind::Slice(table.parameters()?),
         "channel_shuffle" => Kind::ChannelShuffle(table.parameters()?),
+        "pad_channels" => Kind::PadChannels(table.parameters()?),
         "add" => table.none(Kind::Add)?,
         "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
@@ -120,7 +123,8 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
                     .then(|| format!("{} channels do not divide into {} groups", conv.channels, conv.groups))
             }),
         Kind::Fc(fc) => size("outputs", fc.outputs),
-        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad),
+        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad)
+            .or_else(|| sides(SIDES, "dilation", pool.dilation)),
         Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
         Kind::AvgPool(AvgPool::Adaptive { output }) => sides(SIDES, "output", *output),
         Kind::Lrn(lrn) => size("size", lrn.size)
@@ -145,6 +149,10 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         | Kind::PRelu(_) => None,
         Kind::Slice(slice) => INDEX.refuses_size("from", slice.from).or_else(|| size("channels", slice.channels)),
         Kind::ChannelShuffle(shuffle) => size("groups", shuffle.groups),
+        Kind::PadChannels(pad) => INDEX
+            .refuses_size("before", pad.before)
+            .or_else(|| INDEX.refuses_size("after", pad.after))
+            .or_else(|| (pad.before + pad.after == 0).then(|| "before or after must be above 0".into())),
         Kind::SoftmaxLoss(loss) => POSITIVE.refuses("loss_weight", loss.loss_weight),
     }
 }
@@ -168,7 +176,11 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             .into_iter()
             .flatten()
             .collect(),
-        Kind::MaxPool(pool) => window(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil),
+        Kind::MaxPool(pool) => {
+            let mut keys = window(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil);
+            keys.extend(unless(pool.dilation == Pair::square(1), "dilation", pool.dilation.to_string()));
+            keys
+        }
         Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad }) => {
             let mut keys = window(*kernel, *stride, *pad, *ceil);
             keys.extend(unless(*count_include_pad, "count_include_pad", count_include_pad.to_string()));
@@ -197,6 +209,13 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         Kind::PRelu(prelu) => unless(!prelu.shared, "shared", prelu.shared.to_string()).into_iter().collect(),
         Kind::Slice(slice) => vec![("from", slice.from.to_string()), ("channels", slice.channels.to_string())],
         Kind::ChannelShuffle(shuffle) => vec![("groups", shuffle.groups.to_string())],
+        Kind::PadChannels(pad) => [
+            unless(pad.before == 0, "before", pad.before.to_string()),
+            unless(pad.after == 0, "after", pad.after.to_string()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         Kind::Scale(scale) => unless(!scale.bias, "bias", scale.bias.to_string()).into_iter().collect(),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => {
             unless(*slope == LeakyRelu::default().slope, "slope", float(*slope)).into_iter().collect()

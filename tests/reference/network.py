@@ -23,7 +23,7 @@ IMAGE = "input"  # the name under which a layer's `inputs` may ask for the image
 OPTIONS = {
     "conv": {"channels": None, "kernel": None, "stride": 1, "pad": 0, "dilation": 1, "groups": 1, "bias": True},
     "fc": {"outputs": None, "bias": True},
-    "maxpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False},
+    "maxpool": {"kernel": None, "stride": 0, "pad": 0, "dilation": 1, "ceil": False},
     "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False, "count_include_pad": True},
     "lrn": {"size": None, "alpha": None, "beta": None, "k": None, "within_channel": False},
     "dropout": {"p": None},
@@ -35,6 +35,7 @@ OPTIONS = {
     "prelu": {"shared": False},
     "slice": {"from": None, "channels": None},
     "channel_shuffle": {"groups": None},
+    "pad_channels": {"before": 0, "after": 0},
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
     "softmax_loss": {"loss_weight": 1.0},
@@ -152,7 +153,7 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return FUNCTIONS[function](x)
         case "maxpool":
             x, pad = padded(x, o, -math.inf)
-            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], pad, ceil_mode=o["ceil"])
+            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], pad, o["dilation"], o["ceil"])
         case "avgpool" if "output" in o:
             return F.adaptive_avg_pool2d(x, o["output"])
         case "avgpool":
@@ -180,6 +181,8 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return x[:, o["from"] : o["from"] + o["channels"]]
         case "channel_shuffle":
             return F.channel_shuffle(x, o["groups"])
+        case "pad_channels":
+            return F.pad(x, [0, 0, 0, 0, o["before"], o["after"]])
         case "scale":
             per_channel = [1, -1] + [1] * (x.dim() - 2)
             y = x * weight.view(per_channel)

@@ -92,7 +92,7 @@ impl Builder {
     pub fn max_pool(&mut self, name: &str, [kernel, stride, pad]: [usize; 3], ceil: bool) -> Built<()> {
         let [kernel, stride, pad] = [kernel, stride, pad].map(Pair::square);
         let (stride, pad) = ((stride != kernel).then_some(stride), pad.into());
-        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride, pad, ceil }))
+        self.layer(name, Kind::MaxPool(MaxPool { kernel, stride, pad, dilation: Pair::square(1), ceil }))
     }
 
     /// Means of windows, which count the padding.

@@ -7,7 +7,7 @@ use prost::Message;
 use super::proto::*;
 use super::read;
 use crate::model::Kind;
-use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, Padding, Pair, Slice};
+use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, PadChannels, Padding, Pair, Slice};
 
 const RELU: Kind = Kind::Activation(Activation::Relu);
 const SIGMOID: Kind = Kind::Activation(Activation::Sigmoid);
@@ -230,9 +230,33 @@ fn windows_with_all_their_keys() {
         };
         assert_eq!(count_include_pad, counted);
     }
-    let pool = with("MaxPool", &["x"], &[("kernel_shape", &[3, 3]), ("pads", &[0, 0, 2, 2])]);
+    let pool = with("MaxPool", &["x"], &[("kernel_shape", &[3, 3]), ("pads", &[0, 0, 4, 2]), ("dilations", &[2, 1])]);
     let Kind::MaxPool(pool) = kind(pool) else { panic!() };
-    assert_eq!(pool.pad, Padding::sides([0, 0, 2, 2]));
+    assert_eq!((pool.pad, pool.dilation), (Padding::sides([0, 0, 4, 2]), Pair { h: 2, w: 1 }));
+    let mean =
+        with("AveragePool", &["x"], &[("kernel_shape", &[3, 3]), ("pads", &[2, 2, 2, 2]), ("dilations", &[2, 2])]);
+    assert!(refused(graph(vec![mean])).ends_with("dilations of an average are not known: 1 is, and any of a maximum"));
+}
+
+/// Zeros around the image are the next window's padding; channels of zeros are a layer, whichever comes first in one Pad.
+#[test]
+fn channels_of_zeros() {
+    let ints = |name: &str, ints: &[i64]| AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        ..AttributeProto::default()
+    };
+    // The image is read as 8 × 4 pixels with 4 channels, which lie last.
+    let pad = NodeProto { attribute: vec![ints("pads", &[0, 1, 1, 2, 0, 1, 1, 3])], ..node("Pad", &["x"], "a") };
+    let nodes = vec![pad, node("Conv", &["a", "w"], "b"), node("Relu", &["b"], "y")];
+    let mut graph = graph(nodes);
+    graph.initializer[1] = weight("w", &[4, 9, 3, 3]);
+    let layers = imported(graph.clone()).unwrap();
+    assert_eq!(layers[0], Kind::PadChannels(PadChannels { before: 2, after: 3 }));
+    let Kind::Conv(conv) = &layers[1] else { panic!() };
+    assert_eq!(conv.pad, Padding::sides([1; 4]));
+    graph.node[0].attribute[0].ints[4] = 1;
+    assert!(refused(graph).contains("are not those of images"));
 }
 
 /// Parts of the channels as PyTorch's exporters write them: Slice, Split of opset 13, and dynamo's sequences; and what joins them.

@@ -5,7 +5,9 @@ use super::linear;
 use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, PRelu, Padding, Pair};
+use crate::model::kind::{
+    AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, PRelu, PadChannels, Padding, Pair, extent,
+};
 use crate::plan::Shape;
 
 pub fn pair([h, w]: [usize; 2]) -> Pair {
@@ -28,8 +30,7 @@ impl WindowKeys {
         if h == 0 || w == 0 {
             return Err("the kernel's height and width must be at least 1".into());
         }
-        let reach = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
-        let extent = Pair { h: reach(kernel.h, dilation.h), w: reach(kernel.w, dilation.w) };
+        let extent = extent(kernel, dilation);
         let own = match node.text("auto_pad") {
             None | Some("NOTSET" | "") => Padding::sides(node.pads()?),
             Some("VALID") => Padding::NONE,
@@ -49,8 +50,7 @@ impl WindowKeys {
         if earlier == [0; 4] {
             return self.own;
         }
-        let reach = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
-        let extent = Pair { h: reach(self.kernel.h, self.dilation.h), w: reach(self.kernel.w, self.dilation.w) };
+        let extent = extent(self.kernel, self.dilation);
         let padded = [input.h + earlier[0] + earlier[2], input.w + earlier[1] + earlier[3]];
         let [before, after] = self.own.around(padded, extent, self.stride);
         let own = [before.h, before.w, after.h, after.w];
@@ -107,15 +107,18 @@ pub fn max_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     if image.pad != [0; 4] {
         return Err("takes zeros around the image, which may be maxima: use the pool's own padding".into());
     }
-    let WindowKeys { kernel, stride, own: pad, .. } = pool_keys(import, node, image)?;
+    let WindowKeys { kernel, stride, dilation, own: pad } = pool_keys(import, node, image)?;
     let ceil = node.int("ceil_mode") == Some(1);
-    let kind = Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil });
+    let kind = Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, dilation, ceil });
     Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
 }
 
 pub fn average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
     let keys = pool_keys(import, node, image)?;
+    if keys.dilation != Pair::square(1) {
+        return Err("dilations of an average are not known: 1 is, and any of a maximum".into());
+    }
     let counts_own = node.int("count_include_pad") == Some(1);
     // Zeros of an earlier Pad always count.
     if !counts_own && image.pad != [0; 4] && keys.own != Padding::NONE {
@@ -133,11 +136,7 @@ fn pool_keys(import: &Import, node: Node, image: OnnxActivation) -> Imports<Wind
         return Err("has no `kernel_shape`".into());
     }
     let kernel = node.pair("kernel_shape", 1)?;
-    let keys = WindowKeys::read(node, kernel, import.draft.shape(image.source))?;
-    if keys.dilation != Pair::square(1) {
-        return Err("dilations of a pool are not known: 1 is".into());
-    }
-    Ok(keys)
+    Ok(WindowKeys::read(node, kernel, import.draft.shape(image.source))?)
 }
 
 /// One mean per channel, as PyTorch's adaptive pooling to 1 × 1.
@@ -147,7 +146,7 @@ pub fn global_average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Impor
     Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
 }
 
-/// Zeros around an image become the padding of the window that takes them.
+/// Zeros around an image become the padding of the window that takes them; channels of zeros are a layer.
 pub fn pad<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let image = import.image(node, 0)?;
     let pads = match node.ints("pads") {
@@ -159,14 +158,20 @@ pub fn pad<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Err("only padding with zeros is known".into());
     }
     let whole = pads.iter().all(|pad| pad.fract() == 0.0 && (0.0..=1048576.0).contains(pad));
-    // All starts, then all ends; batch and channels must stay.
-    let last = image.view == View::ChannelsLast;
-    let (h, w) = if last { (1, 2) } else { (2, 3) };
-    let others_stay =
-        pads.len() == 8 && (0..4).filter(|&at| at != h && at != w).all(|at| pads[at] + pads[4 + at] == 0.0);
-    if !whole || !others_stay {
-        return Err(format!("pads {pads:?} are not those around an image").into());
+    // All starts, then all ends; the batch must stay.
+    let [c, h, w] = if image.view == View::ChannelsLast { [3, 1, 2] } else { [1, 2, 3] };
+    if !whole || pads.len() != 8 || pads[0] + pads[4] != 0.0 {
+        return Err(format!("pads {pads:?} are not those of images").into());
     }
+    let [before, after] = [pads[c], pads[4 + c]].map(|channels| channels as usize);
+    let image = match before + after {
+        0 => image,
+        // The zeros around the image stay for the next window: those of the new channels are none the less zeros.
+        _ => {
+            let padded = import.layer(node, None, Kind::PadChannels(PadChannels { before, after }), &[bare(image)])?;
+            OnnxActivation { pad: image.pad, ..padded }
+        }
+    };
     let added = [pads[h], pads[w], pads[4 + h], pads[4 + w]].map(|pad| pad as usize);
     let pad = std::array::from_fn(|side| image.pad[side].saturating_add(added[side]));
     Ok(Value::Activation(OnnxActivation { pad, ..image }))

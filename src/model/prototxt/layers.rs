@@ -249,7 +249,7 @@ fn pooling(layer: &Message) -> Result<Kind, String> {
     let ceil = !matches!(param.scalar("round_mode"), Some("FLOOR" | "1"));
     Ok(match average {
         true => Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad: true }),
-        false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, ceil }),
+        false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, dilation: Pair::square(1), ceil }),
     })
 }
 

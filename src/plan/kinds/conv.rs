@@ -1,7 +1,7 @@
 //! Convolution.
 
 use super::{AfterFlatten, Geometry, Misfit, Planned, Reads, Rules};
-use crate::model::kind::{Conv, Pair};
+use crate::model::kind::{Conv, extent};
 use crate::plan::{LayerPlan, Phase, Shape};
 
 impl Rules for Conv {
@@ -61,8 +61,7 @@ impl ConvGeometry {
         if c % groups != 0 {
             return Err(Misfit::Other(format!("{c} input channels do not divide into {groups} groups")));
         }
-        let extent = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
-        let extent = Pair { h: extent(kernel.h, dilation.h), w: extent(kernel.w, dilation.w) };
+        let extent = extent(kernel, dilation);
         let padding = pad.around([h, w], extent, stride);
         Misfit::check_window(extent, input, padding)?;
         let [before, after] = padding;

@@ -88,6 +88,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::PRelu(prelu) => prelu,
         Kind::Slice(slice) => slice,
         Kind::ChannelShuffle(shuffle) => shuffle,
+        Kind::PadChannels(pad) => pad,
         Kind::Add => &join::Add,
         Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,

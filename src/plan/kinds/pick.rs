@@ -1,7 +1,8 @@
-//! Kinds that pick channels: slices and channel shuffles. A picked channel is copied, and its gradient goes back to it.
+//! Kinds that pick channels: slices and channel shuffles. A picked channel is copied, and its gradient goes back to it. Padding
+//! copies all channels, and has others of zeros.
 
 use super::{AfterFlatten, Misfit, Planned, Reads, Rules};
-use crate::model::kind::{ChannelShuffle, Slice};
+use crate::model::kind::{ChannelShuffle, PadChannels, Slice};
 use crate::plan::{LayerPlan, Phase, Shape};
 
 /// The channel that each output channel comes from.
@@ -74,6 +75,24 @@ impl Rules for ChannelShuffle {
             return Err(Misfit::Other(format!("{} channels do not divide into {groups} groups", input.c)));
         }
         Ok(Planned::plain(input))
+    }
+
+    fn backward_data_reads(&self) -> Reads {
+        Reads::OUTPUT_GRADIENT
+    }
+
+    fn operations(&self, _: &LayerPlan, _: Phase) -> u64 {
+        0
+    }
+
+    fn after_flatten(&self) -> AfterFlatten {
+        AfterFlatten::Refuses
+    }
+}
+
+impl Rules for PadChannels {
+    fn plan(&self, inputs: &[Shape]) -> Result<Planned, Misfit> {
+        Ok(Planned::plain(Shape { c: self.before + inputs[0].c + self.after, ..inputs[0] }))
     }
 
     fn backward_data_reads(&self) -> Reads {

@@ -111,6 +111,7 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::PRelu(_) => prelu::forward(shape, x, weights),
         Kind::Slice(slice) => pick::forward(slice.pick(shape.c), shape, x),
         Kind::ChannelShuffle(shuffle) => pick::forward(shuffle.pick(shape.c), shape, x),
+        Kind::PadChannels(pad) => pick::pad(pad, shape, x),
         Kind::Add => join::add(inputs),
         Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
@@ -138,6 +139,7 @@ pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
         | Kind::PRelu(_)
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
+        | Kind::PadChannels(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat => T::zero(),
@@ -167,6 +169,7 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::PRelu(_) => prelu::backward_data(shape, x(), weights, dy),
         Kind::Slice(slice) => pick::backward_data(slice.pick(shape.c), shape, dy),
         Kind::ChannelShuffle(shuffle) => pick::backward_data(shuffle.pick(shape.c), shape, dy),
+        Kind::PadChannels(pad) => pick::unpad(pad, shape, dy),
         Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
         Kind::SoftmaxLoss(params) => softmax_loss::backward_data(params.loss_weight, operands.labels, output),
@@ -198,6 +201,7 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         | Kind::Flatten
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
+        | Kind::PadChannels(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -47,8 +47,8 @@ struct Area<'a> {
 impl Area<'_> {
     /// Indices into the plane, row by row.
     fn elements(&self) -> impl Iterator<Item = usize> + '_ {
-        (self.rows.start..self.rows.end)
-            .flat_map(move |row| (self.columns.start..self.columns.end).map(move |column| row * self.width + column))
+        let row = move |row: usize| self.columns.elements().map(move |column| row * self.width + column);
+        self.rows.elements().flat_map(row)
     }
 
     fn divisor<T: Real>(&self) -> T {
@@ -63,7 +63,8 @@ fn windows(pool: &PoolGeometry) -> impl Iterator<Item = Area<'_>> {
 }
 
 fn first_maximum<T: Real>(plane: &[T], window: &Area) -> usize {
-    let mut best = window.rows.start * window.width + window.columns.start;
+    let first = |along: &Window| along.start + along.lead;
+    let mut best = first(window.rows) * window.width + first(window.columns);
     for at in window.elements() {
         if plane[at] > plane[best] {
             best = at;

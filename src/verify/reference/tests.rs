@@ -125,6 +125,9 @@ fn gradients_of_the_other_kinds() {
         "kind = \"prelu\"\nshared = true",
         "kind = \"slice\"\nfrom = 1\nchannels = 2",
         "kind = \"channel_shuffle\"\ngroups = 2",
+        "kind = \"pad_channels\"\nbefore = 2\nafter = 1",
+        "kind = \"maxpool\"\nkernel = [2, 3]\nstride = [2, 1]\ndilation = [3, 2]\npad = [0, 1]",
+        "kind = \"maxpool\"\nkernel = 2\nstride = 3\ndilation = 2\nceil = true",
         "kind = \"stochastic_depth\"\np = 0.4",
         "kind = \"add\"\ninputs = [\"input\", \"input\", \"input\"]",
         "kind = \"multiply\"\ninputs = [\"input\", \"input\"]",
@@ -208,6 +211,12 @@ fn forward_by_hand() {
     check_forward([4, 1, 1], slice, &[1., 2., 3., 4.], &[], &[], &[2., 3.]);
     let shuffle = "kind = \"channel_shuffle\"\ngroups = 2";
     check_forward([4, 1, 1], shuffle, &[1., 2., 3., 4.], &[], &[], &[1., 3., 2., 4.]);
+    let zeros = "kind = \"pad_channels\"\nbefore = 1\nafter = 2";
+    check_forward([2, 1, 1], zeros, &[1., 2., 3., 4.], &[], &[], &[0., 1., 2., 0., 0., 0., 3., 4., 0., 0.]);
+    // Corners of 3 × 3; then, with zeros around, every second of [0 1 2 3 0] from the first and the second on.
+    check_forward([1, 3, 3], "kind = \"maxpool\"\nkernel = 2\nstride = 1\ndilation = 2", &nine, &[], &[], &[9.]);
+    let dilated = "kind = \"maxpool\"\nkernel = [1, 3]\nstride = 1\ndilation = 2\npad = [0, 1]\nceil = true";
+    check_forward([1, 1, 3], dilated, &[1., 2., 3.], &[], &[], &[2.]);
     let scale = "kind = \"scale\"\nbias = true";
     check_forward([2, 1, 2], scale, &[1., 2., 3., 4.], &[2., 10.], &[0.5, 1.], &[2.5, 4.5, 31., 41.]);
 }

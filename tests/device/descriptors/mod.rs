@@ -51,6 +51,7 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         | Kind::PRelu(_)
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
+        | Kind::PadChannels(_)
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

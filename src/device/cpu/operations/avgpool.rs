@@ -114,7 +114,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
-        fn against_plain_loops(geometry in prop_oneof![geometries(false), geometries(true)], seed: u64) {
+        fn against_plain_loops(geometry in prop_oneof![geometries(false, 2), geometries(true, 2)], seed: u64) {
             let x = numbers(seed, geometry.input.elements());
             let dy = numbers(seed ^ 1, geometry.output().elements());
             let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);

@@ -16,6 +16,7 @@ mod lrn;
 mod lrn_within;
 mod maxpool;
 mod multiply;
+mod pad_channels;
 mod pick;
 mod pool;
 mod prelu;
@@ -167,6 +168,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::PRelu(_) => Box::new(prelu::PReluOp::new(input.c, threads)),
         Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(input.c))),
         Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(input.c))),
+        Kind::PadChannels(pad) => Box::new(pad_channels::PadChannelsOp::new(pad, input.c)),
         Kind::Add => Box::new(add::AddOp),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),

@@ -75,15 +75,15 @@ pub mod tests {
         (range.clone(), range).prop_map(|(h, w)| Pair { h, w })
     }
 
-    /// Every option: uneven windows, strides beyond the kernel, padding, ceil, and adaptive windows.
-    pub fn geometries(adaptive: bool) -> impl Strategy<Value = PoolGeometry> {
+    /// Every option: uneven windows, strides beyond the kernel, dilation below a limit, padding, ceil, and adaptive windows.
+    pub fn geometries(adaptive: bool, dilations: usize) -> impl Strategy<Value = PoolGeometry> {
         let shape = (1..4usize, 1..70usize, 4..20usize, 4..20usize).prop_map(|(n, c, h, w)| Shape { n, c, h, w });
-        let fixed = (pairs(1..5), pairs(1..7), pairs(0..3), any::<bool>());
+        let fixed = (pairs(1..5), pairs(1..7), pairs(1..dilations), pairs(0..3), any::<bool>());
         (shape, fixed, pairs(1..25)).prop_filter_map(
             "a window fits",
-            move |(shape, (kernel, stride, pad, ceil), output)| {
+            move |(shape, (kernel, stride, dilation, pad, ceil), output)| {
                 let pad = Pair { h: pad.h.min(kernel.h / 2), w: pad.w.min(kernel.w / 2) };
-                let pool = MaxPool { kernel, stride: Some(stride), pad: pad.into(), ceil };
+                let pool = MaxPool { kernel, stride: Some(stride), pad: pad.into(), dilation, ceil };
                 match adaptive {
                     true => PoolGeometry::average(&AvgPool::Adaptive { output }, shape).ok(),
                     false => PoolGeometry::max(&pool, shape).ok(),

@@ -1,5 +1,5 @@
-//! Max pooling: by cuDNN where the number of windows is rounded down, as its own is, and opposite sides have equal padding; else
-//! by an own kernel.
+//! Max pooling: by cuDNN where the number of windows is rounded down, as its own is, opposite sides have equal padding, and elements
+//! of a window are neighbours; else by an own kernel.
 
 use super::pool::PoolShape;
 use super::{BackwardData, Forward, Operation};
@@ -7,7 +7,7 @@ use crate::device::cuda::driver::dnn::{GradientRefs, PoolingDescriptor, TensorDe
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Grid, Handles, Kernel};
 use crate::device::cuda::failure::Failure;
 use crate::device::cuda::gpu::SharedGpu;
-use crate::model::kind;
+use crate::model::kind::{self, Pair};
 use crate::plan::LayerPlan;
 
 /// Max pooling.
@@ -44,7 +44,7 @@ impl MaxPoolOp {
         let arithmetic = &gpu.arithmetic;
         let (input, output) = (planned.input(), planned.output);
         let [before, after] = pool.pad.around([input.h, input.w], pool.kernel, pool.stride.unwrap_or(pool.kernel));
-        if !pool.ceil && before == after {
+        if !pool.ceil && before == after && pool.dilation == Pair::square(1) {
             let tensor = |shape| TensorDescriptor::new(shape, arithmetic.element(), arithmetic.layout);
             let (input, output) = (tensor(input)?, tensor(output)?);
             return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool, before)?, input, output });

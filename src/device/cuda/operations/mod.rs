@@ -19,6 +19,7 @@ mod lrn;
 mod lrn_within;
 mod maxpool;
 mod multiply;
+mod pad_channels;
 mod pick;
 mod pool;
 mod prelu;
@@ -177,6 +178,7 @@ pub fn operation(
         Kind::PRelu(prelu) => Box::new(prelu::PReluOp::new(prelu, output, gpu)?),
         Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(planned.input().c), planned, gpu)?),
         Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(planned.input().c), planned, gpu)?),
+        Kind::PadChannels(pad) => Box::new(pad_channels::PadChannelsOp::new(pad, planned, gpu)?),
         Kind::Scale(scale) => Box::new(scale::ScaleOp::new(scale, output, gpu, handles)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),

@@ -1,4 +1,4 @@
-//! add, accumulate, copy_rows, and how all kernels convert between storage types.
+//! add, accumulate, copy_rows, pad_rows, and how all kernels convert between storage types.
 
 use super::harness::*;
 
@@ -35,6 +35,25 @@ fn copy_rows_joins_and_parts() {
 
             launch_over(&name, 5 * rows, &[&right, &bb, &(rows as u32), &divisor(5), &8u32, &5u32, &1u32]);
             assert_close(&bb.wide(), &b.iter().map(|v| 2.0 * v).collect::<Vec<_>>(), T::EPSILON, 0.0);
+        }
+    }
+    for_each_type!(check());
+}
+
+/// Rows of `width` between `before` and `after` zeros; vectors of 16 bytes fit into the last two.
+#[test]
+fn pad_rows_puts_zeros_beside_rows() {
+    fn check<T: Storage>() {
+        for (rows, [before, width, after]) in
+            [(1, [0, 1, 1]), (70, [2, 5, 0]), (300, [3, 4, 9]), (9, [8, 16, 0]), (131, [0, 8, 24])]
+        {
+            let (x, pitch) = (numbers::<T>(rows * width, 7), before + width + after);
+            let (from, to) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(rows * pitch));
+            let [count, wide, first] = [rows, width, before].map(|size| size as u32);
+            let arguments: [&dyn Argument; 6] = [&from, &to, &count, &wide, &divisor(pitch), &first];
+            launch_over(&format!("pad_rows_{}", T::SUFFIX), rows * pitch, &arguments);
+            let row = |x: &[f64]| [&vec![0.0; before], x, &vec![0.0; after]].concat();
+            assert_same(&to.wide(), &x.chunks(width).flat_map(row).collect::<Vec<_>>());
         }
     }
     for_each_type!(check());

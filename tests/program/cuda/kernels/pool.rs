@@ -11,6 +11,8 @@ struct Case {
     /// 0: adaptive
     kernel: usize,
     stride: usize,
+    /// Pixels between neighbouring elements of a window; an average has 1.
+    step: usize,
     pad: usize,
     after: usize,
     /// An average's divisor counts the padding.
@@ -25,10 +27,40 @@ const PLAIN: Case = Case {
     output: [1, 1],
     kernel: 1,
     stride: 1,
+    step: 1,
     pad: 0,
     after: 0,
     counts: true,
 };
+
+/// Windows with gaps, whose padding cuts some of them, of channels as many as 16 bytes have and others.
+const DILATED: [Case; 3] = [
+    Case { images: 2, channels: 3, input: [9, 8], output: [5, 4], kernel: 3, stride: 1, step: 2, ..PLAIN },
+    Case {
+        images: 1,
+        channels: 8,
+        input: [7, 9],
+        output: [3, 4],
+        kernel: 2,
+        stride: 2,
+        step: 3,
+        pad: 1,
+        after: 1,
+        ..PLAIN
+    },
+    Case {
+        images: 2,
+        channels: 5,
+        input: [6, 6],
+        output: [5, 5],
+        kernel: 3,
+        stride: 1,
+        step: 2,
+        pad: 1,
+        after: 2,
+        ..PLAIN
+    },
+];
 
 const CASES: [Case; 11] = [
     Case { images: 1, channels: 1, input: [1, 1], output: [1, 1], kernel: 1, stride: 1, ..PLAIN },
@@ -50,6 +82,7 @@ const CASES: [Case; 11] = [
         pad: 1,
         after: 1,
         counts: false,
+        ..PLAIN
     },
     Case { images: 1, channels: 33, input: [31, 33], output: [15, 16], kernel: 2, stride: 2, ..PLAIN },
     // as many channels as 16 bytes have, and more
@@ -60,38 +93,41 @@ const CASES: [Case; 11] = [
 ];
 
 /// As `kernels/pool.cu` declares it.
-fn shape(channels: usize, axes: [Vec<u32>; 2], counts: bool, nhwc: bool) -> [u32; 29] {
-    let words = [divisor(channels).to_vec(), axes.concat(), vec![counts.into(), nhwc.into()]].concat();
+fn shape(channels: usize, axes: [Vec<u32>; 2], counts: bool, nhwc: bool, step: usize) -> [u32; 31] {
+    let words =
+        [divisor(channels).to_vec(), axes.concat(), vec![counts.into(), nhwc.into()], vec![step as u32; 2]].concat();
     words.try_into().unwrap()
 }
 
 impl Case {
-    fn shape(&self, nhwc: bool) -> [u32; 29] {
+    fn shape(&self, nhwc: bool) -> [u32; 31] {
         let axis = |axis: usize| {
             let divisors = [self.input[axis], self.output[axis], self.stride].map(divisor).concat();
-            [divisors, [self.kernel, self.pad, self.after].map(|size| size as u32).to_vec()].concat()
+            let extent = if self.kernel == 0 { 0 } else { (self.kernel - 1) * self.step + 1 };
+            [divisors, [extent, self.pad, self.after].map(|size| size as u32).to_vec()].concat()
         };
-        shape(self.channels, [axis(0), axis(1)], self.counts, nhwc)
+        shape(self.channels, [axis(0), axis(1)], self.counts, nhwc, self.step)
     }
     fn index(&self, size: [usize; 2], nhwc: bool, [n, c, y, x]: [usize; 4]) -> usize {
         let [h, w] = size;
         if nhwc { ((n * h + y) * w + x) * self.channels + c } else { ((n * self.channels + c) * h + y) * w + x }
     }
-    /// Window o along one axis: the inputs in it, and its extent with padding.
-    fn window(&self, axis: usize, o: usize) -> (std::ops::Range<usize>, usize) {
+    /// Window o along one axis: the inputs in it, and its elements with padding.
+    fn window(&self, axis: usize, o: usize) -> (Vec<usize>, usize) {
         let (size, out) = (self.input[axis], self.output[axis]);
         if self.kernel == 0 {
             let begin = (o as f64 * size as f64 / out as f64).floor() as usize;
             let end = ((o + 1) as f64 * size as f64 / out as f64).ceil() as usize;
-            return (begin..end, end - begin);
+            return ((begin..end).collect(), end - begin);
         }
         let padded: Vec<i64> = (0..self.kernel as i64)
-            .map(|k| o as i64 * self.stride as i64 - self.pad as i64 + k)
+            .map(|k| o as i64 * self.stride as i64 - self.pad as i64 + k * self.step as i64)
             .filter(|&i| i < (size + self.after) as i64)
             .collect();
-        let inside: Vec<i64> = padded.iter().copied().filter(|&i| i >= 0 && i < size as i64).collect();
+        let inside = padded.iter().filter_map(|&i| usize::try_from(i).ok().filter(|&i| i < size));
+        let inside: Vec<usize> = inside.collect();
         let counted = if self.counts { padded.len() } else { inside.len() };
-        (inside[0] as usize..inside[inside.len() - 1] as usize + 1, counted)
+        (inside, counted)
     }
     fn outputs(&self) -> Vec<[usize; 4]> {
         let [oh, ow] = self.output;
@@ -103,8 +139,10 @@ impl Case {
     }
 }
 
+/// Maxima have windows of one size.
 fn check_max<T: Storage>() {
-    for (case, nhwc) in CASES.into_iter().flat_map(|case| [(case, false), (case, true)]) {
+    let cases = CASES.into_iter().filter(|case| case.kernel > 0).chain(DILATED);
+    for (case, nhwc) in cases.flat_map(|case| [(case, false), (case, true)]) {
         let (ni, no) = (case.elements(case.input), case.elements(case.output));
         // few distinct values: equal maxima are common, and the first must win
         let x: Vec<f64> = numbers::<T>(ni, 30).iter().map(|v| (v * 3.0).round()).collect();
@@ -114,7 +152,7 @@ fn check_max<T: Storage>() {
             let o = case.index(case.output, nhwc, [n, c, oy, ox]);
             let (rows, cols) = (case.window(0, oy).0, case.window(1, ox).0);
             let mut best: Option<(f64, usize, u32)> = None;
-            for (iy, ix) in rows.flat_map(|iy| cols.clone().map(move |ix| (iy, ix))) {
+            for (iy, ix) in rows.iter().flat_map(|&iy| cols.iter().map(move |&ix| (iy, ix))) {
                 let i = case.index(case.input, nhwc, [n, c, iy, ix]);
                 if best.is_none_or(|(v, ..)| x[i] > v) {
                     best = Some((x[i], i, (iy * case.input[1] + ix) as u32));
@@ -146,7 +184,7 @@ fn check_average<T: Storage>() {
             let o = case.index(case.output, nhwc, [n, c, oy, ox]);
             let ((rows, height), (cols, width)) = (case.window(0, oy), case.window(1, ox));
             let area = (height * width) as f64;
-            for (iy, ix) in rows.flat_map(|iy| cols.clone().map(move |ix| (iy, ix))) {
+            for (iy, ix) in rows.iter().flat_map(|&iy| cols.iter().map(move |&ix| (iy, ix))) {
                 let i = case.index(case.input, nhwc, [n, c, iy, ix]);
                 y[o] += x[i] / area;
                 dx[i] += dy[o] / area;
@@ -180,9 +218,9 @@ fn pooling_at_every_size() {
     for n in SIZES {
         let x = numbers::<f32>(2 * n, 34);
         let (bx, by, bw) = (Buffer::<f32>::narrowed(&x), Buffer::<f32>::fresh(n), Buffer::<u32>::fresh(n));
-        let rows = [divisor(1), divisor(1), divisor(1)].concat();
+        let rows = [divisor(1); 3].concat();
         let columns = [divisor(2 * n), divisor(n), divisor(2)].concat();
-        let shape = shape(1, [[rows, vec![1, 0, 0]].concat(), [columns, vec![2, 0, 0]].concat()], true, false);
+        let shape = shape(1, [[rows, vec![1, 0, 0]].concat(), [columns, vec![2, 0, 0]].concat()], true, false, 1);
         launch_over("maxpool_forward_f32", n, &[&bx, &by, &bw, &shape, &(n as u32)]);
         assert_same(&by.wide(), &x.chunks(2).map(|p| p[0].max(p[1])).collect::<Vec<_>>());
         launch_over("avgpool_forward_f32", n, &[&bx, &by, &shape, &(n as u32)]);
