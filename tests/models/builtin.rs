@@ -22,6 +22,8 @@ fn built_in_networks_have_torchvisions_counts() {
         ("efficientnet-b0", 5_288_548, 385_814_752),
         ("convnext-tiny", 28_589_128, 4_455_531_264),
         ("densenet121", 7_978_856, 2_834_161_664),
+        // By a network of the same modules in PyTorch, after the paper and its authors' encoder.
+        ("enet", 466_903, 311_206_656),
     ] {
         assert_eq!(counts(&Model::named(name).unwrap()), (parameters, macs), "{name}");
     }

@@ -5,6 +5,7 @@
 mod builder;
 mod convnext;
 mod densenet;
+mod enet;
 mod googlenet;
 mod inception;
 mod inception_v4;
@@ -19,7 +20,7 @@ use builder::{Builder, Built};
 /// Name, channels, height and width of the image, and the builder.
 type Network = (&'static str, [usize; 3], fn(&mut Builder) -> Built<()>);
 
-const NETWORKS: [Network; 17] = [
+const NETWORKS: [Network; 18] = [
     ("nin", [3, 224, 224], |net| nin::nin(net, false)),
     ("bn-nin", [3, 224, 224], |net| nin::nin(net, true)),
     ("bn-alexnet", [3, 224, 224], nin::bn_alexnet),
@@ -37,6 +38,7 @@ const NETWORKS: [Network; 17] = [
     ("efficientnet-b0", [3, 224, 224], mobilenet::efficientnet_b0),
     ("convnext-tiny", [3, 224, 224], convnext::tiny),
     ("densenet121", [3, 224, 224], densenet::densenet121),
+    ("enet", [3, 224, 224], enet::enet),
 ];
 
 pub fn names() -> impl Iterator<Item = &'static str> {
