@@ -160,7 +160,7 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
 /// A kind's parameters, as a description spells them.
 pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
     match kind {
-        Kind::Conv(conv) => [
+        Kind::Conv(conv) => given([
             Some(("channels", conv.channels.to_string())),
             Some(("kernel", conv.kernel.to_string())),
             unless(conv.stride == Pair::square(1), "stride", conv.stride.to_string()),
@@ -168,14 +168,10 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             unless(conv.dilation == Pair::square(1), "dilation", conv.dilation.to_string()),
             unless(conv.groups == 1, "groups", conv.groups.to_string()),
             unless(conv.bias, "bias", conv.bias.to_string()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-        Kind::Fc(fc) => [Some(("outputs", fc.outputs.to_string())), unless(fc.bias, "bias", fc.bias.to_string())]
-            .into_iter()
-            .flatten()
-            .collect(),
+        ]),
+        Kind::Fc(fc) => {
+            given([Some(("outputs", fc.outputs.to_string())), unless(fc.bias, "bias", fc.bias.to_string())])
+        }
         Kind::MaxPool(pool) => {
             let mut keys = window(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.ceil);
             keys.extend(unless(pool.dilation == Pair::square(1), "dilation", pool.dilation.to_string()));
@@ -187,35 +183,26 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             keys
         }
         Kind::AvgPool(AvgPool::Adaptive { output }) => vec![("output", output.to_string())],
-        Kind::Lrn(lrn) => {
-            let mut keys = vec![
-                ("size", lrn.size.to_string()),
-                ("alpha", float(lrn.alpha)),
-                ("beta", float(lrn.beta)),
-                ("k", float(lrn.k)),
-            ];
-            keys.extend(unless(!lrn.within_channel, "within_channel", lrn.within_channel.to_string()));
-            keys
-        }
+        Kind::Lrn(lrn) => given([
+            Some(("size", lrn.size.to_string())),
+            Some(("alpha", float(lrn.alpha))),
+            Some(("beta", float(lrn.beta))),
+            Some(("k", float(lrn.k))),
+            unless(!lrn.within_channel, "within_channel", lrn.within_channel.to_string()),
+        ]),
         Kind::Dropout(dropout) => vec![("p", float(dropout.p))],
-        Kind::BatchNorm(norm) => [
+        Kind::BatchNorm(norm) => given([
             unless(norm.eps == 1e-5, "eps", float(norm.eps)),
             unless(norm.momentum == 0.1, "momentum", float(norm.momentum)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        ]),
         Kind::LayerNorm(norm) => unless(norm.eps == 1e-5, "eps", float(norm.eps)).into_iter().collect(),
         Kind::PRelu(prelu) => unless(!prelu.shared, "shared", prelu.shared.to_string()).into_iter().collect(),
         Kind::Slice(slice) => vec![("from", slice.from.to_string()), ("channels", slice.channels.to_string())],
         Kind::ChannelShuffle(shuffle) => vec![("groups", shuffle.groups.to_string())],
-        Kind::PadChannels(pad) => [
+        Kind::PadChannels(pad) => given([
             unless(pad.before == 0, "before", pad.before.to_string()),
             unless(pad.after == 0, "after", pad.after.to_string()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        ]),
         Kind::Scale(scale) => unless(!scale.bias, "bias", scale.bias.to_string()).into_iter().collect(),
         Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })) => {
             unless(*slope == LeakyRelu::default().slope, "slope", float(*slope)).into_iter().collect()
@@ -243,12 +230,16 @@ fn beyond_window(kernel: Pair, pad: Padding) -> Option<&'static str> {
 }
 
 fn window(kernel: Pair, stride: Pair, pad: Padding, ceil: bool) -> Vec<(&'static str, String)> {
-    let keys = [
+    given([
         Some(("kernel", kernel.to_string())),
         unless(stride == kernel, "stride", stride.to_string()),
         unless(pad == Padding::NONE, "pad", pad.to_string()),
         unless(!ceil, "ceil", ceil.to_string()),
-    ];
+    ])
+}
+
+/// The keys that there are.
+fn given<const N: usize>(keys: [Option<(&'static str, String)>; N]) -> Vec<(&'static str, String)> {
     keys.into_iter().flatten().collect()
 }
 
