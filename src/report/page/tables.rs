@@ -138,10 +138,10 @@ pub fn settings(run: &Run) -> String {
     // Nothing computed, so their zeros and blanks mean nothing.
     let means_nothing = |name: &str| run.is_predicted() && OF_A_MEASUREMENT.contains(&name);
     rows.retain(|(name, value)| !(value.is_empty() || means_nothing(name)));
-    let rows: String = rows
-        .iter()
-        .map(|(name, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), prose(value)))
-        .collect();
+    let row = |(name, value): &(String, String)| {
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(name), folded(value))
+    };
+    let rows: String = rows.iter().map(row).collect();
     format!("<table class=\"settings\"><caption>As recorded by the run</caption>\n<tbody>\n{rows}</tbody></table>\n")
 }
 
@@ -159,5 +159,14 @@ fn leaves(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
         (_, Value::Array(items)) => items.iter().for_each(|item| leaves(&format!("{name} "), item, rows)),
         (_, Value::String(text)) => rows.push((name.into(), text.clone())),
         (_, Value::Bool(_) | Value::Number(_)) => rows.push((name.into(), value.to_string())),
+    }
+}
+
+/// A value, behind a click where it would fill the page: the constants of a prediction.
+fn folded(value: &str) -> String {
+    const LONG: usize = 300;
+    match value.chars().count() {
+        count if count > LONG => format!("<details><summary>{count} characters</summary>{}</details>", prose(value)),
+        _ => prose(value),
     }
 }
