@@ -7,7 +7,7 @@
 
 use crate::device::DeviceError;
 use crate::device::options::Layout;
-use crate::model::Source;
+use crate::model::{Kind, Source};
 use crate::plan::kinds::{AfterFlatten, rules};
 use crate::plan::{ConvGeometry, Geometry, LayerPlan, Plan, Shape};
 
@@ -180,6 +180,10 @@ impl Orders {
     /// Maps a layer's weights.
     pub fn weights(&self, layer: &LayerPlan, filters: FilterOrder) -> Indices {
         match &layer.geometry {
+            // Of the convolution from the output: its input's channels are in the device's own order.
+            Geometry::Conv(conv) if matches!(layer.kind, Kind::ConvTranspose(_)) => {
+                Indices::Filters(filters, *conv, Order::ChannelsLast { c: conv.c, plane: 1 })
+            }
             Geometry::Conv(conv) => Indices::Filters(filters, *conv, self.of(layer.inputs[0]).clone()),
             Geometry::Fc(_) => Indices::Matrix(self.of(layer.inputs[0]).clone()),
             Geometry::Pool(_) | Geometry::Shapes => self.channels(layer),

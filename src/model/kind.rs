@@ -8,12 +8,15 @@ pub use super::norm::{BatchNorm, LayerNorm, Lrn, PRelu, Scale};
 pub use super::padding::Padding;
 pub use super::pick::{ChannelShuffle, PadChannels, Slice};
 pub use super::pool::{AvgPool, MaxPool};
+pub use super::transposed::ConvTranspose;
 
 /// A layer's kind with its parameters. The compiler names every place that must know a new kind: nothing matches with `_`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// Convolution.
     Conv(Conv),
+    /// Transposed convolution.
+    ConvTranspose(ConvTranspose),
     /// Fully connected.
     Fc(Fc),
     /// A function of each element.
@@ -83,6 +86,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Conv(_) => "conv",
+            Kind::ConvTranspose(_) => "conv_transpose",
             Kind::Fc(_) => "fc",
             Kind::Activation(function) => function.name(),
             Kind::MaxPool(_) => "maxpool",
@@ -107,7 +111,7 @@ impl Kind {
     /// The group that the verdict counts the kind in.
     pub fn group(&self) -> Group {
         match self {
-            Kind::Conv(_) => Group::Conv,
+            Kind::Conv(_) | Kind::ConvTranspose(_) => Group::Conv,
             Kind::Fc(_) => Group::Fc,
             Kind::Activation(_)
             | Kind::MaxPool(_)
@@ -140,6 +144,7 @@ impl Kind {
             Kind::Add | Kind::Concat => None,
             Kind::Multiply => Some(2),
             Kind::Conv(_)
+            | Kind::ConvTranspose(_)
             | Kind::Fc(_)
             | Kind::Activation(_)
             | Kind::MaxPool(_)
@@ -177,6 +182,7 @@ impl Kind {
     pub(super) fn bias_mut(&mut self) -> Option<&mut bool> {
         match self {
             Kind::Conv(conv) => Some(&mut conv.bias),
+            Kind::ConvTranspose(conv) => Some(&mut conv.bias),
             Kind::Fc(fc) => Some(&mut fc.bias),
             Kind::Scale(scale) => Some(&mut scale.bias),
             Kind::Activation(_)
@@ -311,9 +317,9 @@ pub(super) fn one() -> Pair {
 pub(super) fn none() -> Padding {
     Padding::NONE
 }
-fn single() -> usize {
+pub(super) fn single() -> usize {
     1
 }
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }

@@ -18,6 +18,7 @@ mod pool;
 mod prototxt;
 pub(crate) mod range;
 mod spelling;
+mod transposed;
 mod write;
 
 use std::io::{Read, Seek};

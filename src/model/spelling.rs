@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Kind;
-use super::kind::{Activation, AvgPool, Dropout, Dropped, Elu, LeakyRelu, Padding, Pair};
+use super::kind::{Activation, AvgPool, ConvTranspose, Dropout, Dropped, Elu, LeakyRelu, Padding, Pair};
 use super::parse::{Parsed, TomlTable, fault};
 use super::range::Range;
 use crate::units::quotable;
@@ -19,6 +19,8 @@ pub const INDEX: Range = Range::Whole(0, LARGEST);
 pub const SIDES: Range = Range::Sides(1, LARGEST);
 /// Padding.
 pub const PADS: Range = Range::Padding(0, LARGEST);
+/// Rows and columns that an output has more.
+pub const MORE: Range = Range::Sides(0, LARGEST);
 /// The factor of local response normalisation, and elu's.
 pub const ALPHA: Range = Range::From(0.0, 1e6);
 /// Slopes below zero: a negative one would leave no trace in the output of where the input was negative.
@@ -31,7 +33,7 @@ pub const DROPPED: Range = Range::Below(0.0, 1.0);
 pub const SHARE: Range = Range::From(0.0, 1.0);
 
 /// The keys that hold numbers, of all kinds: none means another thing in another kind.
-const NUMBERS: [(&str, Range); 20] = [
+const NUMBERS: [(&str, Range); 21] = [
     ("channels", SIZE),
     ("outputs", SIZE),
     ("groups", SIZE),
@@ -44,6 +46,7 @@ const NUMBERS: [(&str, Range); 20] = [
     ("dilation", SIDES),
     ("output", SIDES),
     ("pad", PADS),
+    ("output_padding", MORE),
     ("alpha", ALPHA),
     ("slope", SLOPE),
     ("beta", POSITIVE),
@@ -54,7 +57,7 @@ const NUMBERS: [(&str, Range); 20] = [
     ("momentum", SHARE),
 ];
 
-const KINDS: &str = "conv, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
+const KINDS: &str = "conv, conv_transpose, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
                      avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, pad_channels, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
@@ -63,6 +66,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
     table.check_numbers(&NUMBERS)?;
     let kind = match name.get_ref().as_str() {
         "conv" => Kind::Conv(table.parameters()?),
+        "conv_transpose" => Kind::ConvTranspose(table.parameters()?),
         "fc" => Kind::Fc(table.parameters()?),
         "leaky_relu" => Kind::Activation(Activation::LeakyRelu(table.parameters()?)),
         "elu" => Kind::Activation(Activation::Elu(table.parameters()?)),
@@ -99,33 +103,17 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
 
 /// Finds a fault in a kind's parameters taken by themselves.
 pub fn out_of_range(kind: &Kind) -> Option<String> {
-    let size = |key: &str, value: usize| SIZE.refuses_size(key, value);
-    let sides = |range: Range, key: &str, pair: Pair| {
-        range.refuses_size(key, pair.h).or_else(|| range.refuses_size(key, pair.w))
-    };
-    let pads = |pad: Padding| match pad {
-        Padding::Sides { before, after } => sides(PADS, "pad", before).or_else(|| sides(PADS, "pad", after)),
-        Padding::Same => None,
-    };
-    let window = |kernel: Pair, stride: Pair, pad: Padding| {
-        sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(|| pads(pad))
-    };
-    let pooling = |kernel: Pair, stride: Pair, pad: Padding| {
-        window(kernel, stride, pad).or_else(|| beyond_window(kernel, pad).map(str::to_owned))
-    };
     match kind {
         Kind::Conv(conv) => size("channels", conv.channels)
-            .or_else(|| window(conv.kernel, conv.stride, conv.pad))
+            .or_else(|| window_out_of_range(conv.kernel, conv.stride, conv.pad))
             .or_else(|| sides(SIDES, "dilation", conv.dilation))
             .or_else(|| size("groups", conv.groups))
-            .or_else(|| {
-                (conv.channels % conv.groups != 0)
-                    .then(|| format!("{} channels do not divide into {} groups", conv.channels, conv.groups))
-            }),
+            .or_else(|| undivided(conv.channels, conv.groups)),
+        Kind::ConvTranspose(conv) => conv_transpose_out_of_range(conv),
         Kind::Fc(fc) => size("outputs", fc.outputs),
-        Kind::MaxPool(pool) => pooling(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad)
+        Kind::MaxPool(pool) => pool_out_of_range(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad)
             .or_else(|| sides(SIDES, "dilation", pool.dilation)),
-        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pooling(*kernel, *stride, *pad),
+        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pool_out_of_range(*kernel, *stride, *pad),
         Kind::AvgPool(AvgPool::Adaptive { output }) => sides(SIDES, "output", *output),
         Kind::Lrn(lrn) => size("size", lrn.size)
             .or_else(|| ALPHA.refuses("alpha", lrn.alpha))
@@ -157,6 +145,44 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
     }
 }
 
+fn undivided(channels: usize, groups: usize) -> Option<String> {
+    (!channels.is_multiple_of(groups)).then(|| format!("{channels} channels do not divide into {groups} groups"))
+}
+
+fn conv_transpose_out_of_range(conv: &ConvTranspose) -> Option<String> {
+    let ConvTranspose { kernel, stride, pad, dilation, output_padding: more, .. } = *conv;
+    size("channels", conv.channels)
+        .or_else(|| window_out_of_range(kernel, stride, pad))
+        .or_else(|| sides(SIDES, "dilation", dilation))
+        .or_else(|| sides(MORE, "output_padding", more))
+        .or_else(|| size("groups", conv.groups))
+        .or_else(|| undivided(conv.channels, conv.groups))
+        .or_else(|| {
+            (more.h >= stride.h || more.w >= stride.w).then(|| "output_padding must be less than stride".into())
+        })
+        .or_else(|| (pad == Padding::Same).then(|| "pad of a conv_transpose must be numbers, not \"same\"".into()))
+}
+
+fn size(key: &str, value: usize) -> Option<String> {
+    SIZE.refuses_size(key, value)
+}
+
+fn sides(range: Range, key: &str, pair: Pair) -> Option<String> {
+    range.refuses_size(key, pair.h).or_else(|| range.refuses_size(key, pair.w))
+}
+
+fn window_out_of_range(kernel: Pair, stride: Pair, pad: Padding) -> Option<String> {
+    let pads = || match pad {
+        Padding::Sides { before, after } => sides(PADS, "pad", before).or_else(|| sides(PADS, "pad", after)),
+        Padding::Same => None,
+    };
+    sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(pads)
+}
+
+fn pool_out_of_range(kernel: Pair, stride: Pair, pad: Padding) -> Option<String> {
+    window_out_of_range(kernel, stride, pad).or_else(|| beyond_window(kernel, pad).map(str::to_owned))
+}
+
 /// A kind's parameters, as a description spells them.
 pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
     match kind {
@@ -169,6 +195,7 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
             unless(conv.groups == 1, "groups", conv.groups.to_string()),
             unless(conv.bias, "bias", conv.bias.to_string()),
         ]),
+        Kind::ConvTranspose(conv) => conv_transpose_keys(conv),
         Kind::Fc(fc) => {
             given([Some(("outputs", fc.outputs.to_string())), unless(fc.bias, "bias", fc.bias.to_string())])
         }
@@ -215,6 +242,19 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         }
         Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat => Vec::new(),
     }
+}
+
+fn conv_transpose_keys(conv: &ConvTranspose) -> Vec<(&'static str, String)> {
+    given([
+        Some(("channels", conv.channels.to_string())),
+        Some(("kernel", conv.kernel.to_string())),
+        unless(conv.stride == Pair::square(1), "stride", conv.stride.to_string()),
+        unless(conv.pad == Padding::NONE, "pad", conv.pad.to_string()),
+        unless(conv.output_padding == Pair::square(0), "output_padding", conv.output_padding.to_string()),
+        unless(conv.dilation == Pair::square(1), "dilation", conv.dilation.to_string()),
+        unless(conv.groups == 1, "groups", conv.groups.to_string()),
+        unless(conv.bias, "bias", conv.bias.to_string()),
+    ])
 }
 
 /// Padding of a pool with which a window could lie beyond the image. PyTorch too takes at most half the kernel on equal sides.

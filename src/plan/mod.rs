@@ -39,6 +39,15 @@ impl Phase {
     pub const ALL: [Phase; 5] =
         [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights, Phase::LossScale, Phase::WeightUpdate];
 
+    /// The phase of a convolution that a transposed one's phase is: forward and backward_data change places.
+    pub fn exchanged(self) -> Phase {
+        match self {
+            Phase::Forward => Phase::BackwardData,
+            Phase::BackwardData => Phase::Forward,
+            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => self,
+        }
+    }
+
     /// The phase's word in tables and CSV.
     pub fn name(self) -> &'static str {
         match self {

@@ -89,7 +89,10 @@ impl PhaseWork {
             return PhaseWork { phase, does: Does::Update, bytes, footprint: step_bytes };
         }
         match &layer.geometry {
-            Geometry::Conv(conv) => PhaseWork::conv(conv, phase, bytes, step_bytes),
+            Geometry::Conv(conv) => {
+                let transposed = matches!(layer.kind, Kind::ConvTranspose(_));
+                PhaseWork::conv(conv, if transposed { phase.exchanged() } else { phase }, bytes, step_bytes)
+            }
             Geometry::Fc(fc) => PhaseWork::fc(fc, phase, bytes, step_bytes),
             Geometry::Pool(_) | Geometry::Shapes => {
                 // What the layer before wrote is still there, as far as it fits beside what is written.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use layertime::model::Model;
+use layertime::plan::{Options, Plan};
 use proptest::prelude::*;
 
 use crate::onnx::counts;
@@ -82,6 +83,20 @@ fn slopes_slices_and_shuffles() {
 }
 
 /// As GoogLeNet's auxiliary heads; a loss of weight zero is only looked at.
+/// Caffe's size of a Deconvolution's output is stride · (size − 1) + kernel − 2 · pad: 2 · 3 + 4 − 2 = 8.
+#[test]
+fn deconvolutions() {
+    let text = "input: \"data\" input_shape { dim: 1 dim: 6 dim: 4 dim: 4 }\n\
+                layer { name: \"up\" type: \"Deconvolution\" bottom: \"data\" top: \"up\" convolution_param { \
+                num_output: 3 kernel_size: 4 stride: 2 pad: 1 group: 3 bias_term: false } }\n\
+                layer { name: \"fc\" type: \"InnerProduct\" bottom: \"up\" top: \"fc\" inner_product_param { num_output: 2 } }\n\
+                layer { name: \"loss\" type: \"SoftmaxWithLoss\" bottom: \"fc\" }";
+    let model = Model::from_prototxt(text, "t.prototxt").unwrap();
+    let plan = Plan::new(&model, Options::of_batch(1)).unwrap();
+    let up = &plan.layers[0];
+    assert_eq!((up.kind.name(), up.output.to_string(), up.weights), ("conv_transpose", "3x8x8".into(), 6 * 16));
+}
+
 #[test]
 fn losses_have_their_weights() {
     let model = Model::from_prototxt(&committed("bvlc_googlenet.prototxt"), "t.prototxt").unwrap();

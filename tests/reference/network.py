@@ -22,6 +22,9 @@ IMAGE = "input"  # the name under which a layer's `inputs` may ask for the image
 # The options of each kind with their defaults; None: the file must give it.
 OPTIONS = {
     "conv": {"channels": None, "kernel": None, "stride": 1, "pad": 0, "dilation": 1, "groups": 1, "bias": True},
+    "conv_transpose": {
+        "channels": None, "kernel": None, "stride": 1, "pad": 0, "output_padding": 0, "dilation": 1, "groups": 1, "bias": True,
+    },
     "fc": {"outputs": None, "bias": True},
     "maxpool": {"kernel": None, "stride": 0, "pad": 0, "dilation": 1, "ceil": False},
     "avgpool": {"kernel": None, "stride": 0, "pad": 0, "ceil": False, "count_include_pad": True},
@@ -67,7 +70,7 @@ class Layer:
 
     @property
     def group(self) -> str:
-        return self.kind if self.kind in ("conv", "fc") else "other"
+        return {"conv": "conv", "conv_transpose": "conv", "fc": "fc"}.get(self.kind, "other")
 
 
 @dataclass
@@ -143,6 +146,16 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
         case "conv":
             x, pad = padded(x, o)
             return F.conv2d(x, weight, bias, o["stride"], pad, o["dilation"], o["groups"])
+        case "conv_transpose":
+            top, left, bottom, right = pads(x.shape[2:], o)
+            if (top, left) == (bottom, right):
+                window = o["stride"], [top, left], o["output_padding"], o["groups"], o["dilation"]
+                return F.conv_transpose2d(x, weight, bias, *window)
+            # PyTorch has one number for opposite sides: cut off here.
+            y = F.conv_transpose2d(x, weight, None, o["stride"], 0, 0, o["groups"], o["dilation"])
+            down, across = pair(o["output_padding"])
+            y = F.pad(y, [-left, across - right, -top, down - bottom])
+            return y if bias is None else y + bias.view(1, -1, 1, 1)
         case "fc":
             return F.linear(x.flatten(1), weight, bias)
         case "leaky_relu":
@@ -215,6 +228,8 @@ def weight_shape(layer: Layer, x: torch.Tensor) -> list[int] | None:
     o = layer.options
     if layer.kind == "conv":
         return [o["channels"], x.shape[1] // o["groups"], *pair(o["kernel"])]
+    if layer.kind == "conv_transpose":
+        return [x.shape[1], o["channels"] // o["groups"], *pair(o["kernel"])]
     if layer.kind == "fc":
         return [o["outputs"], math.prod(x.shape[1:])]
     if layer.kind == "prelu":
@@ -260,7 +275,8 @@ def draw_parameters(model: Model, image: torch.Tensor, labels: torch.Tensor, gen
             weight = torch.randn(shape, generator=generator)
             weight = 1 + 0.1 * weight if layer.kind in PER_CHANNEL else weight / apply(layer, xs, weight).std()
             if layer.options.get("bias", layer.kind != "prelu"):
-                bias = 0.1 * torch.randn(shape[0], generator=generator)
+                biases = layer.options["channels"] if layer.kind == "conv_transpose" else shape[0]
+                bias = 0.1 * torch.randn(biases, generator=generator)
             parameters[layer.name] = (weight, bias)
         outputs[layer.name] = apply(layer, xs, weight, bias, labels)
     return parameters

@@ -6,7 +6,7 @@ use super::gpu::{Arithmetic, SharedGpu};
 use super::operations::{AlgorithmChooser, AlgorithmRequest, ConvAddresses, Operation, ParameterAddresses};
 use super::session::CudaSession;
 use crate::device::options::{CudnnApi, Search};
-use crate::model::Source;
+use crate::model::{Kind, Source};
 use crate::philox::{Philox, RandomStream};
 use crate::plan::{LayerPlan, Phase};
 use crate::step::Op;
@@ -71,9 +71,12 @@ impl CudaSession {
     fn requests(&self) -> impl Iterator<Item = (usize, AlgorithmRequest<'_>)> {
         self.step.ops.iter().filter_map(|&op| {
             let at = self.conv_addresses(op)?;
-            let LayerPlan { name, accumulate, .. } = &self.step.plan.layers[op.layer];
+            let LayerPlan { name, accumulate, kind, .. } = &self.step.plan.layers[op.layer];
             let accumulate = op.phase == Phase::BackwardData && accumulate[0];
-            Some((op.layer, AlgorithmRequest { layer: name, phase: op.phase, at, accumulate }))
+            let transposed = matches!(kind, Kind::ConvTranspose(_));
+            let phase = if transposed { op.phase.exchanged() } else { op.phase };
+            let at = if transposed { ConvAddresses { x: at.y, y: at.x, ..at } } else { at };
+            Some((op.layer, AlgorithmRequest { layer: name, step_phase: op.phase, phase, at, accumulate }))
         })
     }
 

@@ -82,6 +82,7 @@ impl<'a> Import<'a> {
         }
         let value = match node.operator() {
             "Conv" => windows::conv(self, node),
+            "ConvTranspose" => windows::conv_transpose(self, node),
             "MaxPool" => windows::max_pool(self, node),
             "AveragePool" => windows::average_pool(self, node),
             "GlobalAveragePool" => windows::global_average_pool(self, node),
@@ -277,7 +278,7 @@ fn nearest(operator: &str) -> String {
         "GlobalMaxPool" | "LpPool" | "GlobalLpPool" | "MaxRoiPool" => {
             "MaxPool, AveragePool and GlobalAveragePool are known"
         }
-        "ConvTranspose" | "ConvInteger" | "QLinearConv" | "DeformConv" => "Conv is known",
+        "ConvInteger" | "QLinearConv" | "DeformConv" => "Conv and ConvTranspose are known",
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" => {
             "export the network before quantisation"
         }

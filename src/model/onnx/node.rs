@@ -72,6 +72,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Rows and columns that an output has more.
+    pub fn more(self) -> Result<[usize; 2], String> {
+        match self.sizes("output_padding", 0)?.as_deref() {
+            None => Ok([0; 2]),
+            Some(&[h, w]) => Ok([h, w]),
+            Some(other) => Err(format!("`output_padding` {other:?} is not that of an image: two sizes are wanted")),
+        }
+    }
+
     /// Top, left, bottom, right.
     pub fn pads(self) -> Result<[usize; 4], String> {
         match self.sizes("pads", 0)?.as_deref() {

@@ -238,6 +238,29 @@ fn windows_with_all_their_keys() {
     assert!(refused(graph(vec![mean])).ends_with("dilations of an average are not known: 1 is, and any of a maximum"));
 }
 
+#[test]
+fn transposed_convolutions() {
+    let ints = |name: &str, ints: &[i64]| AttributeProto {
+        name: name.into(),
+        ints: ints.to_vec(),
+        ..AttributeProto::default()
+    };
+    let keys = vec![ints("strides", &[2, 2]), ints("output_padding", &[0, 1]), ints("pads", &[1, 2, 3, 4])];
+    let group = AttributeProto { name: "group".into(), i: 2, ..AttributeProto::default() };
+    let attribute = [keys, vec![group]].concat();
+    let up = NodeProto { attribute, ..node("ConvTranspose", &["x", "w"], "a") };
+    let mut graph = graph(vec![up, node("GlobalAveragePool", &["a"], "y")]);
+    graph.initializer.extend([weight("v", &[4, 5, 3, 3]), weight("narrow", &[10, 10])]);
+    graph.node[0].input[1] = "v".into();
+    graph.node[3].input[1] = "narrow".into();
+    let Kind::ConvTranspose(up) = imported(graph.clone()).unwrap().remove(0) else { panic!() };
+    let pairs = (up.kernel, up.stride, up.output_padding, up.pad);
+    let expected = (Pair::square(3), Pair::square(2), Pair { h: 0, w: 1 }, Padding::sides([1, 2, 3, 4]));
+    assert_eq!((pairs, up.channels, up.groups, up.bias), (expected, 10, 2, false));
+    graph.node[0].attribute.push(ints("output_shape", &[9, 9]));
+    assert!(refused(graph).ends_with("asks for an output_shape: pads and output_padding are known"));
+}
+
 /// Zeros around the image are the next window's padding; channels of zeros are a layer, whichever comes first in one Pad.
 #[test]
 fn channels_of_zeros() {

@@ -6,7 +6,8 @@ use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{
-    AvgPool, BatchNorm, Conv, Dropout, Dropped, LayerNorm, Lrn, MaxPool, PRelu, PadChannels, Padding, Pair, extent,
+    AvgPool, BatchNorm, Conv, ConvTranspose, Dropout, Dropped, LayerNorm, Lrn, MaxPool, PRelu, PadChannels, Padding,
+    Pair, extent,
 };
 use crate::plan::Shape;
 
@@ -94,6 +95,29 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let norm = Kind::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1 });
     let source = import.draft.push(&name, norm, vec![output.source])?;
     Ok(Value::Activation(OnnxActivation { source, ..output }))
+}
+
+pub fn conv_transpose<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    let image = import.image(node, 0)?;
+    let Some(weight) = import.tensor(node, 1)? else { return Err("has no weights".into()) };
+    let &[input_channels, group_outputs, h, w] = weight.dims.as_slice() else {
+        return Err(format!("has weights of {} sizes: 4 are known, as of images", weight.dims.len()).into());
+    };
+    let (shape, groups) = (import.draft.shape(image.source), node.size("group")?.unwrap_or(1));
+    let channels = group_outputs.checked_mul(groups).filter(|_| input_channels == shape.c);
+    let Some(channels) = channels else {
+        let found = format!("has weights for {input_channels} channels in {groups} groups");
+        return Err(format!("{found}, but {} come in", shape.c).into());
+    };
+    if node.ints("output_shape").is_some() {
+        return Err("asks for an output_shape: pads and output_padding are known".into());
+    }
+    let bias = import.tensor(node, 2)?.is_some_and(|bias| bias.fill != Some(0.0));
+    let WindowKeys { kernel, stride, dilation, own: pad } = WindowKeys::read(node, [h, w], shape)?;
+    let output_padding = pair(node.more()?);
+    let kind =
+        Kind::ConvTranspose(ConvTranspose { channels, kernel, stride, pad, output_padding, dilation, groups, bias });
+    Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[image])?))
 }
 
 /// Tells if an exporter has computed the weights and biases from those of a batch norm behind the convolution: PyTorch's

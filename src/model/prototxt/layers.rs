@@ -3,8 +3,8 @@
 use super::Import;
 use super::text::Message;
 use crate::model::kind::{
-    Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn, MaxPool, PRelu,
-    Pair, Scale, Slice,
+    Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, ConvTranspose, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn,
+    MaxPool, PRelu, Pair, Scale, Slice,
 };
 use crate::model::range::Range;
 use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
@@ -48,6 +48,7 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         // They measure, and take no part in training.
         "Accuracy" | "Silence" => return Ok(()),
         "Convolution" => Kind::Conv(convolution(layer)?),
+        "Deconvolution" => Kind::ConvTranspose(deconvolution(layer)?),
         "InnerProduct" => Kind::Fc(inner_product(layer)?),
         "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope", SLOPE)? {
             None | Some(0.0) => Kind::Activation(Activation::Relu),
@@ -165,6 +166,11 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
         groups: param.number("group", SIZE)?.unwrap_or(1),
         bias: is_on(param, "bias_term", true),
     })
+}
+
+fn deconvolution(layer: &Message) -> Result<ConvTranspose, String> {
+    let Conv { channels, kernel, stride, pad, dilation, groups, bias } = convolution(layer)?;
+    Ok(ConvTranspose { channels, kernel, stride, pad, output_padding: Pair::square(0), dilation, groups, bias })
 }
 
 fn shuffle(layer: &Message) -> Result<ChannelShuffle, String> {

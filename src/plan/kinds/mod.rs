@@ -5,6 +5,7 @@
 mod activation;
 mod batchnorm;
 mod conv;
+mod conv_transpose;
 mod dropout;
 mod fc;
 mod flatten;
@@ -75,6 +76,7 @@ pub enum Mover {
 pub fn rules(kind: &Kind) -> &dyn Rules {
     match kind {
         Kind::Conv(conv) => conv,
+        Kind::ConvTranspose(conv) => conv,
         Kind::Fc(fc) => fc,
         Kind::Activation(function) => function,
         Kind::MaxPool(pool) => pool,
@@ -102,7 +104,7 @@ pub struct Planned {
     pub output: Shape,
     /// Sizes that the layer's operations work with.
     pub geometry: Geometry,
-    /// Sizes of the weights; empty where there are none. \[K, C/groups, R, S\] of a convolution, \[out, in\] of a fully connected layer.
+    /// Sizes of the weights; empty where there are none. \[K, C/groups, R, S\] of a convolution, \[C, K/groups, R, S\] of a transposed one, \[out, in\] of a fully connected layer.
     pub weight_shape: Vec<usize>,
     /// Number of biases.
     pub biases: usize,
@@ -123,7 +125,7 @@ impl Planned {
 /// The sizes that a layer's operations work with, as planning found and checked them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Geometry {
-    /// A convolution's.
+    /// A convolution's; of a transposed one that from its output to its input.
     Conv(ConvGeometry),
     /// A fully connected layer's.
     Fc(FcGeometry),

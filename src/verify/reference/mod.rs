@@ -6,6 +6,7 @@
 mod activation;
 mod batchnorm;
 mod conv;
+mod conv_transpose;
 mod dropout;
 mod fc;
 mod join;
@@ -97,6 +98,7 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
     let (x, shape, images) = (inputs[0], layer.input(), layer.output.n);
     match &layer.kind {
         Kind::Conv(params) => conv::forward(params, shape, layer.output, x, weights, biases),
+        Kind::ConvTranspose(params) => conv_transpose::forward(params, [shape, layer.output], x, weights, biases),
         Kind::Fc(_) => fc::forward(images, x, weights, biases),
         Kind::Activation(function) => activation::forward(*function, x),
         Kind::MaxPool(params) => pool::max_forward(&max_windows(params, shape), x),
@@ -126,6 +128,7 @@ pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
             T::of(params.loss_weight) * softmax_loss::loss(operands.labels, operands.inputs[0])
         }
         Kind::Conv(_)
+        | Kind::ConvTranspose(_)
         | Kind::Fc(_)
         | Kind::Activation(_)
         | Kind::MaxPool(_)
@@ -152,6 +155,7 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
     let (x, shape) = (|| inputs[0], layer.input());
     match &layer.kind {
         Kind::Conv(params) => conv::backward_data(params, shape, layer.output, weights, dy),
+        Kind::ConvTranspose(params) => conv_transpose::backward_data(params, [shape, layer.output], weights, dy),
         Kind::Fc(_) => fc::backward_data(shape.n, weights, dy),
         Kind::Activation(function) if activation::is_of_output(*function) => {
             activation::backward_data(*function, output, dy)
@@ -185,6 +189,9 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
     };
     match &layer.kind {
         Kind::Conv(params) => [conv::backward_weights(params, shape, layer.output, x, dy), biases()],
+        Kind::ConvTranspose(params) => {
+            [conv_transpose::backward_weights(params, [shape, layer.output], x, dy), biases()]
+        }
         Kind::Fc(_) => [fc::backward_weights(layer.output.n, x, dy), biases()],
         Kind::BatchNorm(params) => batchnorm::backward_weights(params.eps, shape, x, dy),
         Kind::LayerNorm(params) => layernorm::backward_weights(params.eps, shape, x, dy),
@@ -231,6 +238,11 @@ pub fn least_norms<T: Real>(layer: &LayerPlan, phase: Phase, operands: &Operands
             // Each dy meets as many x as there are weights per output.
             let weights_per_output = layer.weights as f64 / layer.output_channels() as f64;
             [norm(dy) * norm(x) * (weights_per_output / x.len() as f64).sqrt(), norm(dy)]
+        }
+        (Kind::ConvTranspose(_), Phase::BackwardWeights) => {
+            // Each x meets as many dy as there are weights per input.
+            let weights_per_input = layer.weights as f64 / layer.input().c as f64;
+            [norm(dy) * norm(inputs[0]) * (weights_per_input / dy.len() as f64).sqrt(), norm(dy)]
         }
         (_, Phase::BackwardWeights) => [norm(dy); 2],
         (_, Phase::Forward | Phase::BackwardData | Phase::LossScale | Phase::WeightUpdate) => [0.0; 2],

@@ -97,6 +97,18 @@ fn gradients_of_convolutions() {
 }
 
 #[test]
+fn gradients_of_transposed_convolutions() {
+    for options in [
+        "kernel = 3\npad = 1",
+        "kernel = [3, 2]\nstride = [2, 3]\npad = [1, 0]\noutput_padding = [1, 2]\nbias = false",
+        "kernel = [1, 4]\nstride = [3, 1]\npad = [0, 2]\ngroups = 2",
+        "kernel = [2, 3]\ndilation = [3, 2]\nstride = [1, 2]\npad = [1, 2, 0, 3]\ngroups = 4",
+    ] {
+        check_gradients([4, 5, 6], &format!("kind = \"conv_transpose\"\nchannels = 4\n{options}"));
+    }
+}
+
+#[test]
 fn gradients_of_the_other_kinds() {
     for layer in [
         "kind = \"fc\"\noutputs = 3",
@@ -188,6 +200,13 @@ fn forward_by_hand() {
     // One column of zeros on the right, one row at the end.
     let same = "kind = \"conv\"\nchannels = 1\nkernel = 2\nstride = 2\npad = \"same\"\nbias = false";
     check_forward([1, 3, 3], same, &nine, &[1., 10., 100., 1000.], &[], &[5421., 603., 87., 9.]);
+    // The filter 1 10 for each input, one apart, two apart and with a column more, and without the first and last column.
+    let transposed = "kind = \"conv_transpose\"\nchannels = 1\nkernel = [1, 2]";
+    check_forward([1, 1, 2], transposed, &[1., 2.], &[1., 10.], &[0.5], &[1.5, 12.5, 20.5]);
+    let apart = format!("{transposed}\nstride = [1, 2]\noutput_padding = [0, 1]\nbias = false");
+    check_forward([1, 1, 2], &apart, &[1., 2.], &[1., 10.], &[], &[1., 10., 2., 20., 0.]);
+    let cut = format!("{transposed}\npad = [0, 1]\nbias = false");
+    check_forward([1, 1, 2], &cut, &[1., 2.], &[1., 10.], &[], &[12.]);
     // Adaptive 3 → 2: windows 0..2 and 1..3.
     check_forward([1, 3, 3], "kind = \"avgpool\"\noutput = [2, 2]", &nine, &[], &[], &[3., 4., 6., 7.]);
     // s = 1 + 3/3 · Σ x² of neighbours: 1 + 1 + 4, 1 + 1 + 4 + 4, 1 + 4 + 4.

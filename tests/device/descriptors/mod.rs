@@ -40,6 +40,7 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
             library.pool(sizes(input), [kernel, stride, pad])
         }
         Kind::AvgPool(_)
+        | Kind::ConvTranspose(_)
         | Kind::Fc(_)
         | Kind::Activation(_)
         | Kind::Lrn(_)

@@ -117,6 +117,21 @@ fn descriptions_are_refused_with_file_and_line() {
 }
 
 #[test]
+fn keys_of_a_kind_that_do_not_fit_each_other() {
+    for (kind, keys, message) in [
+        ("conv_transpose", "channels = 4\nkernel = 3\nstride = 2\noutput_padding = [0, 2]", "less than stride"),
+        ("conv_transpose", "channels = 4\nkernel = 3\npad = \"same\"", "must be numbers, not \"same\""),
+        ("conv_transpose", "channels = 4\nkernel = 3\npad = 9", "pad 9 leaves nothing of the output of 3x8x8"),
+        ("conv_transpose", "channels = 4\nkernel = 3\ngroups = 2", "3 input channels do not divide into 2 groups"),
+        ("pad_channels", "", "before or after must be above 0"),
+        ("maxpool", "kernel = 2\npad = 1\ndilation = 9", "its dilation steps over it"),
+        ("maxpool", "kernel = 3\ndilation = 5", "window 11x11 is larger than its input 8x8"),
+    ] {
+        refuse_model(&format!("[[layer]]\nname = \"a\"\nkind = \"{kind}\"\n{keys}\n"), &["mine.toml:3", message]);
+    }
+}
+
+#[test]
 fn names_of_models_and_layers() {
     let named = |model: &str, layer: &str| {
         let program = Program::new();

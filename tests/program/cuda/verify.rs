@@ -35,7 +35,7 @@ fn legacy_algorithms_in_every_precision_and_layout() {
         }
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
-    for name in ["groups", "asymmetric", "padding"] {
+    for name in ["groups", "asymmetric", "padding", "transposed"] {
         let (model, file) = (folder.join(format!("models/{name}.toml")), folder.join(format!("{name}.safetensors")));
         let (model, file) = (model.display(), file.display());
         assert_right(&format!("--model {model} --reference {file} --input-gradient --precision f16 --cudnn legacy"));
@@ -45,7 +45,7 @@ fn legacy_algorithms_in_every_precision_and_layout() {
 /// Kinds that tiny has not, with gradients that others add to.
 #[test]
 fn other_kinds_in_every_precision_and_layout() {
-    for name in ["activations", "multiply", "padding", "heads", "layernorm", "channels", "encoder"] {
+    for name in ["activations", "multiply", "padding", "heads", "layernorm", "channels", "encoder", "transposed"] {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/models").join(name);
         for precision in ["f32", "tf32", "f16", "bf16"] {
             for layout in ["nchw", "nhwc"] {

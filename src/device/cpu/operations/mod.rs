@@ -147,6 +147,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
     let input = layer.input();
     match &layer.kind {
         Kind::Conv(_) => Box::new(conv::ConvOp::new(*layer.conv(), threads, isa, choice)),
+        Kind::ConvTranspose(_) => Box::new(conv::ConvTransposeOp::new(layer, threads, isa, choice)),
         Kind::Fc(_) => Box::new(fc::FcOp::new(*layer.fc(), threads, isa)),
         Kind::Activation(function) => Box::new(activation::ActivationOp(*function)),
         Kind::MaxPool(_) => Box::new(maxpool::MaxPoolOp::new(layer.pool().clone())),

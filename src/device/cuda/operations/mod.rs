@@ -28,7 +28,7 @@ mod sgd;
 mod softmax_loss;
 mod view;
 
-pub use conv::{AlgorithmChooser, AlgorithmRequest, ConvAddresses, ConvOp};
+pub use conv::{AlgorithmChooser, AlgorithmRequest, ConvAddresses, ConvOp, ConvTransposeOp};
 pub use loss_scale::LossScale;
 pub use sgd::{Sgd, Update};
 pub use softmax_loss::LossBuffers;
@@ -162,6 +162,7 @@ pub fn operation(
     let output = planned.output;
     Ok(match &planned.kind {
         Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu, handles)?),
+        Kind::ConvTranspose(conv) => Box::new(ConvTransposeOp::new(planned, conv.bias, gpu, handles)?),
         Kind::Fc(fc) => Box::new(fc::FcOp::new(planned.fc(), output, fc.bias, gpu)?),
         Kind::Activation(function) => activation::operation(*function, output, gpu)?,
         Kind::MaxPool(pool) => Box::new(maxpool::MaxPoolOp::new(pool, planned, gpu)?),

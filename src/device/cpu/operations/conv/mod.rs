@@ -9,6 +9,7 @@ mod channelwise;
 mod correlate;
 mod direct;
 mod im2col;
+mod transposed;
 mod weights;
 mod windows;
 mod winograd;
@@ -22,6 +23,8 @@ use channelwise::Channelwise;
 use direct::Direct;
 use im2col::Im2col;
 use winograd::Winograd;
+
+pub use transposed::ConvTransposeOp;
 
 /// A convolution ready to run.
 pub struct ConvOp {

@@ -17,7 +17,9 @@ use crate::plan::Precision;
 pub struct AlgorithmRequest<'a> {
     /// The layer's name.
     pub layer: &'a str,
-    /// The phase.
+    /// The phase of the layer.
+    pub step_phase: Phase,
+    /// The phase of the convolution: another one where it is transposed.
     pub phase: Phase,
     /// The session's own tensors; a search overwrites the result.
     pub at: ConvAddresses,
@@ -54,7 +56,7 @@ impl<'a> AlgorithmChooser<'a> {
     pub fn measure(&mut self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<(), Failure> {
         if self.arithmetic.algorithms == Search::Exhaustive {
             let sizes = self.sizes(conv, request);
-            let sizes = sizes.map_err(|error| Failure::within(error, request.layer, request.phase))?;
+            let sizes = sizes.map_err(|error| Failure::within(error, request.layer, request.step_phase))?;
             self.most = sizes.into_iter().filter(|&bytes| bytes as u64 <= self.room).fold(self.most, usize::max);
         }
         Ok(())
@@ -96,7 +98,7 @@ impl<'a> AlgorithmChooser<'a> {
     }
 
     fn choose_algorithm(&self, conv: &ConvOp, request: &AlgorithmRequest) -> Result<Option<Chosen>, Failure> {
-        let within = |error: CallError| Failure::within(error, request.layer, request.phase);
+        let within = |error: CallError| Failure::within(error, request.layer, request.step_phase);
         let own = self.offers(conv, request, false);
         let own = if conv.planar().is_some() { supported(own) } else { own };
         let mut chosen = self.first_that_fits(conv, request, own.map_err(within)?, false).map_err(within)?;
@@ -176,7 +178,7 @@ impl<'a> AlgorithmChooser<'a> {
             Some(limit) => (format!(" within {limit} bytes"), "raise --workspace-limit"),
             None => (String::new(), "try another --layout"),
         };
-        let (layer, phase) = (request.layer, request.phase.name());
+        let (layer, phase) = (request.layer, request.step_phase.name());
         DeviceError::Unusable(format!(
             "layer `{layer}`, {phase}: cuDNN offers no {kind}algorithm{within} for it in {precision} and {layout}: {fix}"
         ))

@@ -30,7 +30,7 @@ impl AlgorithmChooser<'_> {
         let arithmetic = self.arithmetic;
         let (geometry, layout) = conv.seen_on(route, arithmetic.layout);
         let query = ConvQuery { geometry, phase: request.phase, precision: arithmetic.precision, layout };
-        let adds = request.accumulate && route.is_added_by_cudnn();
+        let adds = request.accumulate && route.is_added_by_cudnn(request.phase);
         let rules = EngineRules {
             precision: arithmetic.precision,
             deterministic: arithmetic.deterministic,
@@ -59,7 +59,7 @@ impl AlgorithmChooser<'_> {
         conv: &ConvOp,
         request: &AlgorithmRequest,
     ) -> Result<Option<PlannedWay>, Failure> {
-        let within = |error: CallError| Failure::within(error, request.layer, request.phase);
+        let within = |error: CallError| Failure::within(error, request.layer, request.step_phase);
         let Offers { mut ways, mut failed } = self.offered_ways(conv, request).map_err(within)?;
         let chosen = match self.arithmetic.algorithms {
             Search::Heuristic => ways.pop(),

@@ -7,10 +7,12 @@ mod form;
 mod padded;
 mod planar;
 mod route;
+mod transposed;
 mod widened;
 
 pub use algorithms::{AlgorithmChooser, AlgorithmRequest};
 pub use form::ConvAddresses;
+pub use transposed::ConvTransposeOp;
 
 use form::Form;
 use padded::Padded;
@@ -110,7 +112,8 @@ impl ConvOp {
         match &self.padded {
             Some(padded) => AlgorithmRequest {
                 at: ConvAddresses { x: padded.address(), ..request.at },
-                accumulate: false,
+                // A gradient is taken out of its copy by adding it; a transposed convolution's is that of the other side.
+                accumulate: request.accumulate && request.phase == Phase::Forward,
                 ..*request
             },
             None => *request,
@@ -173,6 +176,22 @@ impl ConvOp {
         PHASES.map(|phase| self.scratch_bytes(phase)).into_iter().max().unwrap_or(0)
     }
 
+    /// The gradient of the input at `x`.
+    fn input_gradient(
+        &self,
+        handles: &Handles,
+        at: ConvAddresses,
+        space: &Buffer,
+        adds: bool,
+    ) -> Result<(), CallError> {
+        let Some(padded) = &self.padded else {
+            return self.convolve(handles, Phase::BackwardData, at, space, adds);
+        };
+        let inner = ConvAddresses { x: padded.address(), ..at };
+        self.convolve(handles, Phase::BackwardData, inner, space, false)?;
+        padded.leave(handles, at.x, adds)
+    }
+
     fn convolve(
         &self,
         handles: &Handles,
@@ -215,12 +234,7 @@ impl Operation for ConvOp {
 
     fn backward_data(&self, handles: &Handles, at: &BackwardData) -> Result<(), CallError> {
         let addresses = ConvAddresses { x: at.dx, w: at.parameters.weights, y: at.dy };
-        let Some(padded) = &self.padded else {
-            return self.convolve(handles, Phase::BackwardData, addresses, at.workspace, at.accumulate);
-        };
-        let addresses = ConvAddresses { x: padded.address(), ..addresses };
-        self.convolve(handles, Phase::BackwardData, addresses, at.workspace, false)?;
-        padded.leave(handles, at.dx, at.accumulate)
+        self.input_gradient(handles, addresses, at.workspace, at.accumulate)
     }
 
     fn backward_weights(&self, handles: &Handles, at: &BackwardWeights) -> Result<(), CallError> {

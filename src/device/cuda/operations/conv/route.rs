@@ -36,10 +36,11 @@ impl Route {
     }
 
     /// Tells if what a phase adds to is added to by cuDNN, not on the way back.
-    pub fn is_added_by_cudnn(self) -> bool {
+    pub fn is_added_by_cudnn(self, phase: Phase) -> bool {
         match self {
             Route::Own | Route::Planar => true,
-            Route::Widened(_) => false,
+            // The output alone stays where it is.
+            Route::Widened(_) => phase == Phase::Forward,
         }
     }
 }
