@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::Kind;
-use super::kind::{Activation, AvgPool, ConvTranspose, Dropout, Dropped, Elu, LeakyRelu, Padding, Pair};
+use super::kind::{Activation, AvgPool, ConvTranspose, Dropout, Dropped, Elu, LeakyRelu, Padding, Pair, extent};
 use super::parse::{Parsed, TomlTable, fault};
 use super::range::Range;
 use crate::units::quotable;
@@ -111,9 +111,12 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
             .or_else(|| undivided(conv.channels, conv.groups)),
         Kind::ConvTranspose(conv) => conv_transpose_out_of_range(conv),
         Kind::Fc(fc) => size("outputs", fc.outputs),
-        Kind::MaxPool(pool) => pool_out_of_range(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad)
-            .or_else(|| sides(SIDES, "dilation", pool.dilation)),
-        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => pool_out_of_range(*kernel, *stride, *pad),
+        Kind::MaxPool(pool) => {
+            pool_out_of_range(pool.kernel, pool.stride.unwrap_or(pool.kernel), pool.pad, pool.dilation)
+        }
+        Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, .. }) => {
+            pool_out_of_range(*kernel, *stride, *pad, Pair::square(1))
+        }
         Kind::AvgPool(AvgPool::Adaptive { output }) => sides(SIDES, "output", *output),
         Kind::Lrn(lrn) => size("size", lrn.size)
             .or_else(|| ALPHA.refuses("alpha", lrn.alpha))
@@ -179,8 +182,9 @@ fn window_out_of_range(kernel: Pair, stride: Pair, pad: Padding) -> Option<Strin
     sides(SIDES, "kernel", kernel).or_else(|| sides(SIDES, "stride", stride)).or_else(pads)
 }
 
-fn pool_out_of_range(kernel: Pair, stride: Pair, pad: Padding) -> Option<String> {
-    window_out_of_range(kernel, stride, pad).or_else(|| beyond_window(kernel, pad).map(str::to_owned))
+fn pool_out_of_range(kernel: Pair, stride: Pair, pad: Padding, dilation: Pair) -> Option<String> {
+    let beyond = || beyond_window(extent(kernel, dilation), pad).map(str::to_owned);
+    window_out_of_range(kernel, stride, pad).or_else(|| sides(SIDES, "dilation", dilation)).or_else(beyond)
 }
 
 /// A kind's parameters, as a description spells them.
@@ -257,7 +261,7 @@ fn conv_transpose_keys(conv: &ConvTranspose) -> Vec<(&'static str, String)> {
     ])
 }
 
-/// Padding of a pool with which a window could lie beyond the image. PyTorch too takes at most half the kernel on equal sides.
+/// Padding of a pool with which a window of this extent could lie beyond the image. PyTorch too takes at most half of it on equal sides.
 fn beyond_window(kernel: Pair, pad: Padding) -> Option<&'static str> {
     match pad {
         Padding::Same => None,

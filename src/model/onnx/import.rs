@@ -13,6 +13,9 @@ use crate::model::{Kind, Layer, Source};
 /// Elementwise operators that may stand between an activation and a recognised function.
 const DEEPEST_CURVE: usize = 64;
 
+/// Weight of the losses of further outputs: GoogLeNet's (Szegedy et al. 2014, section 5), since a graph does not tell. It takes no time.
+const AUXILIARY: f32 = 0.3;
+
 /// Why an operator gives no value.
 #[derive(Debug)]
 pub enum Fault {
@@ -220,24 +223,29 @@ impl<'a> Import<'a> {
         node.input(input).is_some_and(|name| self.readers.get(name) == Some(&1))
     }
 
-    /// The layers up to the first of the graph's outputs that has one value per class, and a loss.
-    pub fn finish(self) -> Result<(Vec<Layer>, Vec<String>), String> {
-        let mut import = self;
-        let graph = import.graph;
-        let mut faults = Vec::new();
-        for (place, output) in graph.output.iter().enumerate() {
-            match import.logits(&output.name) {
-                Ok(logits) => {
-                    let notes = import.notes(place);
-                    let loss = "the network does not end in one value per class";
-                    let layers =
-                        import.draft.finish(logits).map_err(|message| format!("{loss}: its loss {message}"))?;
-                    return Ok((layers, notes));
+    /// The layers up to the first of the graph's outputs that has one value per class, and a loss; further outputs like it are auxiliary.
+    pub fn finish(mut self) -> Result<(Vec<Layer>, Vec<String>), String> {
+        let graph = self.graph;
+        let found: Vec<Result<Source, String>> = graph.output.iter().map(|output| self.logits(&output.name)).collect();
+        let Some((place, logits)) =
+            found.iter().enumerate().find_map(|(at, found)| found.as_ref().ok().map(|&of| (at, of)))
+        else {
+            return Err(found.into_iter().find_map(Result::err).unwrap_or_else(|| "its graph has no output".into()));
+        };
+        let no_loss = |message| format!("the network does not end in one value per class: its loss {message}");
+        let (mut auxiliary, mut others) = (Vec::new(), Vec::new());
+        for (output, found) in graph.output.iter().zip(found).skip(place + 1) {
+            match found {
+                Ok(source) if source != logits && self.draft.shape(source) == self.draft.shape(logits) => {
+                    let name = self.draft.layer(source).map_or(String::new(), |layer| format!("{}.loss", layer.name));
+                    self.draft.loss(&name, source, AUXILIARY).map_err(no_loss)?;
+                    auxiliary.push(&*output.name);
                 }
-                Err(fault) => faults.push(fault),
+                Ok(_) | Err(_) => others.push(&*output.name),
             }
         }
-        Err(faults.into_iter().next().unwrap_or_else(|| "its graph has no output".into()))
+        let notes = self.notes(&auxiliary, &others);
+        Ok((self.draft.finish(logits).map_err(no_loss)?, notes))
     }
 
     fn logits(&mut self, output: &'a str) -> Result<Source, String> {
@@ -256,7 +264,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn notes(&self, place: usize) -> Vec<String> {
+    fn notes(&self, auxiliary: &[&str], others: &[&str]) -> Vec<String> {
         let mut notes = Vec::new();
         if self.folded > 0 {
             notes.push(format!(
@@ -264,7 +272,12 @@ impl<'a> Import<'a> {
                 self.folded
             ));
         }
-        let others: Vec<&str> = self.graph.output[place + 1..].iter().map(|output| output.name.as_str()).collect();
+        if !auxiliary.is_empty() {
+            let outputs = auxiliary.join(", ");
+            notes.push(format!(
+                "further outputs have auxiliary losses, with the weight {AUXILIARY} of GoogLeNet's: {outputs}"
+            ));
+        }
         if !others.is_empty() {
             notes.push(format!("further outputs are left out: {}", others.join(", ")));
         }

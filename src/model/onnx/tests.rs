@@ -9,6 +9,8 @@ use super::read;
 use crate::model::Kind;
 use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, PadChannels, Padding, Pair, Slice};
 
+mod outputs;
+
 const RELU: Kind = Kind::Activation(Activation::Relu);
 const SIGMOID: Kind = Kind::Activation(Activation::Sigmoid);
 
