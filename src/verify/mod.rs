@@ -20,6 +20,7 @@ mod test_session;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
@@ -27,7 +28,7 @@ use anyhow::anyhow;
 use crate::device::{Algorithm, Device, Session, Training, Transform, in_session};
 use crate::model::Model;
 use crate::plan::Precision;
-use crate::plan::{Options, Phase, Plan};
+use crate::plan::{LayerPlan, Options, Phase, Plan};
 use crate::step::Step;
 use tensor_name::TensorName;
 
@@ -206,16 +207,28 @@ fn against_f64(device: &dyn Device, request: &Request) -> anyhow::Result<Report>
     let rows = in_session(device, &step, training, |session| {
         memory::check(&step.plan).map_err(|error| anyhow!("the reference in f64 {error}"))?;
         start::fresh(session, &step, &training)?;
-        let initial = whole_step::Initial::read(session, &step.plan)?;
+        let initial = whole_step::Initial::read(&step.plan, |key| session.read(key.tensor(&step.plan)))?;
         let mut rows = phases.run(session)?;
         if precision == Precision::F32 {
             let least_bound = step_bound(session, &step);
-            let whole = whole_step::WholeStep { plan: &step.plan, training: &training, initial, least_bound };
+            let (plan, rounding) = (&step.plan, forward_errors(&step.plan, &rows));
+            let momentum = |layer, index| start::momentum(training.seed, layer, index);
+            let (training, momentum) = (&training, &momentum);
+            let whole = whole_step::WholeStep { plan, training, initial, momentum, least_bound, rounding };
             rows.extend(whole.check(session)?);
         }
         anyhow::Ok(rows)
     })?;
     Ok(report(device, request, &step.plan, "f64".into(), rows))
+}
+
+/// By layer, the error of its forward phase, as far as it may be one of rounding.
+fn forward_errors(plan: &Plan, rows: &[Check]) -> Vec<f64> {
+    let of_forward = rows.iter().filter(|row| row.phase == Some(Phase::Forward) && row.passes());
+    let errors: HashMap<&str, f64> = of_forward.map(|row| (row.layer.as_str(), row.error)).collect();
+    let error =
+        |layer: &LayerPlan| errors.get(&*layer.name).map_or(0.0, |error| error.min(phase_bound(Precision::F32)));
+    plan.layers.iter().map(error).collect()
 }
 
 fn report(device: &dyn Device, request: &Request, plan: &Plan, reference: String, rows: Vec<Check>) -> Report {

@@ -19,6 +19,8 @@ use crate::step::{Op, Runner, Step};
 pub enum Mistake {
     /// Results of an operation are multiplied by this.
     Scales(Op, f32),
+    /// Elements of every layer's output are off by this part of their deviation, up and down in turn.
+    Rounds(f32),
     /// One element of an operation's result is NaN.
     Nan(Op),
     /// An operation overwrites what it reads, and then works on that.
@@ -144,6 +146,12 @@ impl Runner for TestSession {
         for (tensor, mut values) in self.results(&plan, op)? {
             match self.fault {
                 Some(Mistake::Scales(at, factor)) if at == op => values.iter_mut().for_each(|value| *value *= factor),
+                Some(Mistake::Rounds(part)) if op.phase == Phase::Forward => {
+                    let square: f32 = values.iter().map(|value| value * value).sum();
+                    let off = part * (square / values.len() as f32).sqrt();
+                    let signs = [off, -off].into_iter().cycle();
+                    values.iter_mut().zip(signs).for_each(|(value, off)| *value += off);
+                }
                 Some(Mistake::Nan(at)) if at == op => values.iter_mut().take(1).for_each(|value| *value = f32::NAN),
                 _ => (),
             }

@@ -156,6 +156,32 @@ fn a_phase_is_bound_by_its_algorithm_too() {
     assert_eq!(check(Transform::Winograd(Some(6)), 2e-3).0, 2e-3);
 }
 
+/// A batch norm of two values per channel divides by what may be the rounding of its input: a device that is off by half of what each
+/// phase may be moves the first gradients further than plain f32 does, and is right.
+#[test]
+fn a_device_may_be_as_far_off_as_its_own_phases_say() {
+    let mut text = "name = \"pairs\"\ninput = [3, 8, 8]\n".to_owned();
+    for index in 1..=3 {
+        text += &format!("[[layer]]\nname = \"fc{index}\"\nkind = \"fc\"\noutputs = 1024\nbias = false\n");
+        text += &format!("[[layer]]\nname = \"bn{index}\"\nkind = \"batchnorm\"\n");
+        text += &format!("[[layer]]\nname = \"relu{index}\"\nkind = \"relu\"\n");
+    }
+    text +=
+        "[[layer]]\nname = \"fc\"\nkind = \"fc\"\noutputs = 5\n[[layer]]\nname = \"loss\"\nkind = \"softmax_loss\"\n";
+    let file = std::env::temp_dir().join(format!("layertime-pairs-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let request = request(file.to_str().unwrap());
+    for part in [1e-7, 5e-6] {
+        let report = run(&TestDevice::with_fault(Some(Mistake::Rounds(part))), &request).unwrap();
+        assert!(report.passes(), "{part}: {:?}", report.failures().collect::<Vec<_>>());
+    }
+    // Beyond the bound of a phase nothing is rounding.
+    let report = run(&TestDevice::with_fault(Some(Mistake::Rounds(1e-3))), &request).unwrap();
+    assert!(failing(&report).contains(&("fc1".to_owned(), Some(Phase::Forward))));
+    assert!(report.failures().any(|row| row.phase.is_none()));
+    std::fs::remove_file(&file).unwrap();
+}
+
 /// 24 residual blocks of two convolutions with batch norms: rounding alone moves the first gradients by much, and a hundredth in one
 /// phase of one layer is found all the same, and nothing else.
 #[test]

@@ -31,6 +31,8 @@ pub struct ExportedPass<'a> {
     pub step: &'a Step,
     pub exported: &'a mut Exported,
     pub scope: PassScope,
+    /// How far rounding may move tensors of the whole step, as far as it was measured.
+    pub rounding: HashMap<TensorName, f64>,
     pub first_maximum_wins: bool,
     pub precision: Precision,
 }
@@ -78,7 +80,8 @@ impl ExportedPass<'_> {
         let expected = self.exported.values(key)?;
         let row = match compares {
             true => {
-                let bound = self.bound(key, &expected, caveats)?;
+                let by_rounding = self.rounding.get(&key).copied().unwrap_or(0.0);
+                let bound = self.bound(key, &expected, caveats)?.max(by_rounding);
                 let check = self.compare(op, key, &session.read(tensor)?, &expected, bound, caveats);
                 Some(match self.scope {
                     PassScope::EachPhase => check.by(session.algorithm(op)),
