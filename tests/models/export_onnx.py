@@ -2,10 +2,13 @@
 
     pip install torch torchvision onnx onnxscript
     python tests/models/export_onnx.py tests/models/onnx                # the files that are committed
-    python tests/models/export_onnx.py FOLDER resnet18 vgg16 …          # any of torchvision's, by all exporters
+    python tests/models/export_onnx.py FOLDER resnet18 vgg16 …          # others, in all forms
 
 Writes FOLDER/<network>.<exporter>-<mode>.onnx and FOLDER/counts.csv: parameters and forward multiply-adds of convolutions
-and fully connected layers for one image, as PyTorch has them (modules' parameters, and hooks on their forward).
+and fully connected layers for one image, as PyTorch has them (modules' parameters, and hooks on their forward). An eval form
+has the parameters of the network whose batch norms PyTorch itself has folded into the convolutions before them.
+
+`check_onnx.py` exports any of torchvision's networks and checks what layertime makes of them.
 """
 
 import csv
@@ -17,6 +20,7 @@ import warnings
 import onnx
 import torch
 import torchvision
+from torch.fx.experimental.optimization import fuse
 
 FORMS = [("torchscript", "train"), ("torchscript", "eval"), ("dynamo", "train"), ("dynamo", "eval")]
 # All forms of the small files, one of the large.
@@ -24,7 +28,7 @@ COMMITTED = {name: FORMS for name in ("alexnet", "resnet18", "squeezenet1_1", "v
     "mobilenet_v3_large": [("torchscript", "train")],
     "efficientnet_b0": [("torchscript", "eval")],
     "googlenet": [("torchscript", "eval")],
-    "convnext_tiny": [("torchscript", "eval")],
+    "convnext_tiny": [("torchscript", "eval"), ("dynamo", "eval")],
     "shufflenet_v2_x1_0": [("torchscript", "eval")],
 }
 # What names a layer; the rest of the metadata are traces of the exporter's own code.
@@ -32,7 +36,8 @@ METADATA = {"pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"}
 
 
 def network(name):
-    """A network whose weights do not matter: drawing them would take most of the time."""
+    """A network whose weights do not matter, but for exporters that join equal ones and leave out zeros: they are uniform, which
+    is drawn fast."""
     no_init = lambda tensor, *args, **kwargs: tensor
     kept = {key: getattr(torch.nn.init, key) for key in dir(torch.nn.init) if key.endswith("_")}
     for key in kept:
@@ -43,6 +48,9 @@ def network(name):
     model = getattr(torchvision.models, name)(weights=None, **options)
     for key, function in kept.items():
         setattr(torch.nn.init, key, function)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.5, 1.5)
     return model
 
 
@@ -68,6 +76,14 @@ def multiply_adds(model, x):
     for hook in hooks:
         hook.remove()
     return total
+
+
+def counts(name):
+    """Multiply-adds, and parameters by form: train, and eval with batch norms folded."""
+    model = network(name)
+    total = lambda model: sum(parameter.numel() for parameter in model.parameters())
+    macs = multiply_adds(model, image(name))
+    return macs, {"train": total(model), "eval": total(fuse(model.eval()))}
 
 
 def stripped(file):
@@ -114,17 +130,16 @@ def main():
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["file", "parameters", "forward_macs"])
         for name in names or COMMITTED:
-            model = network(name)
-            counts = sum(p.numel() for p in model.parameters()), multiply_adds(model, image(name))
+            macs, parameters = counts(name)
             for exporter, mode in FORMS if names else COMMITTED[name]:
                 try:
                     path = export(name, exporter, mode, folder)
                 except Exception as error:
                     print(name, exporter, mode, "not exported:", str(error).splitlines()[0] if str(error) else type(error))
                     continue
-                rows.writerow([os.path.basename(path), *counts])
+                rows.writerow([os.path.basename(path), parameters[mode], macs])
                 file.flush()
-                print(path, *counts, os.path.getsize(path), flush=True)
+                print(path, parameters[mode], macs, os.path.getsize(path), flush=True)
 
 
 if __name__ == "__main__":

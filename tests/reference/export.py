@@ -29,8 +29,9 @@ import torch
 from safetensors.torch import save_file
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser(description: str) -> argparse.ArgumentParser:
+    """The network, the step and the file to write."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="built-in name or FILE.toml")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--image", type=int, help="height and width (default: the model's own)")
@@ -38,9 +39,14 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight-decay", type=float, default=0.0005)
-    parser.add_argument("--input-gradient", action="store_true", help="also write grad.input")
     parser.add_argument("--output", required=True, help="the safetensors file to write")
-    return parser.parse_args(given)
+    return parser
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    from_command_line = parser(__doc__)
+    from_command_line.add_argument("--input-gradient", action="store_true", help="also write grad.input")
+    return from_command_line.parse_args(given)
 
 
 def training_step(args: argparse.Namespace, model: network.Model) -> dict[str, torch.Tensor]:
@@ -77,9 +83,13 @@ def training_step(args: argparse.Namespace, model: network.Model) -> dict[str, t
 
 
 def export(args: argparse.Namespace) -> str:
-    """Writes the file; a line that says what is in it."""
+    """Computes the step and writes the file."""
     model = network.read(args.model, args.image)
-    tensors = training_step(args, model)
+    return write(args, model, training_step(args, model))
+
+
+def write(args: argparse.Namespace, model: network.Model, tensors: dict[str, torch.Tensor]) -> str:
+    """Writes the file; a line that says what is in it."""
     metadata = {
         "model": model.name,
         "learning_rate": repr(args.learning_rate),

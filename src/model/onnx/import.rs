@@ -171,7 +171,9 @@ impl<'a> Import<'a> {
             }
             Value::Softmax(_) => Err("takes a softmax within the network: a transformer cannot be described".into()),
             Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", tensor.name).into()),
-            Value::Noise(_) => Err("takes random numbers where a batch is wanted".into()),
+            Value::Noise(_) => {
+                Err("takes numbers that do not depend on the image, as a transformer does: only networks of convolutions can be described".into())
+            }
             Value::Parts(..) => Err("takes a sequence where a batch is wanted".into()),
             Value::List(_) | Value::Places(_) => Err("takes a list where a batch is wanted".into()),
             Value::Missing(message) => Err(Fault::Before(message)),
