@@ -220,6 +220,34 @@ __device__ __forceinline__ void maxpool_backward(const T* dy, const u32* winner,
   over<T>(pool, n, aligned(dy, winner, dx));
 }
 
+// dx = dy at the places of the maxima: the gradient of values that were put there, which MaxBackward does.
+template <class T>
+struct UnpoolBackward {
+  const T* dy;
+  const u32* winner;
+  T* dx;
+  PoolShape s;
+  u32 accumulate;
+  template <u32 N>
+  __device__ __forceinline__ void at(u32 i) const {
+    Place at = Place::of_output(i, s);
+    u32 which[N];
+    float v[N];
+    read_numbers<N>(winner, i, which);
+    for (u32 k = 0; k < N; ++k) v[k] = 0.0f;
+    if (accumulate) read(dx, i, v);
+    for (u32 k = 0; k < N; ++k) v[k] += load(dy, at.base + which[k] * at.step + k);
+    write(dx, i, v);
+  }
+};
+
+template <class T>
+__device__ __forceinline__ void max_unpool_backward(const T* dy, const u32* winner, T* dx, const PoolShape& s,
+                                                    u32 accumulate, u32 n) {
+  UnpoolBackward<T> pool = {dy, winner, dx, s, accumulate};
+  over<T>(pool, n, aligned(dy, winner, dx));
+}
+
 template <class T>
 struct AverageForward {
   const T* x;
@@ -292,6 +320,10 @@ __device__ __forceinline__ void avgpool_backward(const T* dy, T* dx, const PoolS
   KERNEL_FN maxpool_backward_##SUFFIX(const T* __restrict__ dy, const u32* __restrict__ winner, T* __restrict__ dx,  \
                                       const PoolShape shape, u32 accumulate, u32 n) {                                \
     maxpool_backward(dy, winner, dx, shape, accumulate, n);                                                          \
+  }                                                                                                                  \
+  KERNEL_FN max_unpool_backward_##SUFFIX(const T* __restrict__ dy, const u32* __restrict__ winner, T* __restrict__ dx, \
+                                         const PoolShape shape, u32 accumulate, u32 n) {                             \
+    max_unpool_backward(dy, winner, dx, shape, accumulate, n);                                                       \
   }                                                                                                                  \
   KERNEL_FN avgpool_forward_##SUFFIX(const T* __restrict__ x, T* __restrict__ y, const PoolShape shape, u32 n) {     \
     avgpool_forward(x, y, shape, n);                                                                                 \

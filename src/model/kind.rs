@@ -45,6 +45,8 @@ pub enum Kind {
     ChannelShuffle(ChannelShuffle),
     /// Channels of zeros beside an input's.
     PadChannels(PadChannels),
+    /// Values put where a max pooling layer took its maxima.
+    MaxUnpool,
     /// Sum of inputs of equal shapes.
     Add,
     /// Product of two inputs, of which one may have a single pixel per channel.
@@ -101,6 +103,7 @@ impl Kind {
             Kind::Slice(_) => "slice",
             Kind::ChannelShuffle(_) => "channel_shuffle",
             Kind::PadChannels(_) => "pad_channels",
+            Kind::MaxUnpool => "max_unpool",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Concat => "concat",
@@ -126,6 +129,7 @@ impl Kind {
             | Kind::Slice(_)
             | Kind::ChannelShuffle(_)
             | Kind::PadChannels(_)
+            | Kind::MaxUnpool
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat
@@ -142,7 +146,7 @@ impl Kind {
     pub fn most_inputs(&self) -> Option<usize> {
         match self {
             Kind::Add | Kind::Concat => None,
-            Kind::Multiply => Some(2),
+            Kind::Multiply | Kind::MaxUnpool => Some(2),
             Kind::Conv(_)
             | Kind::ConvTranspose(_)
             | Kind::Fc(_)
@@ -166,6 +170,11 @@ impl Kind {
     /// Tells if the layer only renames its input's memory: it has no phases and no output of its own.
     pub fn is_view(&self) -> bool {
         matches!(self, Kind::Flatten)
+    }
+
+    /// Tells if the kind takes the positions of input number `slot`, a max pooling layer, in place of its output.
+    pub fn takes_positions(&self, slot: usize) -> bool {
+        matches!(self, Kind::MaxUnpool) && slot == 1
     }
 
     /// Tells if the layer compares its input with labels.
@@ -197,6 +206,7 @@ impl Kind {
             | Kind::Slice(_)
             | Kind::ChannelShuffle(_)
             | Kind::PadChannels(_)
+            | Kind::MaxUnpool
             | Kind::Add
             | Kind::Multiply
             | Kind::Concat

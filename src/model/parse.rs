@@ -205,9 +205,11 @@ fn sources(
 fn unread(layers: &[Layer], spans: &[std::ops::Range<usize>]) -> Parsed<()> {
     // Nobody takes the output of a loss.
     let mut read: Vec<bool> = layers.iter().map(|layer| layer.kind.is_loss()).collect();
-    for source in layers.iter().flat_map(|layer| &layer.inputs) {
-        if let Source::Layer(index) = *source {
-            read[index] = true;
+    for layer in layers {
+        for (slot, source) in layer.inputs.iter().enumerate() {
+            if let Source::Layer(index) = *source {
+                read[index] |= !layer.kind.takes_positions(slot);
+            }
         }
     }
     match read.iter().position(|&read| !read) {

@@ -58,7 +58,7 @@ const NUMBERS: [(&str, Range); 21] = [
 ];
 
 const KINDS: &str = "conv, conv_transpose, fc, relu, relu6, sigmoid, tanh, silu, hardsigmoid, hardswish, gelu, leaky_relu, elu, maxpool, \
-                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, pad_channels, add, multiply, concat, softmax_loss";
+                     avgpool, lrn, dropout, dropout2d, stochastic_depth, flatten, batchnorm, layernorm, scale, prelu, slice, channel_shuffle, pad_channels, max_unpool, add, multiply, concat, softmax_loss";
 
 /// Reads a layer's kind with its parameters from what its table holds beside name and inputs.
 pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
@@ -86,6 +86,7 @@ pub fn read(name: &Spanned<String>, table: TomlTable) -> Parsed<Kind> {
         "slice" => Kind::Slice(table.parameters()?),
         "channel_shuffle" => Kind::ChannelShuffle(table.parameters()?),
         "pad_channels" => Kind::PadChannels(table.parameters()?),
+        "max_unpool" => table.none(Kind::MaxUnpool)?,
         "add" => table.none(Kind::Add)?,
         "multiply" => table.none(Kind::Multiply)?,
         "concat" => table.none(Kind::Concat)?,
@@ -133,6 +134,7 @@ pub fn out_of_range(kind: &Kind) -> Option<String> {
         Kind::Activation(Activation::Elu(Elu { alpha })) => ALPHA.refuses("alpha", *alpha),
         Kind::Activation(_)
         | Kind::Flatten
+        | Kind::MaxUnpool
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat
@@ -244,7 +246,7 @@ pub fn keys(kind: &Kind) -> Vec<(&'static str, String)> {
         Kind::SoftmaxLoss(loss) => {
             unless(loss.loss_weight == 1.0, "loss_weight", float(loss.loss_weight)).into_iter().collect()
         }
-        Kind::Activation(_) | Kind::Flatten | Kind::Add | Kind::Multiply | Kind::Concat => Vec::new(),
+        Kind::Activation(_) | Kind::Flatten | Kind::MaxUnpool | Kind::Add | Kind::Multiply | Kind::Concat => Vec::new(),
     }
 }
 

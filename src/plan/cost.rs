@@ -77,7 +77,7 @@ fn operations(layer: &LayerPlan, phase: Phase) -> u64 {
 
 /// Elements read and written, each operand once; a gradient that is added to is read as well.
 fn elements_moved(layer: &LayerPlan, phase: Phase) -> u64 {
-    let inputs: u64 = layer.input_shapes.iter().map(|&shape| elements(shape)).sum();
+    let inputs = input_elements(layer);
     let output = elements(layer.output);
     let parameters = layer.parameters();
     match phase {
@@ -102,13 +102,23 @@ fn update_bytes(layer: &LayerPlan) -> u64 {
     layer.parameters() * if mixed { masters + 2 * element } else { masters + F32_BYTES }
 }
 
+/// Elements of the inputs. A position counts as one, and unpooling has as many as values.
+fn input_elements(layer: &LayerPlan) -> u64 {
+    match layer.positions_of {
+        Some(_) => 2 * elements(layer.input()),
+        None => layer.input_shapes.iter().map(|&shape| elements(shape)).sum(),
+    }
+}
+
 /// Elements that the gradient of the input depends on, beside the gradient of the output.
 fn saved_for_backward_data(layer: &LayerPlan) -> u64 {
     let reads = layer.reads(Phase::BackwardData);
     let read = |reads: bool, elements: u64| if reads { elements } else { 0 };
     // A loss reads its probabilities in place of a gradient of its output, which is counted already.
     let output = (reads.output && reads.output_gradient) || reads.mask;
-    read(reads.inputs, layer.input_shapes.iter().map(|&shape| elements(shape)).sum())
+    // Unpooling needs none of its values again.
+    let inputs = if layer.positions_of.is_some() { elements(layer.input()) } else { input_elements(layer) };
+    read(reads.inputs, inputs)
         + read(output, elements(layer.output))
         + read(reads.weights, layer.weights)
         + read(reads.biases, layer.biases)

@@ -1,8 +1,8 @@
 //! Planning layer by layer: shapes forward, wanted gradients, and who adds to whose gradient.
 
-use super::kinds::{Misfit, Planned, rules};
+use super::kinds::{MaxUnpool, Misfit, Planned, rules};
 use super::{F32_BYTES, LayerPlan, Options, PlanError, Shape};
-use crate::model::{Layer, Model, Source};
+use crate::model::{Kind, Layer, Model, Source};
 
 /// A layer that cannot be planned, and why.
 pub struct Unplannable {
@@ -41,20 +41,33 @@ fn least_image(model: &Model, options: Options) -> Option<usize> {
 pub fn plan_all(model: &Model, input: Shape, input_gradient: bool) -> Result<Vec<LayerPlan>, Unplannable> {
     let mut layers: Vec<LayerPlan> = Vec::with_capacity(model.layers.len());
     for (index, layer) in model.layers.iter().enumerate() {
-        let inputs: Vec<Source> = layer.inputs.iter().map(|&source| through_flatten(source, &layers)).collect();
+        let mut inputs: Vec<Source> = layer.inputs.iter().map(|&source| through_flatten(source, &layers)).collect();
         let shapes = layer.inputs.iter().map(|source| match *source {
             Source::Image => input,
             Source::Layer(of) => layers[of].output,
         });
+        let mut shapes: Vec<Shape> = shapes.collect();
+        let unplannable = |misfit| Unplannable { layer: index, misfit };
+        let pool = positions_of(layer, &layers).map_err(unplannable)?;
+        if let Some((slot, pool)) = pool {
+            (inputs[slot], shapes[slot]) = (layers[pool].inputs[0], layers[pool].input());
+            layers[pool].gives_positions = true;
+        }
         let input_gradients = inputs
             .iter()
-            .map(|source| match *source {
+            .enumerate()
+            .map(|(slot, source)| match *source {
+                _ if layer.kind.takes_positions(slot) => false,
                 Source::Image => input_gradient,
                 Source::Layer(of) => layers[of].weights > 0 || layers[of].input_gradients.contains(&true),
             })
             .collect();
-        let planned = plan_one(layer, inputs, shapes.collect(), input_gradients)
-            .map_err(|misfit| Unplannable { layer: index, misfit })?;
+        let mut planned = plan_one(layer, inputs, shapes, input_gradients).map_err(unplannable)?;
+        if let Some((_, pool)) = pool {
+            MaxUnpool::check(layers[pool].pool(), planned.input()).map_err(unplannable)?;
+            planned.geometry = layers[pool].geometry.clone();
+            planned.positions_of = Some(pool);
+        }
         layers.push(planned);
     }
     mark_accumulation(&mut layers);
@@ -71,6 +84,17 @@ fn agreeing_losses(layers: Vec<LayerPlan>) -> Result<Vec<LayerPlan>, Unplannable
             let found = layers[layer].output.image_elements();
             let message = format!("has {found} classes, but the last loss has {classes}: they share labels");
             Err(Unplannable { layer, misfit: Misfit::Other(message) })
+        }
+    }
+}
+
+/// The input whose positions a layer takes, and the pooling layer that it is.
+fn positions_of(layer: &Layer, layers: &[LayerPlan]) -> Result<Option<(usize, usize)>, Misfit> {
+    let Some(slot) = (0..layer.inputs.len()).find(|&slot| layer.kind.takes_positions(slot)) else { return Ok(None) };
+    match layer.inputs[slot] {
+        Source::Layer(pool) if matches!(layers[pool].kind, Kind::MaxPool(_)) => Ok(Some((slot, pool))),
+        Source::Layer(_) | Source::Image => {
+            Err(Misfit::Other("its second input must be the maxpool layer whose positions it takes".into()))
         }
     }
 }
@@ -108,6 +132,8 @@ fn plan_one(
         input_gradients,
         element_bytes: F32_BYTES,
         checked_gradients: 0,
+        positions_of: None,
+        gives_positions: false,
     })
 }
 

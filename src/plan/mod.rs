@@ -102,6 +102,10 @@ pub struct LayerPlan {
     pub accumulate: Vec<bool>,
     /// Size of an element of activations, gradients and the weights that are read; masters and momentum are f32.
     pub element_bytes: u64,
+    /// The max pooling layer whose positions an unpooling takes. The second of `inputs` is then that layer's own input.
+    pub positions_of: Option<usize>,
+    /// An unpooling takes the positions of this layer's maxima.
+    pub gives_positions: bool,
     /// Gradients that the loss-scale check looks at: all there are, in the loss under f16, else none.
     pub checked_gradients: u64,
 }
@@ -252,7 +256,7 @@ impl LayerPlan {
         }
     }
 
-    /// The windows of max or average pooling.
+    /// The windows of max or average pooling, or of the pool whose positions an unpooling takes.
     ///
     /// # Panics
     /// If the layer is of another kind.

@@ -42,7 +42,7 @@ OPTIONS = {
     "leaky_relu": {"slope": 0.01},
     "elu": {"alpha": 1.0},
     "softmax_loss": {"loss_weight": 1.0},
-} | {kind: {} for kind in ("flatten", "add", "multiply", "concat")}
+} | {kind: {} for kind in ("flatten", "add", "multiply", "concat", "max_unpool")}
 
 # Kinds whose weights are one number for each channel.
 PER_CHANNEL = ("batchnorm", "layernorm", "scale")
@@ -165,8 +165,11 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
         case function if function in FUNCTIONS:
             return FUNCTIONS[function](x)
         case "maxpool":
-            x, pad = padded(x, o, -math.inf)
-            return F.max_pool2d(x, o["kernel"], o["stride"] or o["kernel"], pad, o["dilation"], o["ceil"])
+            before, pad = padded(x, o, -math.inf)
+            window = o["kernel"], o["stride"] or o["kernel"], pad
+            y, places = F.max_pool2d(before, *window, o["dilation"], o["ceil"], return_indices=True)
+            y.pool = places, window, x.shape[2:]  # for max_unpool, which takes padding that is equal on opposite sides
+            return y
         case "avgpool" if "output" in o:
             return F.adaptive_avg_pool2d(x, o["output"])
         case "avgpool":
@@ -204,6 +207,9 @@ def apply(layer: Layer, xs: list[torch.Tensor], weight=None, bias=None, labels=N
             return x.reshape(x.shape[0], -1).view(x.shape[0], -1)
         case "add":
             return sum(xs[1:], start=x)
+        case "max_unpool":
+            places, window, size = xs[1].pool
+            return F.max_unpool2d(x, places, *window, output_size=size)
         case "multiply":
             return x * xs[1]
         case "concat":

@@ -57,8 +57,11 @@ impl CpuSession {
         let [weights, biases, output] = [self.weights(layer), self.biases(layer), self.value(Source::Layer(layer))];
         let (output, rest) = writing(&mut self.arena, output);
         let inputs: SmallVec<[&[f32]; FEW_INPUTS]> = inputs.into_iter().map(|input| rest.read(input)).collect();
-        self.operations[layer].forward(Forward {
+        let (before, this) = self.operations.split_at_mut(layer);
+        let pool = self.step.plan.layers[layer].positions_of;
+        this[0].forward(Forward {
             inputs: &inputs,
+            positions: pool.and_then(|pool| before[pool].positions()),
             weights: &self.parameters[weights],
             biases: &self.parameters[biases],
             labels: &self.labels,
@@ -84,9 +87,12 @@ impl CpuSession {
         // The memory of a tensor that is not read may serve another one.
         let read = |wanted: bool, tensor: Range<usize>| if wanted { rest.read(tensor) } else { &[] };
         let inputs: SmallVec<[&[f32]; FEW_INPUTS]> = inputs.into_iter().map(|input| rest.read(input)).collect();
-        self.operations[layer].backward_data(BackwardData {
+        let (before, this) = self.operations.split_at_mut(layer);
+        let pool = self.step.plan.layers[layer].positions_of;
+        this[0].backward_data(BackwardData {
             slot,
             inputs: &inputs,
+            positions: pool.and_then(|pool| before[pool].positions()),
             input: inputs.get(slot).copied().unwrap_or_default(),
             output: read(reads.output, output),
             output_gradient: read(reads.output_gradient, output_gradient),

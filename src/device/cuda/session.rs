@@ -92,14 +92,13 @@ impl CudaSession {
         let arena = Buffer::new(step.arena.elements * element.bytes())?;
         let images = Buffer::new(plan.input.elements() * element.bytes())?;
         let parameters = Parameters::new(plan, element)?;
-        let layers = plan
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(index, layer)| operation(index, layer, orders.of(layer.inputs[0]), &training, gpu, &handles));
+        let mut layers = Vec::with_capacity(plan.layers.len());
+        for layer in &plan.layers {
+            layers.push(operation(&layers, layer, orders.of(layer.inputs[0]), &training, gpu, &handles)?);
+        }
         Ok(CudaSession {
             begun: 0,
-            layers: layers.collect::<Result<Vec<_>, _>>()?,
+            layers,
             orders,
             arena,
             images,

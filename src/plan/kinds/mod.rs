@@ -12,6 +12,7 @@ mod flatten;
 mod join;
 mod layernorm;
 mod lrn;
+mod max_unpool;
 mod multiply;
 mod pick;
 mod pool;
@@ -21,6 +22,7 @@ mod softmax_loss;
 
 pub use conv::ConvGeometry;
 pub use fc::FcGeometry;
+pub use max_unpool::MaxUnpool;
 pub use pick::ChannelPick;
 pub use pool::{PoolGeometry, Window};
 
@@ -91,6 +93,7 @@ pub fn rules(kind: &Kind) -> &dyn Rules {
         Kind::Slice(slice) => slice,
         Kind::ChannelShuffle(shuffle) => shuffle,
         Kind::PadChannels(pad) => pad,
+        Kind::MaxUnpool => &max_unpool::MaxUnpool,
         Kind::Add => &join::Add,
         Kind::Multiply => &multiply::Multiply,
         Kind::Concat => &join::Concat,
@@ -129,7 +132,7 @@ pub enum Geometry {
     Conv(ConvGeometry),
     /// A fully connected layer's.
     Fc(FcGeometry),
-    /// The windows of max and average pooling.
+    /// The windows of max and average pooling; of unpooling those of the pool whose positions it takes.
     Pool(PoolGeometry),
     /// The shapes of inputs and output say everything.
     Shapes,

@@ -88,7 +88,13 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
 fn needs_inputs(kind: &Kind) -> bool {
     matches!(
         kind,
-        Kind::MaxPool(_) | Kind::Lrn(_) | Kind::BatchNorm(_) | Kind::LayerNorm(_) | Kind::PRelu(_) | Kind::Multiply
+        Kind::MaxPool(_)
+            | Kind::Lrn(_)
+            | Kind::BatchNorm(_)
+            | Kind::LayerNorm(_)
+            | Kind::PRelu(_)
+            | Kind::Multiply
+            | Kind::MaxUnpool
     )
 }
 
@@ -114,6 +120,7 @@ pub fn forward<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> Vec<T> {
         Kind::Slice(slice) => pick::forward(slice.pick(shape.c), shape, x),
         Kind::ChannelShuffle(shuffle) => pick::forward(shuffle.pick(shape.c), shape, x),
         Kind::PadChannels(pad) => pick::pad(pad, shape, x),
+        Kind::MaxUnpool => pool::max_backward_data(layer.pool(), inputs[1], x),
         Kind::Add => join::add(inputs),
         Kind::Multiply => join::multiply(inputs, &layer.input_shapes),
         Kind::Concat => join::concat(inputs, &layer.input_shapes),
@@ -143,6 +150,7 @@ pub fn loss<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> T {
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
         | Kind::PadChannels(_)
+        | Kind::MaxUnpool
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat => T::zero(),
@@ -174,6 +182,7 @@ pub fn backward_data<T: Real>(layer: &LayerPlan, slot: usize, operands: &Operand
         Kind::Slice(slice) => pick::backward_data(slice.pick(shape.c), shape, dy),
         Kind::ChannelShuffle(shuffle) => pick::backward_data(shuffle.pick(shape.c), shape, dy),
         Kind::PadChannels(pad) => pick::unpad(pad, shape, dy),
+        Kind::MaxUnpool => pool::at_maxima(layer.pool(), inputs[1], dy),
         Kind::Multiply => join::multiply_backward_data(slot, inputs, &layer.input_shapes, dy),
         Kind::Concat => join::concat_backward_data(slot, &layer.input_shapes, dy),
         Kind::SoftmaxLoss(params) => softmax_loss::backward_data(params.loss_weight, operands.labels, output),
@@ -209,6 +218,7 @@ pub fn backward_weights<T: Real>(layer: &LayerPlan, operands: &Operands<T>) -> [
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
         | Kind::PadChannels(_)
+        | Kind::MaxUnpool
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -13,6 +13,13 @@ pub fn max_backward_data<T: Real>(pool: &PoolGeometry, x: &[T], dy: &[T]) -> Vec
     spread(pool, dy, |dx, plane, window, dy| dx[first_maximum(&x[plane * dx.len()..][..dx.len()], &window)] += dy)
 }
 
+/// Elements of `values` at the place of each window's first maximum of `x`: what unpooling's gradient is, as unpooling itself is
+/// [`max_backward_data`] of values.
+pub fn at_maxima<T: Real>(pool: &PoolGeometry, x: &[T], values: &[T]) -> Vec<T> {
+    let elements = pool.input.h * pool.input.w;
+    per_window(pool, x, |index, plane, window| values[index * elements + first_maximum(plane, &window)])
+}
+
 /// Inputs that share a window's maximum with another: which of them receives the gradient is a library's choice.
 pub fn ties<T: Real>(pool: &PoolGeometry, x: &[T]) -> Vec<bool> {
     let plane_elements = pool.input.h * pool.input.w;

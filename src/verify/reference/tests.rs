@@ -269,6 +269,36 @@ fn the_first_of_equal_maxima_receives_the_gradient() {
     assert_eq!(ties(&plan, &x), Some(vec![false, true, true, false, true, false]));
 }
 
+/// 2 × 2 windows of 1 7 | 0 2 over 7 3 | 5 9: the first maxima are the 7 at the top and the 9.
+#[test]
+fn unpooling_by_hand() {
+    let text = "name = \"two\"\ninput = [1, 2, 4]\nlayer = [\n{ name = \"pool\", kind = \"maxpool\", kernel = 2 },\n\
+                { name = \"up\", kind = \"max_unpool\", inputs = [\"pool\", \"pool\"] },\n\
+                { name = \"fc\", kind = \"fc\", outputs = 2 },\n{ name = \"loss\", kind = \"softmax_loss\" },\n]\n";
+    let plan = |text: &str| {
+        Plan::new(&Model::parse(text, "test").unwrap(), Options { input_gradient: true, ..Options::of_batch(1) })
+    };
+    let layers = plan(text).unwrap().layers;
+    let pooled = [1., 7., 0., 2., 7., 3., 5., 9.];
+    let inputs: Vec<&[f64]> = vec![&[10., 20.], &pooled];
+    let operands = Operands { inputs: inputs.clone(), ..Operands::default() };
+    assert_eq!(forward(&layers[1], &operands), [0., 10., 0., 0., 0., 0., 0., 20.]);
+    let operands = Operands { inputs, output_gradient: &[1., 2., 3., 4., 5., 6., 7., 8.], ..Operands::default() };
+    assert_eq!(backward_data(&layers[1], 0, &operands), [2., 8.]);
+    assert_eq!(
+        (layers[0].gives_positions, layers[1].positions_of, &layers[1].input_gradients[..]),
+        (true, Some(0), &[true, false][..])
+    );
+    let error = |from: &str, to: &str| plan(&text.replace(from, to)).unwrap_err().to_string();
+    assert!(error("kernel = 2", "kernel = 2, stride = 1").contains("windows of its pool overlap"));
+    assert!(
+        error("[\"pool\", \"pool\"]", "[\"pool\", \"input\"]")
+            .contains("must be the maxpool layer whose positions it takes")
+    );
+    let unequal = crate::plan::kinds::MaxUnpool::check(layers[0].pool(), layers[0].input()).unwrap_err().to_string();
+    assert!(unequal.starts_with("puts 1x2x4 to the places of a pool that gives 1x1x2"), "{unequal}");
+}
+
 #[test]
 fn momentum_sgd_by_hand() {
     let training =

@@ -53,6 +53,7 @@ fn agrees(library: &Cudnn, layer: &LayerPlan) -> bool {
         | Kind::Slice(_)
         | Kind::ChannelShuffle(_)
         | Kind::PadChannels(_)
+        | Kind::MaxUnpool
         | Kind::Add
         | Kind::Multiply
         | Kind::Concat

@@ -131,6 +131,16 @@ fn keys_of_a_kind_that_do_not_fit_each_other() {
     }
 }
 
+/// Its positions are not its output.
+#[test]
+fn a_pool_that_only_an_unpooling_names_is_unread() {
+    let pool = "[[layer]]\nname = \"p\"\nkind = \"maxpool\"\nkernel = 4\ninputs = [\"input\"]\n";
+    let conv = "[[layer]]\nname = \"c\"\nkind = \"conv\"\nchannels = 3\nkernel = 4\nstride = 4\ninputs = [\"input\"]\n";
+    let up = "[[layer]]\nname = \"u\"\nkind = \"max_unpool\"\ninputs = [\"c\", \"p\"]\n";
+    refuse_model(&format!("{pool}{conv}{up}"), &["mine.toml:3", "nothing takes the output of `p`"]);
+    refuse_model(&format!("{pool}{}", up.replace("\"c\", ", "")), &["mine.toml:11", "u needs two or more inputs"]);
+}
+
 #[test]
 fn names_of_models_and_layers() {
     let named = |model: &str, layer: &str| {

@@ -45,7 +45,9 @@ fn legacy_algorithms_in_every_precision_and_layout() {
 /// Kinds that tiny has not, with gradients that others add to.
 #[test]
 fn other_kinds_in_every_precision_and_layout() {
-    for name in ["activations", "multiply", "padding", "heads", "layernorm", "channels", "encoder", "transposed"] {
+    for name in
+        ["activations", "multiply", "padding", "heads", "layernorm", "channels", "encoder", "transposed", "unpooling"]
+    {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/models").join(name);
         for precision in ["f32", "tf32", "f16", "bf16"] {
             for layout in ["nchw", "nhwc"] {

@@ -14,7 +14,7 @@ pub struct MaxPoolOp {
 }
 
 /// The winner of each window, as its position in row-major order among all pixels that the window reaches over; laid out as the output.
-enum Winners {
+pub enum Winners {
     /// For windows of at most 256 elements: all that networks have.
     Bytes(Vec<u8>),
     Words(Vec<u32>),
@@ -31,7 +31,7 @@ impl Winners {
 }
 
 /// A number that holds a position within a window.
-trait WindowPosition: Copy + Send + Sync {
+pub trait WindowPosition: Copy + Send + Sync {
     fn new(position: u32) -> Self;
     fn get(self) -> u32;
 }
@@ -74,6 +74,10 @@ impl Operation for MaxPoolOp {
         }
     }
 
+    fn positions(&self) -> Option<&Winners> {
+        Some(&self.winners)
+    }
+
     /// Gathers, for every input element, the gradients of the windows that it won; 0 where it won none.
     fn backward_data(&mut self, operands: BackwardData) {
         let BackwardData { output_gradient: dy, input_gradient: dx, accumulate, .. } = operands;
@@ -98,7 +102,8 @@ impl PoolWindows {
         });
     }
 
-    fn give_to_winners<P: WindowPosition>(&self, winners: &[P], dy: &[f32], dx: &mut [f32], accumulate: bool) {
+    /// The sums of what the windows give to the elements that they took their maxima from.
+    pub fn give_to_winners<P: WindowPosition>(&self, winners: &[P], dy: &[f32], dx: &mut [f32], accumulate: bool) {
         let input = self.geometry.input;
         let (row, _) = self.row_elements();
         let piece = parallel::rows(input.n * input.h, row);

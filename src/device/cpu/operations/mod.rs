@@ -14,6 +14,7 @@ mod flatten;
 mod layernorm;
 mod lrn;
 mod lrn_within;
+mod max_unpool;
 mod maxpool;
 mod multiply;
 mod pad_channels;
@@ -30,6 +31,7 @@ use crate::device::{Algorithm, Training, Transform};
 use crate::model::Kind;
 use crate::plan::{F32_BYTES, LayerPlan, Phase};
 use conv::AlgorithmChoice;
+pub(super) use maxpool::Winners;
 
 /// One layer made real: it runs its phases, and keeps what they share, such as masks and statistics.
 pub trait Operation: Send {
@@ -57,6 +59,11 @@ pub trait Operation: Send {
         None
     }
 
+    /// The places of the maxima of the last forward pass.
+    fn positions(&self) -> Option<&Winners> {
+        None
+    }
+
     /// Mean cross-entropy of the last forward pass.
     fn loss(&mut self) -> Option<&mut f64> {
         None
@@ -72,6 +79,8 @@ pub struct Forward<'a> {
     pub weights: &'a [f32],
     /// One per output channel.
     pub biases: &'a [f32],
+    /// Where the pool took its maxima whose positions the layer takes.
+    pub positions: Option<&'a Winners>,
     /// The class of each image.
     pub labels: &'a [u32],
     /// Number of the training step, from 1: each draws masks of its own.
@@ -108,6 +117,8 @@ pub struct BackwardData<'a> {
     pub weight_gradient: &'a [f32],
     /// Gradient of the biases, computed before in the same step.
     pub bias_gradient: &'a [f32],
+    /// As in [`Forward`].
+    pub positions: Option<&'a Winners>,
     /// The class of each image.
     pub labels: &'a [u32],
     /// Gradient of the loss with respect to the input, which is written.
@@ -170,6 +181,7 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
         Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(input.c))),
         Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(input.c))),
         Kind::PadChannels(pad) => Box::new(pad_channels::PadChannelsOp::new(pad, input.c)),
+        Kind::MaxUnpool => Box::new(max_unpool::MaxUnpoolOp::new(layer.pool().clone())),
         Kind::Add => Box::new(add::AddOp),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(layer)),
         Kind::Concat => Box::new(concat::ConcatOp::new(layer)),

@@ -1,5 +1,5 @@
 //! Max pooling: by cuDNN where the number of windows is rounded down, as its own is, opposite sides have equal padding, and elements
-//! of a window are neighbours; else by an own kernel.
+//! of a window are neighbours, and nobody asks for the places of its maxima; else by an own kernel.
 
 use super::pool::PoolShape;
 use super::{BackwardData, Forward, Operation};
@@ -38,13 +38,26 @@ pub struct OwnMaxPool {
     winners: Buffer,
 }
 
+/// The places of maxima, and the windows that they are of.
+#[derive(Clone, Copy)]
+pub struct Positions {
+    /// Device address of a u32 for each output of the pool.
+    pub winners: u64,
+    /// The pool's windows.
+    pub shape: PoolShape,
+    /// Elements of the pool's input, and of its output.
+    pub counts: [u32; 2],
+    /// Threads over them.
+    pub grids: [Grid; 2],
+}
+
 impl MaxPoolOp {
     /// With the windows of the kind.
     pub fn new(pool: &kind::MaxPool, planned: &LayerPlan, gpu: &SharedGpu) -> Result<MaxPoolOp, Failure> {
         let arithmetic = &gpu.arithmetic;
         let (input, output) = (planned.input(), planned.output);
         let [before, after] = pool.pad.around([input.h, input.w], pool.kernel, pool.stride.unwrap_or(pool.kernel));
-        if !pool.ceil && before == after && pool.dilation == Pair::square(1) {
+        if !pool.ceil && before == after && pool.dilation == Pair::square(1) && !planned.gives_positions {
             let tensor = |shape| TensorDescriptor::new(shape, arithmetic.element(), arithmetic.layout);
             let (input, output) = (tensor(input)?, tensor(output)?);
             return Ok(MaxPoolOp::Library { pooling: PoolingDescriptor::max(pool, before)?, input, output });
@@ -95,6 +108,18 @@ impl Operation for MaxPoolOp {
                 let arguments: [&dyn Argument; 6] = [&dy, &winners.address(), &dx, shape, &accumulate, inputs];
                 own.backward.launch(&handles.stream, grids[0], &arguments)
             }
+        }
+    }
+
+    fn positions(&self) -> Option<Positions> {
+        match self {
+            MaxPoolOp::Library { .. } => None,
+            MaxPoolOp::Own(own) => Some(Positions {
+                winners: own.winners.address(),
+                shape: own.shape,
+                counts: [own.inputs, own.outputs],
+                grids: own.grids,
+            }),
         }
     }
 

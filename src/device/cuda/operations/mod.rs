@@ -17,6 +17,7 @@ mod layernorm;
 mod loss_scale;
 mod lrn;
 mod lrn_within;
+mod max_unpool;
 mod maxpool;
 mod multiply;
 mod pad_channels;
@@ -30,6 +31,7 @@ mod view;
 
 pub use conv::{AlgorithmChooser, AlgorithmRequest, ConvAddresses, ConvOp, ConvTransposeOp};
 pub use loss_scale::LossScale;
+pub use maxpool::Positions;
 pub use sgd::{Sgd, Update};
 pub use softmax_loss::LossBuffers;
 
@@ -71,6 +73,11 @@ pub trait Operation: Send {
 
     /// A dropout layer's mask: one byte per element, 1 where kept.
     fn mask(&self) -> Option<&Buffer> {
+        None
+    }
+
+    /// The places of a max pooling layer's maxima, where an unpooling takes them.
+    fn positions(&self) -> Option<Positions> {
         None
     }
 
@@ -150,16 +157,19 @@ pub struct BackwardWeights<'a> {
     pub workspace: &'a Buffer,
 }
 
-/// Makes the operation of a layer. `order` is that of the layer's (first) input.
+const PLANNED: &str = "a plan tells the pool whose positions an unpooling takes to keep them";
+
+/// Makes the operation of a layer behind those of the layers before it. `order` is that of the layer's (first) input.
 pub fn operation(
-    index: usize,
+    before: &[Box<dyn Operation>],
     planned: &LayerPlan,
     order: &Order,
     training: &Training,
     gpu: &SharedGpu,
     handles: &Handles,
 ) -> Result<Box<dyn Operation>, Failure> {
-    let output = planned.output;
+    let (index, output) = (before.len(), planned.output);
+    let pool = planned.positions_of.and_then(|pool| before[pool].positions());
     Ok(match &planned.kind {
         Kind::Conv(conv) => Box::new(ConvOp::new(planned.conv(), conv.bias, gpu, handles)?),
         Kind::ConvTranspose(conv) => Box::new(ConvTransposeOp::new(planned, conv.bias, gpu, handles)?),
@@ -181,6 +191,7 @@ pub fn operation(
         Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(planned.input().c), planned, gpu)?),
         Kind::PadChannels(pad) => Box::new(pad_channels::PadChannelsOp::new(pad, planned, gpu)?),
         Kind::Scale(scale) => Box::new(scale::ScaleOp::new(scale, output, gpu, handles)?),
+        Kind::MaxUnpool => Box::new(max_unpool::MaxUnpoolOp::new(pool.expect(PLANNED), gpu)?),
         Kind::Add => Box::new(add::AddOp::new(output.elements(), gpu)?),
         Kind::Multiply => Box::new(multiply::MultiplyOp::new(planned, gpu)?),
         Kind::Concat => Box::new(concat::ConcatOp::new(planned, gpu)?),

@@ -175,6 +175,52 @@ fn check_max<T: Storage>() {
     }
 }
 
+/// Windows that do not overlap: values go to the places of maxima as gradients do, and gradients come from there.
+fn check_unpooling<T: Storage>() {
+    let plain = Case { images: 2, channels: 5, input: [6, 8], output: [3, 4], kernel: 2, stride: 2, ..PLAIN };
+    let padded = Case {
+        images: 1,
+        channels: 16,
+        input: [7, 5],
+        output: [3, 2],
+        kernel: 2,
+        stride: 3,
+        pad: 1,
+        after: 1,
+        ..PLAIN
+    };
+    for (case, nhwc) in [plain, padded].into_iter().flat_map(|case| [(case, false), (case, true)]) {
+        let (ni, no) = (case.elements(case.input), case.elements(case.output));
+        let (pooled, x, dy) = (numbers::<T>(ni, 35), numbers::<T>(no, 36), numbers::<T>(ni, 37));
+        let (mut y, mut dx, mut winner) = (vec![0.0; ni], vec![0.0; no], vec![0u32; no]);
+        for [n, c, oy, ox] in case.outputs() {
+            let o = case.index(case.output, nhwc, [n, c, oy, ox]);
+            let (rows, cols) = (case.window(0, oy).0, case.window(1, ox).0);
+            let places = rows.iter().flat_map(|&iy| cols.iter().map(move |&ix| (iy, ix)));
+            let place = |(iy, ix): (usize, usize)| case.index(case.input, nhwc, [n, c, iy, ix]);
+            let first = places.reduce(|best, at| if pooled[place(at)] > pooled[place(best)] { at } else { best });
+            let (iy, ix) = first.expect("a window");
+            winner[o] = (iy * case.input[1] + ix) as u32;
+            (y[place((iy, ix))], dx[o]) = (x[o], dy[place((iy, ix))]);
+        }
+        let (bx, by, bw) = (Buffer::<T>::narrowed(&x), Buffer::<T>::fresh(ni), Buffer::of(&winner));
+        let forward = format!("maxpool_backward_{}", T::SUFFIX);
+        launch_over(&forward, ni, &[&bx, &bw, &by, &case.shape(nhwc), &0u32, &(ni as u32)]);
+        assert_same(&by.wide(), &y);
+        let (bdy, bdx) = (Buffer::<T>::narrowed(&dy), Buffer::<T>::fresh(no));
+        let backward = format!("max_unpool_backward_{}", T::SUFFIX);
+        launch_over(&backward, no, &[&bdy, &bw, &bdx, &case.shape(nhwc), &0u32, &(no as u32)]);
+        assert_same(&bdx.wide(), &dx);
+        launch_over(&backward, no, &[&bdy, &bw, &bdx, &case.shape(nhwc), &1u32, &(no as u32)]);
+        assert_same(&bdx.wide(), &dx.iter().map(|d| d * 2.0).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn max_unpooling() {
+    for_each_type!(check_unpooling());
+}
+
 fn check_average<T: Storage>() {
     for (case, nhwc) in CASES.into_iter().flat_map(|case| [(case, false), (case, true)]) {
         let (ni, no) = (case.elements(case.input), case.elements(case.output));
