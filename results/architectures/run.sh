@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Measures a step of every built-in network at batch 1 and 16 on this machine's CPU, predicts it for an A100, draws both, and writes
-# the tables of README.md. Takes about 20 minutes on two cores, which should be quiet. MAX_TIME=1s MODELS="nin resnet18" tries it.
+# the tables of README.md. Takes about 20 minutes on two cores, which should be quiet. MAX_TIME=1s MODELS="nin resnet18" tries it;
+# LAYERTIME=PROGRAM takes a program that is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-layertime=$PWD/target/release/layertime
 here=results/architectures
-cargo build --release --bin layertime
+[ -n "${LAYERTIME:-}" ] || cargo build --release --bin layertime
+layertime=${LAYERTIME:-$PWD/target/release/layertime}
 
 # tiny is for tests.
 known=$("$layertime" inspect --help | tr '\n' ' ' | sed 's/.*built-in model (\([^)]*\)).*/\1/' | tr -d ',')
