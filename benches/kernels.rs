@@ -2,8 +2,8 @@
 //!
 //! Each convolution is timed with the direct kernels and, in turn, with the algorithm that the rule names.
 //!
-//! `cargo bench --bench kernels -- [MODEL] [BATCH] [THREADS] [avx512|avx2|portable]`: `alexnet` (as is), `vgg`, at batch 8
-//! and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
+//! `cargo bench --bench kernels -- [MODEL] [BATCH] [THREADS] [avx512|avx2|portable]`: `alexnet` (as is), `vgg`, or `thin`
+//! (depthwise, 1 × 1 and first convolutions), at batch 8 and 1 thread. Prints GFLOP/s of direct FLOPs (best of several runs) for forward, backward-data and backward-weights.
 
 use layertime::device::cpu::compute::simd::Isa;
 use layertime::device::cpu::operations::conv::{AlgorithmChoice, ConvOp};
@@ -37,12 +37,37 @@ const VGG: &[ConvLayer] = &[
     ("conv5_1", [512, 14, 512, 3, 1, 1]),
 ];
 
+/// Depthwise ones have as many groups as channels.
+const THIN: &[ConvLayer] = &[
+    ("dw16", [16, 56, 16, 3, 1, 1]),
+    ("dw64", [64, 56, 64, 3, 1, 1]),
+    ("dw256", [256, 56, 256, 3, 1, 1]),
+    ("dw96_7", [96, 56, 96, 7, 1, 3]),
+    ("dw96_s2", [96, 112, 96, 3, 2, 1]),
+    ("16_96", [16, 112, 96, 1, 1, 0]),
+    ("144_24", [144, 56, 24, 1, 1, 0]),
+    ("64_256", [64, 56, 256, 1, 1, 0]),
+    ("256_64", [256, 56, 64, 1, 1, 0]),
+    ("1024_256", [1024, 14, 256, 1, 1, 0]),
+    ("2048_512", [2048, 7, 512, 1, 1, 0]),
+    ("512_2048", [512, 7, 2048, 1, 1, 0]),
+    ("1024_2048", [1024, 14, 2048, 1, 2, 0]),
+    ("512_7", [512, 7, 512, 3, 1, 1]),
+    ("512_14", [512, 14, 512, 3, 2, 1]),
+    ("rgb7", [3, 224, 64, 7, 2, 3]),
+    ("rgb3", [3, 224, 32, 3, 2, 1]),
+];
+
 const FC: &[(&str, [usize; 2])] = &[("fc6", [9216, 4096]), ("fc7", [4096, 4096]), ("fc8", [4096, 1000])];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let argument = |i: usize, default: &'static str| arguments.get(i).map_or(default, String::as_str).to_owned();
-    let layers = if argument(0, "alexnet") == "vgg" { VGG } else { ALEXNET };
+    let (layers, fully_connected) = match argument(0, "alexnet").as_str() {
+        "vgg" => (VGG, FC),
+        "thin" => (THIN, &[][..]),
+        _ => (ALEXNET, FC),
+    };
     let batch: usize = argument(1, "8").parse().expect("a batch size");
     let threads: usize = argument(2, "1").parse().expect("a number of threads");
     let isa = match argument(3, "").as_str() {
@@ -55,9 +80,9 @@ fn main() {
     pool.install(|| {
         println!("batch {batch}, {threads} threads, {isa:?}");
         println!("{}", peaks(threads));
-        println!("{:8} {:>24} {:>24} {:>24}", "layer", "forward ms GFLOP/s", "backward_data", "backward_weights");
+        println!("{:9} {:>24} {:>24} {:>24}", "layer", "forward ms GFLOP/s", "backward_data", "backward_weights");
         layers.iter().for_each(|layer| conv(layer, batch, threads, isa));
-        FC.iter().for_each(|layer| fc(layer, batch, threads, isa));
+        fully_connected.iter().for_each(|layer| fc(layer, batch, threads, isa));
         println!("{}", peaks(threads));
     });
 }
@@ -74,7 +99,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         pad: [*pad; 2],
         pad_after: [*pad; 2],
         dilation: [1; 2],
-        groups: 1,
+        groups: if name.starts_with("dw") { *c } else { 1 },
     };
     let flops = 2.0 * geometry.macs() as f64;
     let lengths = [geometry.input_len(), geometry.weight_len(), geometry.output_len(), *k];
@@ -87,7 +112,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
     if names[0] != names[1] {
         print_row("", by_rule, rate);
         let gains = [0, 1, 2].map(|phase| format!("{:>24}", format!("{:.2} times", direct[phase] / by_rule[phase])));
-        println!("{:8} {} by {}", "", gains.join(" "), names[1]);
+        println!("{:9} {} by {}", "", gains.join(" "), names[1]);
     }
 }
 
@@ -103,7 +128,8 @@ fn fc((name, [inputs, outputs]): &(&str, [usize; 2]), n: usize, threads: usize, 
 /// Seconds of forward, backward_data and backward_weights of operations that take the same tensors: the fastest of runs in turn.
 /// `lengths` are those of input, weights, output and biases.
 fn time_phases<const N: usize>(mut operations: [&mut dyn Operation; N], lengths: [usize; 4]) -> [[f64; 3]; N] {
-    let [mut x, mut w, mut y, mut bias] = lengths.map(ones);
+    let mut memory = lengths.map(|len| ones(len + LINE));
+    let [x, w, y, bias] = memory.each_mut().map(|memory| on_a_line(memory));
     let floats = |operation: &&mut dyn Operation| Phase::ALL.map(|phase| operation.workspace_floats(phase));
     let mut workspace = ones(operations.iter().flat_map(floats).max().unwrap_or(0));
     let mut best = [[f64::INFINITY; 3]; N];
@@ -116,36 +142,36 @@ fn time_phases<const N: usize>(mut operations: [&mut dyn Operation; N], lengths:
             let times = [
                 seconds(|| {
                     operation.forward(Forward {
-                        inputs: &[&x],
-                        weights: &w,
-                        biases: &bias,
-                        output: &mut y,
+                        inputs: &[x],
+                        weights: w,
+                        biases: bias,
+                        output: y,
                         workspace: &mut workspace,
                         ..Forward::default()
                     })
                 }),
                 seconds(|| {
                     operation.backward_data(BackwardData {
-                        output_gradient: &y,
-                        weights: &w,
-                        input_gradient: &mut x,
+                        output_gradient: y,
+                        weights: w,
+                        input_gradient: x,
                         workspace: &mut workspace,
                         ..BackwardData::default()
                     })
                 }),
                 seconds(|| {
                     operation.backward_weights(BackwardWeights {
-                        input: &x,
-                        output_gradient: &y,
-                        weight_gradient: &mut w,
-                        bias_gradient: &mut bias,
+                        input: x,
+                        output_gradient: y,
+                        weight_gradient: w,
+                        bias_gradient: bias,
                         workspace: &mut workspace,
                     })
                 }),
             ];
             best.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
             // Else numbers grow from run to run until they are infinite.
-            [&mut x, &mut w, &mut y].into_iter().for_each(|tensor| tensor.fill(1e-3));
+            [&mut *x, w, y].into_iter().for_each(|tensor| tensor.fill(1e-3));
         }
     }
     best
@@ -159,7 +185,16 @@ fn seconds(mut work: impl FnMut()) -> f64 {
 
 fn print_row(name: &str, seconds: [f64; 3], rate: impl Fn(f64) -> String) {
     let cells = seconds.map(|s| format!("{:>24}", format!("{:8.3} {}", s * 1e3, rate(s))));
-    println!("{name:8} {}", cells.join(" "));
+    println!("{name:9} {}", cells.join(" "));
+}
+
+/// f32 in a cache line.
+const LINE: usize = 16;
+
+/// The tensor in memory that has a line more: it begins on a cache line, as those of a session do.
+fn on_a_line(memory: &mut [f32]) -> &mut [f32] {
+    let (skip, len) = (memory.as_ptr().align_offset(LINE * size_of::<f32>()), memory.len() - LINE);
+    &mut memory[skip..][..len]
 }
 
 fn ones(len: usize) -> Vec<f32> {
