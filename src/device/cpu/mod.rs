@@ -19,15 +19,20 @@ use super::options::{DeviceOptions, Launch, Layout};
 use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
 use crate::plan::Precision;
 use crate::step::Step;
+use compute::simd::Isa;
 use operations::conv::AlgorithmChoice;
 
 /// Threads that wait for one another on one processor: more make a step take minutes.
 const MOST_PER_PROCESSOR: usize = 8;
 
+/// Names slower instructions than the CPU has, for tests: `avx512`, `avx2` or `portable`. Convolutions and fc obey it.
+const INSTRUCTIONS: &str = "LAYERTIME_INSTRUCTIONS";
+
 /// The processor and the threads that a run may use.
 pub struct Cpu {
     info: DeviceInfo,
     choice: AlgorithmChoice,
+    isa: Isa,
     pool: ThreadPool,
 }
 
@@ -35,6 +40,8 @@ impl Cpu {
     /// Starts the threads. Refuses options that only GPUs have, and many times more threads than processors.
     pub fn open(options: &DeviceOptions) -> Result<Cpu, DeviceError> {
         refuse_what_only_gpus_have(options)?;
+        let isa = Isa::named(std::env::var(INSTRUCTIONS).ok().as_deref())
+            .map_err(|error| DeviceError::Usage(format!("{INSTRUCTIONS}: {error}")))?;
         let processors = processor_threads();
         let threads = options.threads.unwrap_or(processors);
         let most = MOST_PER_PROCESSOR * processors;
@@ -50,15 +57,15 @@ impl Cpu {
             .build()
             .map_err(|error| DeviceError::Unusable(format!("cannot start {threads} threads: {error}")))?;
         let choice = if options.direct_convolutions { AlgorithmChoice::Direct } else { AlgorithmChoice::ByRule };
-        Ok(Cpu { info: info(threads, choice), choice, pool })
+        Ok(Cpu { info: info(threads, choice, isa), choice, isa, pool })
     }
 }
 
-fn info(threads: usize, choice: AlgorithmChoice) -> DeviceInfo {
+fn info(threads: usize, choice: AlgorithmChoice, isa: Isa) -> DeviceInfo {
     let direct = (choice == AlgorithmChoice::Direct).then(|| ("algorithms".into(), "direct".into()));
     DeviceInfo {
         name: processor_name(),
-        facts: vec![("threads", threads.to_string()), ("instructions", compute::simd::Isa::detect().name().into())],
+        facts: vec![("threads", threads.to_string()), ("instructions", isa.name().into())],
         precision: Precision::F32,
         layout: Layout::Nhwc,
         launch: Launch::Direct,
@@ -172,7 +179,8 @@ impl Device for Cpu {
     fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
         check_precision(&self.info, &step.plan)?;
         self.pool.install(|| {
-            work(&mut session::CpuSession::open(step, training, self.choice, available_bytes())?);
+            let (isa, choice) = (self.isa, self.choice);
+            work(&mut session::CpuSession::open(step, training, (isa, choice), available_bytes())?);
             Ok(())
         })
     }

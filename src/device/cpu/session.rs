@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::compute::arena::TensorList;
 use super::compute::buffer::ResidentBuffer;
 use super::compute::simd::Isa;
 use super::operations::conv::AlgorithmChoice;
@@ -34,6 +35,8 @@ pub struct CpuSession {
     /// Scratch for whichever layer is at work.
     pub(super) workspace: ResidentBuffer,
     pub(super) marks: Vec<Instant>,
+    /// The inputs of whichever layer is at work.
+    pub(super) inputs: TensorList,
 }
 
 impl CpuSession {
@@ -41,7 +44,7 @@ impl CpuSession {
     pub fn open(
         step: &Step,
         training: Training,
-        choice: AlgorithmChoice,
+        (isa, choice): (Isa, AlgorithmChoice),
         available: u64,
     ) -> Result<CpuSession, DeviceError> {
         let plan = &step.plan;
@@ -55,7 +58,7 @@ impl CpuSession {
         let footprint = step.arena.footprint(plan).total();
         fits(footprint)?;
         let orders = Orders::new(plan, Layout::Nhwc)?;
-        let setting = Setting { threads: rayon::current_num_threads(), isa: Isa::detect(), choice, training };
+        let setting = Setting { threads: rayon::current_num_threads(), isa, choice, training };
         let operations = plan.layers.iter().enumerate();
         let operations = operations.map(|(at, layer)| operation(at, layer, orders.of(layer.inputs[0]), &setting));
         let operations: Vec<_> = operations.collect();
@@ -77,6 +80,7 @@ impl CpuSession {
             labels: vec![0; plan.batch],
             workspace: buffer(scratch)?,
             marks: Vec::with_capacity(step.ops.len() + 2),
+            inputs: TensorList::new(plan.layers.iter().map(|layer| layer.inputs.len()).max().unwrap_or(0)),
             step: step.clone(),
         })
     }
@@ -87,11 +91,7 @@ impl CpuSession {
 
     /// Range of a source's values in the arena.
     pub(super) fn value(&self, of: Source) -> Range<usize> {
-        let start = match of {
-            Source::Image => Some(self.step.arena.elements),
-            Source::Layer(layer) => self.step.arena.value(layer),
-        };
-        range(start.unwrap_or(0), self.step.plan.shape_of(of).elements())
+        value(&self.step, of)
     }
 
     /// Range of the gradient of a source in the arena.
@@ -106,6 +106,15 @@ impl CpuSession {
     pub(super) fn biases(&self, layer: usize) -> Range<usize> {
         range(self.weights(layer).end, self.planned(layer).biases as usize)
     }
+}
+
+/// Range of a source's values in the arena.
+pub(super) fn value(step: &Step, of: Source) -> Range<usize> {
+    let start = match of {
+        Source::Image => Some(step.arena.elements),
+        Source::Layer(layer) => step.arena.value(layer),
+    };
+    range(start.unwrap_or(0), step.plan.shape_of(of).elements())
 }
 
 fn range(start: usize, len: usize) -> Range<usize> {

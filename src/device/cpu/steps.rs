@@ -3,18 +3,13 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use super::compute::arena::writing;
 use super::operations::{BackwardData, BackwardWeights, Forward, sgd};
-use super::session::CpuSession;
+use super::session::{CpuSession, value};
 use crate::device::DeviceError;
 use crate::model::Source;
 use crate::plan::Phase;
 use crate::step::{Op, Runner};
-
-/// Inputs that a layer may have without being listed on the heap.
-const FEW_INPUTS: usize = 8;
 
 impl Runner for CpuSession {
     type Error = DeviceError;
@@ -52,22 +47,22 @@ impl Runner for CpuSession {
 
 impl CpuSession {
     fn forward(&mut self, layer: usize) {
-        let sources = &self.step.plan.layers[layer].inputs;
-        let inputs: SmallVec<[Range<usize>; FEW_INPUTS]> = sources.iter().map(|&source| self.value(source)).collect();
         let [weights, biases, output] = [self.weights(layer), self.biases(layer), self.value(Source::Layer(layer))];
         let (output, rest) = writing(&mut self.arena, output);
-        let inputs: SmallVec<[&[f32]; FEW_INPUTS]> = inputs.into_iter().map(|input| rest.read(input)).collect();
         let (before, this) = self.operations.split_at_mut(layer);
         let pool = self.step.plan.layers[layer].positions_of;
-        this[0].forward(Forward {
-            inputs: &inputs,
-            positions: pool.and_then(|pool| before[pool].positions()),
-            weights: &self.parameters[weights],
-            biases: &self.parameters[biases],
-            labels: &self.labels,
-            step: self.begun,
-            output,
-            workspace: &mut self.workspace,
+        let sources = self.step.plan.layers[layer].inputs.iter();
+        self.inputs.list(sources.map(|&of| rest.read(value(&self.step, of))), |inputs| {
+            this[0].forward(Forward {
+                inputs,
+                positions: pool.and_then(|pool| before[pool].positions()),
+                weights: &self.parameters[weights],
+                biases: &self.parameters[biases],
+                labels: &self.labels,
+                step: self.begun,
+                output,
+                workspace: &mut self.workspace,
+            });
         });
     }
 
@@ -80,29 +75,30 @@ impl CpuSession {
         let (source, accumulate) = (planned.inputs[slot], planned.accumulate[slot]);
         let (reads, this) = (planned.reads(Phase::BackwardData), Source::Layer(layer));
         let [output, output_gradient] = [self.value(this), self.gradient(this)];
-        let read_inputs = if reads.inputs { planned.inputs.as_slice() } else { &[] };
-        let inputs: SmallVec<[Range<usize>; FEW_INPUTS]> = read_inputs.iter().map(|&of| self.value(of)).collect();
         let [weights, biases, input_gradient] = [self.weights(layer), self.biases(layer), self.gradient(source)];
         let (input_gradient, rest) = writing(&mut self.arena, input_gradient);
         // The memory of a tensor that is not read may serve another one.
         let read = |wanted: bool, tensor: Range<usize>| if wanted { rest.read(tensor) } else { &[] };
-        let inputs: SmallVec<[&[f32]; FEW_INPUTS]> = inputs.into_iter().map(|input| rest.read(input)).collect();
         let (before, this) = self.operations.split_at_mut(layer);
         let pool = self.step.plan.layers[layer].positions_of;
-        this[0].backward_data(BackwardData {
-            slot,
-            inputs: &inputs,
-            positions: pool.and_then(|pool| before[pool].positions()),
-            input: inputs.get(slot).copied().unwrap_or_default(),
-            output: read(reads.output, output),
-            output_gradient: read(reads.output_gradient, output_gradient),
-            weights: &self.parameters[weights.clone()],
-            weight_gradient: &self.gradients[weights],
-            bias_gradient: &self.gradients[biases],
-            labels: &self.labels,
-            input_gradient,
-            accumulate,
-            workspace: &mut self.workspace,
+        let sources = &self.step.plan.layers[layer].inputs;
+        let sources = if reads.inputs { sources.as_slice() } else { &[] };
+        self.inputs.list(sources.iter().map(|&of| rest.read(value(&self.step, of))), |inputs| {
+            this[0].backward_data(BackwardData {
+                slot,
+                inputs,
+                positions: pool.and_then(|pool| before[pool].positions()),
+                input: inputs.get(slot).copied().unwrap_or_default(),
+                output: read(reads.output, output),
+                output_gradient: read(reads.output_gradient, output_gradient),
+                weights: &self.parameters[weights.clone()],
+                weight_gradient: &self.gradients[weights],
+                bias_gradient: &self.gradients[biases],
+                labels: &self.labels,
+                input_gradient,
+                accumulate,
+                workspace: &mut self.workspace,
+            });
         });
     }
 

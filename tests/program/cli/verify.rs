@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use layertime::device::cpu::compute::simd::Isa;
+
 use crate::program::{Program, assert_refused, stdout};
 
 fn references() -> Vec<(PathBuf, String)> {
@@ -27,6 +29,29 @@ fn every_reference_agrees() {
             assert!(output.status.success() && stdout(&output).contains("PASS"), "{arguments}\n{}", stdout(&output));
         }
     }
+}
+
+/// `LAYERTIME_INSTRUCTIONS` forces slower instructions than the CPU has; the run says which. With direct convolutions too.
+#[test]
+fn the_references_agree_by_all_instructions() {
+    let references = || references().into_iter().filter(|(_, model)| !model.contains("alexnet"));
+    for instructions in Isa::supported().map(Isa::name) {
+        let program = Program::new();
+        for (file, model) in references() {
+            for algorithms in ["", " --algorithms direct"] {
+                let arguments =
+                    format!("verify --device cpu --model {model} --reference {}{algorithms}", file.display());
+                let output = program.command(&arguments).env("LAYERTIME_INSTRUCTIONS", instructions).output().unwrap();
+                let text = stdout(&output);
+                assert!(output.status.success() && text.contains("PASS"), "{instructions}: {arguments}\n{text}");
+                let named =
+                    if instructions == "portable" { "im2col_gemm".into() } else { format!("direct_{instructions}") };
+                assert!(model != "tiny" || text.contains(&named), "{instructions}: {arguments}\n{text}");
+            }
+        }
+    }
+    let unknown = Program::new().command("verify --device cpu").env("LAYERTIME_INSTRUCTIONS", "mmx").output().unwrap();
+    assert_refused(&unknown, 2, &["LAYERTIME_INSTRUCTIONS", "mmx", "portable"]);
 }
 
 /// The position of a tensor's first byte in a safetensors file.

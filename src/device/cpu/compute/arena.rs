@@ -28,9 +28,40 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// A list of tensors whose memory is kept from use to use.
+pub struct TensorList(Vec<&'static [f32]>);
+
+impl TensorList {
+    /// For at most so many tensors.
+    pub fn new(most: usize) -> TensorList {
+        TensorList(Vec::with_capacity(most))
+    }
+
+    /// Hands a list of `tensors` to `work`.
+    pub fn list<'a>(&mut self, tensors: impl Iterator<Item = &'a [f32]>, work: impl FnOnce(&[&[f32]])) {
+        self.0.clear();
+        // SAFETY: nobody reads the list but `work`, while the tensors are borrowed.
+        self.0.extend(tensors.map(|tensor| unsafe { std::slice::from_raw_parts(tensor.as_ptr(), tensor.len()) }));
+        work(&self.0);
+        self.0.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_keeps_its_memory() {
+        let (tensors, mut list) = ([[1.0], [2.0], [3.0]], TensorList::new(3));
+        let at = list.0.as_ptr();
+        for count in [3, 2] {
+            let tensors = || tensors[..count].iter().map(<[f32; 1]>::as_slice);
+            list.list(tensors(), |listed| assert!(listed.iter().copied().eq(tensors())));
+            assert!(list.0.is_empty());
+        }
+        assert_eq!(list.0.as_ptr(), at);
+    }
 
     #[test]
     fn both_sides_can_be_read_and_the_middle_written() {
