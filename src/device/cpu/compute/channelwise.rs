@@ -3,15 +3,39 @@
 //! A result needs one vector of the input per tap (and per channel of a group), so such layers are bound by memory, not by
 //! arithmetic. Taps that fall on padding are not listed.
 
+#![expect(clippy::needless_range_loop, reason = "loops over constants, which the compiler unrolls into registers")]
+
 #[cfg(target_arch = "x86_64")]
 use super::simd::x86::{Avx2, Avx512};
-use super::simd::{Isa, Vector};
+use super::simd::{Isa, Vector, prefetch};
+use std::ops::Range;
 
 /// A tap of a run of columns: offsets from `input` and from `weights`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tap {
     pub input: usize,
     pub weights: usize,
+}
+
+/// Input that the next row needs: lines to ask for while this row is at work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ahead {
+    /// From the input of the first column.
+    pub offset: usize,
+    pub rows: usize,
+    pub row_pitch: usize,
+}
+
+impl Ahead {
+    /// Asks for one vector of channels of all columns from `from` up to `len` numbers later.
+    #[inline(always)]
+    fn ask(&self, from: *const f32, len: usize, channels: usize) {
+        for row in 0..self.rows {
+            for column in (0..len).step_by(channels) {
+                prefetch(from.wrapping_add(self.offset + row * self.row_pitch + column));
+            }
+        }
+    }
 }
 
 /// Columns of a row of results that have the same taps.
@@ -31,6 +55,7 @@ pub struct ChannelRun<'a> {
     pub group: usize,
     /// Adds to the output.
     pub accumulate: bool,
+    pub ahead: Ahead,
 }
 
 /// Columns of a row of the outputs' gradient, with the inputs that met the same taps.
@@ -46,6 +71,7 @@ pub struct ChannelGradient<'a> {
     pub channels: usize,
     /// As in [`ChannelRun`].
     pub group: usize,
+    pub ahead: Ahead,
 }
 
 /// The kernels of one instruction set.
@@ -90,137 +116,195 @@ const MOST_LANES: usize = 16;
 /// Columns at once: as many sums hide the latency of a multiply-add.
 const COLUMNS: usize = 8;
 
-/// Taps at once of a weight gradient.
-const TAPS: usize = 8;
+/// Columns of a weight gradient whose inputs stay in an L1 cache from tap to tap.
+const GRADIENT_COLUMNS: usize = 16;
+
+/// Taps at once of a weight gradient: all of 3 × 3.
+const TAPS: usize = 9;
 
 /// For each lane the lane of its group's channel `member`.
 fn members(group: usize, member: usize) -> [u32; MOST_LANES] {
     std::array::from_fn(|lane| (lane / group * group + member) as u32)
 }
 
-#[inline(always)]
-unsafe fn load<V: Vector>(from: *const f32, lanes: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe { if lanes == V::LANES { V::load(from) } else { V::load_part(from, lanes) } }
+/// The channels of one vector: all its lanes, or with `PART` the first of them. `GROUPED` ones have groups of several channels.
+#[derive(Clone, Copy)]
+struct Lanes<const PART: bool, const GROUPED: bool> {
+    channel: usize,
+    lanes: usize,
 }
 
-#[inline(always)]
-unsafe fn store<V: Vector>(value: V, to: *mut f32, lanes: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if lanes == V::LANES { value.store(to) } else { value.store_part(to, lanes) } }
+impl<const PART: bool, const GROUPED: bool> Lanes<PART, GROUPED> {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(self, from: *const f32) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { if PART { V::load_part(from, self.lanes) } else { V::load(from) } }
+    }
+
+    /// Each lane with the number of its group's channel that `order` names.
+    #[inline(always)]
+    unsafe fn load_member<V: Vector>(self, from: *const f32, order: &[u32; MOST_LANES]) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { if GROUPED { self.load::<V>(from).permuted(order.as_ptr()) } else { self.load(from) } }
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(self, value: V, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { if PART { value.store_part(to, self.lanes) } else { value.store(to) } }
+    }
+}
+
+/// Calls `$work(lanes)` for each vector of `$channels`, with the type that suits it.
+macro_rules! each_vector {
+    ($vector:ty, $channels:expr, $group:expr, |$at:ident| $work:expr) => {
+        for channel in (0..$channels).step_by(<$vector>::LANES) {
+            let lanes = <$vector>::LANES.min($channels - channel);
+            match (lanes < <$vector>::LANES, $group > 1) {
+                (false, false) => {
+                    let $at = Lanes::<false, false> { channel, lanes };
+                    $work
+                }
+                (false, true) => {
+                    let $at = Lanes::<false, true> { channel, lanes };
+                    $work
+                }
+                (true, false) => {
+                    let $at = Lanes::<true, false> { channel, lanes };
+                    $work
+                }
+                (true, true) => {
+                    let $at = Lanes::<true, true> { channel, lanes };
+                    $work
+                }
+            }
+        }
+    };
 }
 
 #[inline(always)]
 unsafe fn channel_run<V: Vector>(run: &ChannelRun) {
-    // SAFETY: every address is one that the caller of `ChannelKernels::run` vouched for; so below.
-    unsafe {
-        let mut column = 0;
-        while column < run.columns {
-            let left = run.columns - column;
-            let done = if left >= COLUMNS {
-                COLUMNS
-            } else if left >= 2 {
-                2
-            } else {
-                1
-            };
-            for channel in (0..run.channels).step_by(V::LANES) {
-                let lanes = V::LANES.min(run.channels - channel);
-                match done {
-                    COLUMNS => columns::<V, COLUMNS>(run, column, channel, lanes),
-                    2 => columns::<V, 2>(run, column, channel, lanes),
-                    _ => columns::<V, 1>(run, column, channel, lanes),
-                }
+    let mut column = 0;
+    while column < run.columns {
+        let left = run.columns - column;
+        let done = [COLUMNS, 4, 2, 1].into_iter().find(|&some| some <= left).unwrap_or(1);
+        // SAFETY: every address is one that the caller of `ChannelKernels::run` vouched for; so below.
+        each_vector!(V, run.channels, run.group, |lanes| unsafe {
+            match done {
+                COLUMNS => columns::<V, COLUMNS, 1, _, _>(run, column, lanes),
+                4 => columns::<V, 4, 2, _, _>(run, column, lanes),
+                2 => columns::<V, 2, 4, _, _>(run, column, lanes),
+                _ => columns::<V, 1, 4, _, _>(run, column, lanes),
             }
-            column += done;
-        }
+        });
+        column += done;
     }
 }
 
+/// `N` columns of results. Every `A`-th tap is summed apart: few sums would wait for one another.
 #[inline(always)]
-unsafe fn columns<V: Vector, const N: usize>(run: &ChannelRun, column: usize, channel: usize, lanes: usize) {
+unsafe fn columns<V: Vector, const N: usize, const A: usize, const PART: bool, const GROUPED: bool>(
+    run: &ChannelRun,
+    column: usize,
+    lanes: Lanes<PART, GROUPED>,
+) {
     // SAFETY: see `channel_run`.
     unsafe {
-        let input = run.input.add(column * run.steps[0] + channel);
-        let output = run.output.add(column * run.steps[1] + channel);
-        let bias = if run.biases.is_null() { V::zero() } else { load(run.biases.add(channel), lanes) };
-        let mut sums = [bias; N];
+        let input = run.input.wrapping_add(column * run.steps[0] + lanes.channel);
+        let output = run.output.add(column * run.steps[1] + lanes.channel);
+        run.ahead.ask(input, N * run.steps[0], run.channels);
+        let mut sums = [[V::zero(); N]; A];
         if run.accumulate {
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = load(output.add(n * run.steps[1]), lanes);
+            for n in 0..N {
+                sums[0][n] = lanes.load(output.add(n * run.steps[1]));
             }
+        } else if !run.biases.is_null() {
+            sums[0] = [lanes.load(run.biases.add(lanes.channel)); N];
         }
         for member in 0..run.group {
-            let order = members(run.group, member);
-            let weights = run.weights.add(member * run.channels + channel);
-            for tap in run.taps {
-                let w = load::<V>(weights.add(tap.weights), lanes);
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    let mut x = load::<V>(input.add(n * run.steps[0] + tap.input), lanes);
-                    if run.group > 1 {
-                        x = x.permuted(order.as_ptr());
-                    }
-                    *sum = w.mul_add(x, *sum);
+            let order = if GROUPED { members(run.group, member) } else { [0; MOST_LANES] };
+            let weights = run.weights.add(member * run.channels + lanes.channel);
+            let add = |tap: &Tap, sums: &mut [V; N]| {
+                let w = lanes.load::<V>(weights.add(tap.weights));
+                let input = input.wrapping_add(tap.input);
+                for n in 0..N {
+                    sums[n] = w.mul_add(lanes.load_member(input.wrapping_add(n * run.steps[0]), &order), sums[n]);
+                }
+            };
+            let mut taps = run.taps.chunks_exact(A);
+            for taps in &mut taps {
+                for a in 0..A {
+                    add(&taps[a], &mut sums[a]);
                 }
             }
+            taps.remainder().iter().for_each(|tap| add(tap, &mut sums[0]));
         }
-        for (n, sum) in sums.into_iter().enumerate() {
-            store(sum, output.add(n * run.steps[1]), lanes);
+        for n in 0..N {
+            let mut sum = sums[0][n];
+            for a in 1..A {
+                sum = sum.add(sums[a][n]);
+            }
+            lanes.store(sum, output.add(n * run.steps[1]));
         }
     }
 }
 
 #[inline(always)]
 unsafe fn channel_gradient<V: Vector>(gradient: &ChannelGradient) {
-    // SAFETY: see `channel_run`.
-    unsafe {
-        for channel in (0..gradient.channels).step_by(V::LANES) {
-            let lanes = V::LANES.min(gradient.channels - channel);
+    for first in (0..gradient.columns).step_by(GRADIENT_COLUMNS) {
+        let columns = first..gradient.columns.min(first + GRADIENT_COLUMNS);
+        // SAFETY: see `channel_run`.
+        each_vector!(V, gradient.channels, gradient.group, |lanes| unsafe {
+            let input = gradient.input.wrapping_add(first * gradient.steps[0] + lanes.channel);
+            gradient.ahead.ask(input, columns.len() * gradient.steps[0], gradient.channels);
             for member in 0..gradient.group {
                 let mut taps = gradient.taps.chunks_exact(TAPS);
                 for taps in &mut taps {
-                    tap_gradients::<V, TAPS>(gradient, taps, (channel, member), lanes);
+                    tap_gradients::<V, TAPS, _, _>(gradient, taps, columns.clone(), member, lanes);
                 }
-                let mut triples = taps.remainder().chunks_exact(3);
+                let mut sixes = taps.remainder().chunks_exact(6);
+                for taps in &mut sixes {
+                    tap_gradients::<V, 6, _, _>(gradient, taps, columns.clone(), member, lanes);
+                }
+                let mut triples = sixes.remainder().chunks_exact(3);
                 for taps in &mut triples {
-                    tap_gradients::<V, 3>(gradient, taps, (channel, member), lanes);
+                    tap_gradients::<V, 3, _, _>(gradient, taps, columns.clone(), member, lanes);
                 }
                 for tap in triples.remainder().chunks_exact(1) {
-                    tap_gradients::<V, 1>(gradient, tap, (channel, member), lanes);
+                    tap_gradients::<V, 1, _, _>(gradient, tap, columns.clone(), member, lanes);
                 }
             }
-        }
+        });
     }
 }
 
 #[inline(always)]
-unsafe fn tap_gradients<V: Vector, const N: usize>(
+unsafe fn tap_gradients<V: Vector, const N: usize, const PART: bool, const GROUPED: bool>(
     gradient: &ChannelGradient,
     taps: &[Tap],
-    (channel, member): (usize, usize),
-    lanes: usize,
+    columns: Range<usize>,
+    member: usize,
+    lanes: Lanes<PART, GROUPED>,
 ) {
     // SAFETY: see `channel_run`.
     unsafe {
-        let order = members(gradient.group, member);
+        let order = if GROUPED { members(gradient.group, member) } else { [0; MOST_LANES] };
+        let output_gradient = gradient.output_gradient.add(lanes.channel);
         let mut inputs = [gradient.input; N];
         for n in 0..N {
-            inputs[n] = gradient.input.add(taps[n].input + channel);
+            inputs[n] = gradient.input.add(taps[n].input + lanes.channel);
         }
         let mut sums = [V::zero(); N];
-        for column in 0..gradient.columns {
-            let dy = load::<V>(gradient.output_gradient.add(column * gradient.steps[1] + channel), lanes);
+        for column in columns {
+            let dy = lanes.load::<V>(output_gradient.add(column * gradient.steps[1]));
             for n in 0..N {
-                let mut x = load::<V>(inputs[n].add(column * gradient.steps[0]), lanes);
-                if gradient.group > 1 {
-                    x = x.permuted(order.as_ptr());
-                }
+                let x = lanes.load_member::<V>(inputs[n].add(column * gradient.steps[0]), &order);
                 sums[n] = x.mul_add(dy, sums[n]);
             }
         }
         for n in 0..N {
-            let to = gradient.weight_gradient.add(taps[n].weights + member * gradient.channels + channel);
-            store(sums[n].add(load(to, lanes)), to, lanes);
+            let to = gradient.weight_gradient.add(taps[n].weights + member * gradient.channels + lanes.channel);
+            lanes.store(sums[n].add(lanes.load(to)), to);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! walk over the outputs' gradient, with stride and padding seen from the other side.
 
 use super::bias::sum_pixels;
-use crate::device::cpu::compute::channelwise::{ChannelGradient, ChannelKernels, ChannelRun, Tap};
+use crate::device::cpu::compute::channelwise::{Ahead, ChannelGradient, ChannelKernels, ChannelRun, Tap};
 use crate::device::cpu::compute::simd::Isa;
 use crate::device::cpu::compute::tasks::{Scratch, Shared, part, share};
 use crate::device::cpu::operations::{BackwardData, BackwardWeights, Forward};
@@ -33,6 +33,8 @@ struct Walk {
     /// Width of the source and of the results.
     widths: [usize; 2],
     source_height: usize,
+    /// Rows of the source that the next row of results needs besides this one's.
+    new_rows: usize,
 }
 
 /// Columns with the same taps.
@@ -90,12 +92,14 @@ impl Channelwise {
                 columns: runs(out[1], [g.stride[1], 1], forward(1)),
                 widths: [g.w, out[1]],
                 source_height: g.h,
+                new_rows: g.stride[0],
             },
             backward: Walk {
                 rows: (0..g.h).map(backward(0)).collect(),
                 columns: runs(g.w, [1, g.stride[1]], backward(1)),
                 widths: [out[1], g.w],
                 source_height: out[0],
+                new_rows: 1,
             },
         })
     }
@@ -154,12 +158,11 @@ impl Channelwise {
         share(
             self.threads,
             self.geometry.n * walk.rows.len(),
-            |_| (),
-            |(), row| {
+            |_| [Tap::default(); MOST_TAPS],
+            |taps, row| {
                 let (image, row_in_image) = (row / walk.rows.len(), row % walk.rows.len());
                 for columns in &walk.columns {
-                    let mut taps = [Tap::default(); MOST_TAPS];
-                    let taps = walk.taps(row_in_image, columns, channels, self.tap_pitches(), &mut taps);
+                    let taps = walk.taps(row_in_image, columns, channels, self.tap_pitches(), taps);
                     let run = ChannelRun {
                         input: source[image * walk.source_height * walk.widths[0] * channels..].as_ptr(),
                         taps,
@@ -171,6 +174,7 @@ impl Channelwise {
                         channels,
                         group,
                         accumulate,
+                        ahead: walk.ahead(taps, channels),
                     };
                     // SAFETY: taps and columns lie in the source, and no other task writes this row.
                     unsafe { self.kernels.run(&run) }
@@ -197,7 +201,7 @@ impl Channelwise {
             |(), segment| {
                 // SAFETY: each task takes the piece of its own number.
                 let sums = unsafe { segments.part(segment, weights + k) };
-                self.add_segment(segment, input, output_gradient, sums);
+                self.add_segment(segment, input, output_gradient, (sums, !bias_gradient.is_empty()));
             },
         );
         let segments = workspace[..count * (weights + k)].chunks_exact(weights + k);
@@ -210,18 +214,26 @@ impl Channelwise {
         }
     }
 
-    /// Sums one segment's gradients of weights, and behind them those of the biases.
-    fn add_segment(&self, segment: usize, input: &[f32], output_gradient: &[f32], sums: &mut [f32]) {
+    /// Sums one segment's gradients of weights, and behind them those of the biases where they are wanted.
+    fn add_segment(
+        &self,
+        segment: usize,
+        input: &[f32],
+        output_gradient: &[f32],
+        (sums, with_biases): (&mut [f32], bool),
+    ) {
         let (channels, group, walk) = (self.geometry.k, self.geometry.group_c(), &self.forward);
         sums.fill(0.0);
         let rows = part(self.geometry.n * walk.rows.len(), segment, self.segments());
         let row_len = walk.widths[1] * channels;
         let (weights, biases) = sums.split_at_mut(sums.len() - channels);
-        sum_pixels(&output_gradient[rows.start * row_len..rows.end * row_len], channels, biases);
+        let mut taps = [Tap::default(); MOST_TAPS];
         for row in rows {
+            if with_biases {
+                sum_pixels(&output_gradient[row * row_len..][..row_len], channels, biases);
+            }
             let (image, row_in_image) = (row / walk.rows.len(), row % walk.rows.len());
             for columns in &walk.columns {
-                let mut taps = [Tap::default(); MOST_TAPS];
                 let taps = walk.taps(row_in_image, columns, channels, self.tap_pitches(), &mut taps);
                 let gradient = ChannelGradient {
                     input: input[image * walk.source_height * walk.widths[0] * channels..].as_ptr(),
@@ -232,6 +244,7 @@ impl Channelwise {
                     weight_gradient: weights.as_mut_ptr(),
                     channels,
                     group,
+                    ahead: walk.ahead(taps, channels),
                 };
                 // SAFETY: taps and columns lie in the input, the columns in the row of gradients.
                 unsafe { self.kernels.gradient(&gradient) }
@@ -241,6 +254,12 @@ impl Channelwise {
 }
 
 impl Walk {
+    /// What the next row needs of the source, below the last of these taps.
+    fn ahead(&self, taps: &[Tap], channels: usize) -> Ahead {
+        let row_pitch = self.widths[0] * channels;
+        Ahead { offset: taps.last().map_or(0, |tap| tap.input) + row_pitch, rows: self.new_rows, row_pitch }
+    }
+
     /// Lists the taps that a run of columns has in a row.
     fn taps<'a>(
         &self,
