@@ -257,6 +257,12 @@ fn chosen_shapes_match_f64_loops() {
         square(3, 20, 7, 24, 1, 1, 0, 1),
         square(2, 4, 13, 6, 2, 3, 0, 1),
         square(1, 40, 120, 4, 3, 1, 1, 1),
+        // Chunks across images, of channels that are copied as their rows would compete in a cache, with pixels that nobody
+        // reads, and with gradients too large for one.
+        square(7, 520, 3, 264, 1, 1, 0, 1),
+        square(9, 1024, 2, 24, 1, 1, 0, 1),
+        square(9, 40, 5, 24, 1, 2, 0, 1),
+        square(5, 64, 7, 300, 3, 2, 1, 1),
     ] {
         check_all(&Case { geometry, bias: true, accumulate: false, threads: 2 });
     }
@@ -298,7 +304,8 @@ fn repeated_runs_give_the_same_bits() {
         let (kernel, pad) = ([kernel; 2], [kernel / 2; 2]);
         ConvGeometry { n: 5, c, h: 17, w: 19, k, kernel, stride: [1, 1], pad, pad_after: pad, dilation: [1; 2], groups }
     };
-    for g in [square(24, 72, 3, 1), square(24, 40, 5, 1), square(8, 40, 3, 1), square(40, 40, 3, 40)] {
+    let shapes = [(24, 72, 3, 1), (24, 40, 5, 1), (8, 40, 3, 1), (40, 40, 3, 40), (8, 40, 1, 1), (360, 368, 1, 1)];
+    for g in shapes.map(|(c, k, kernel, groups)| square(c, k, kernel, groups)) {
         check_bits(g);
     }
 }

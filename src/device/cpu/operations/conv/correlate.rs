@@ -36,6 +36,14 @@ impl<F: Fn(usize, Range<usize>, usize, &mut [f32]) + Sync> Pack for F {}
 /// Numbers of padded input per chunk: 384 KiB, beside a panel in an L2 cache of 1 MiB.
 const CHUNK_FLOATS: usize = 96 * 1024;
 
+/// Pixels for which a chunk takes several small images.
+const ENOUGH_PIXELS: usize = 128;
+
+/// Numbers of results per chunk, which are to stay in L2 until their lines are whole: 384 KiB. This matters where the weights, at
+/// most [`FEW_WEIGHTS`], are read soon again.
+const RESULT_FLOATS: usize = 96 * 1024;
+const FEW_WEIGHTS: usize = 64 * 1024;
+
 /// Tasks per thread that even out what the threads get.
 const TASKS_PER_THREAD: usize = 16;
 
@@ -49,7 +57,10 @@ impl Correlation {
     ) -> Self {
         let panels = outputs.div_ceil(kernels.max_width()) * shape.groups;
         let chunks = (2 * threads).div_ceil(panels);
-        let windows = Windows::new(shape, ChunkLimits { floats: CHUNK_FLOATS, pixels: usize::MAX, chunks });
+        let few_weights = shape.taps[0] * shape.taps[1] * shape.c * outputs <= FEW_WEIGHTS;
+        let pixels = if few_weights { (RESULT_FLOATS / outputs).max(ENOUGH_PIXELS) } else { usize::MAX };
+        let limits = ChunkLimits { floats: CHUNK_FLOATS, pixels, enough: ENOUGH_PIXELS, chunks };
+        let windows = Windows::new(shape, limits);
         let [pixel, row, image] = placement.pitch;
         let output_pixels = windows.full_chunk(pixel, row, image);
         Self { kernels, threads, windows, groups: shape.groups, outputs, placement, output_pixels }

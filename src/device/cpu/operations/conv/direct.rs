@@ -33,7 +33,11 @@ impl Direct {
     }
 
     pub fn new(geometry: ConvGeometry, threads: usize, kernels: &'static MicroKernels) -> Self {
-        let g = geometry;
+        let mut g = geometry;
+        if g.kernel == [1, 1] && g.stride == [1, 1] && g.pad == [0, 0] && g.pad_after == [0, 0] {
+            // The batch is one image: chunks need not end with one.
+            (g.n, g.h) = (1, g.n * g.h);
+        }
         let shape = WindowShape {
             n: g.n,
             h: g.h,
@@ -51,7 +55,7 @@ impl Direct {
         let residues = (0..g.stride[0].min(g.h)).flat_map(|a| (0..g.stride[1].min(g.w)).map(move |b| [a, b]));
         Self {
             kernels,
-            geometry,
+            geometry: g,
             forward: Correlation::new(kernels, threads, shape, g.group_k(), placement),
             backward_data: residues.map(|residue| Residue::new(&g, residue, threads, kernels)).collect(),
             backward_weights: WeightGradient::new(kernels, threads, shape, g.group_k()),

@@ -1,8 +1,8 @@
 //! Convolution in f32.
 //!
 //! [`ConvOp::new`] plans one layer for one batch size and number of threads: tables of where pixels lie, and how work is cut.
-//! Results do not depend on timing: the same threads give the same bits. Layouts: activations \[N, H, W, C\], weights
-//! \[R, S, C/groups, K\], biases \[K\].
+//! Results do not depend on timing: the same threads give the same bits, and so do others but for the portable products. Layouts:
+//! activations \[N, H, W, C\], weights \[R, S, C/groups, K\], biases \[K\].
 
 mod bias;
 mod channelwise;

@@ -4,6 +4,7 @@
 //! of the tiles and walks over all chunks of pixels, so there are no partial sums to add up and the result does not
 //! depend on the number of threads. The gradient of the bias is summed where the output's gradient is packed.
 
+use super::bias::sum_pixels;
 use super::windows::{Chunk, ChunkLimits, WindowShape, Windows};
 use crate::device::cpu::compute::microkernel::{ColumnTile, MicroKernels, Write, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, each, part};
@@ -24,15 +25,22 @@ pub(super) struct WeightGradient {
     tiles: Vec<(usize, usize, usize)>,
 }
 
-/// Numbers of padded input per chunk: 256 KiB.
-const CHUNK_FLOATS: usize = 64 * 1024;
-
 /// Pixels per chunk: a packed panel of so many stays in L1 or close to it.
 const CHUNK_PIXELS: usize = 256;
 
+/// A gradient of so many numbers (512 KiB) passes the caches once per chunk.
+const LARGE: usize = 128 * 1024;
+
+/// Limits of a chunk for a gradient of so many numbers: 256 KiB of padded input; or 3 MiB, which come from L3 in time, where it
+/// matters more that the gradient is passed rarely.
+fn limits(gradient: usize) -> ChunkLimits {
+    let (floats, enough) = if gradient > LARGE { (768 * 1024, CHUNK_PIXELS) } else { (64 * 1024, CHUNK_PIXELS / 2) };
+    ChunkLimits { floats, pixels: CHUNK_PIXELS, enough, chunks: 1 }
+}
+
 impl WeightGradient {
     pub fn new(kernels: &'static MicroKernels, threads: usize, shape: WindowShape, outputs: usize) -> Self {
-        let windows = Windows::new(shape, ChunkLimits { floats: CHUNK_FLOATS, pixels: CHUNK_PIXELS, chunks: 1 });
+        let windows = Windows::new(shape, limits(shape.taps[0] * shape.taps[1] * shape.c * outputs));
         let by_run = |run| tiles(windows.run_len, kernels.max_rows()).map(move |(first, rows)| (run, first, rows));
         let tiles = (0..windows.runs.len()).flat_map(by_run).collect();
         Self {
@@ -148,16 +156,7 @@ impl GradientRun<'_> {
         if first {
             bias.fill(0.0);
         }
-        // In f64: gradients of opposite sign cancel.
-        let mut sums = [0f64; 32];
-        for pixel in packed.chunks_exact(self.gradient.kernels.width(channels.len())) {
-            for (sum, value) in sums.iter_mut().zip(pixel) {
-                *sum += f64::from(*value);
-            }
-        }
-        for (bias, sum) in bias.iter_mut().zip(sums) {
-            *bias += sum as f32;
-        }
+        sum_pixels(packed, self.gradient.kernels.width(channels.len()), bias);
     }
 
     fn tiles(&self, tiles: Range<usize>, windows: &[f32], packed: &[f32], channels: Range<usize>, first: bool) {

@@ -40,6 +40,8 @@ pub(super) struct ChunkLimits {
     pub floats: usize,
     /// Windows; a chunk has at least one row all the same.
     pub pixels: usize,
+    /// Windows for which a chunk takes several small images: fewer leave tiles half empty.
+    pub enough: usize,
     /// Chunks to aim for, so that all threads have work.
     pub chunks: usize,
 }
@@ -66,20 +68,22 @@ pub(super) struct Chunk {
     pub rows: Range<usize>,
 }
 
-/// Fewer windows than this leave tiles half empty: then a chunk takes several images.
-const ENOUGH_PIXELS: usize = 128;
-
 /// Tile rows at a multiple of this distance (2 KiB) compete for few sets of an L1 cache of 4 KiB per way.
 const ALIASING: usize = 512;
+
+/// At a multiple of this distance (4 KiB) they compete for one set, and are worth a copy.
+const WORTH_A_COPY: usize = 1024;
 
 impl Windows {
     pub fn new(shape: WindowShape, limits: ChunkLimits) -> Self {
         let group_c = shape.c / shape.groups;
         let padded = [0, 1].map(|d| (shape.out[d] - 1) * shape.stride[d] + shape.extent(d));
-        let in_place = shape.groups == 1 && shape.origin == [0, 0] && padded[0] <= shape.h && padded[1] <= shape.w;
+        let inside = shape.origin == [0, 0] && padded[0] <= shape.h && padded[1] <= shape.w;
+        let close = shape.stride == [1, 1] && group_c.is_multiple_of(WORTH_A_COPY);
+        let in_place = shape.groups == 1 && inside && !close;
         let pixel_pitch = if group_c.is_multiple_of(ALIASING) && !in_place { group_c + 16 } else { group_c };
         let row_pitch = pixel_pitch * if in_place { shape.w } else { padded[1] };
-        let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch);
+        let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch, in_place);
         let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.extent(0);
         let [tap_row, tap_pixel] = [shape.dilation[0] * row_pitch, shape.dilation[1] * pixel_pitch];
         let image_pitch = row_pitch * if in_place { shape.h } else { chunk_rows };
@@ -203,17 +207,22 @@ impl Windows {
 }
 
 /// Images and output rows of a chunk.
-fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize) -> (usize, usize) {
+fn chunk_size(shape: &WindowShape, limits: ChunkLimits, row_pitch: usize, in_place: bool) -> (usize, usize) {
     let rows = shape.out[0];
-    let input_rows = (limits.floats / row_pitch).saturating_sub(shape.extent(0));
-    let most = (input_rows / shape.stride[0] + 1).min(limits.pixels / shape.out[1]).clamp(1, rows);
+    // Between windows read in place there may be pixels that nobody reads.
+    let sparse = in_place && [0, 1].iter().all(|&axis| shape.extent(axis) < shape.stride[axis]);
+    let (row, beyond) = match sparse {
+        true => (shape.out[1] * shape.extent(1) * shape.c * shape.extent(0), 0),
+        false => (row_pitch * shape.stride[0], shape.extent(0).saturating_sub(shape.stride[0]) * row_pitch),
+    };
+    let fitting = limits.floats.saturating_sub(beyond) / row;
+    let most = fitting.min(limits.pixels / shape.out[1]).clamp(1, rows);
     let for_all_threads = limits.chunks.div_ceil(shape.n).min(rows);
     let bands = rows.div_ceil(most).max(for_all_threads);
     if bands > 1 {
         return (1, rows.div_ceil(bands));
     }
-    let image = ((rows - 1) * shape.stride[0] + shape.extent(0)) * row_pitch;
-    let fitting = (limits.floats / image).max(1);
-    let wanted = ENOUGH_PIXELS.div_ceil(rows * shape.out[1]);
-    (wanted.min(fitting).min((shape.n / limits.chunks).max(1)), rows)
+    let pixels = rows * shape.out[1];
+    let fitting = (limits.floats / (rows * row + beyond)).min(limits.pixels / pixels).max(1);
+    (limits.enough.div_ceil(pixels).min(fitting).min((shape.n / limits.chunks).max(1)), rows)
 }
