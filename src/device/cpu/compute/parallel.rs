@@ -1,7 +1,8 @@
 //! How slices are cut for the threads of the current pool: into a few near-equal pieces per thread, at cache lines. What is
 //! too small to be worth waking a thread stays in one piece.
 //!
-//! Sizes depend on the number of threads alone, so that results do too.
+//! Sizes of pieces depend on the number of threads. Sums that pieces share would then too, so what sums over rows cuts them into
+//! segments, which depend on the shape alone.
 
 /// More pieces than threads, so that a thread that is held up leaves its last pieces to the others.
 const PIECES_PER_THREAD: usize = 4;
@@ -35,4 +36,14 @@ pub fn rows_with_scratch(count: usize, row: usize, scratches: usize) -> usize {
 /// Work areas that are enough for all pieces of a pool of so many threads.
 pub fn scratches(threads: usize) -> usize {
     threads * PIECES_PER_THREAD
+}
+
+/// The most segments of a sum.
+const SEGMENTS: usize = 64;
+/// Elements of a segment at least: its sums are added to the others' in a small part of the time.
+const SEGMENT: usize = 65536;
+
+/// Rows of `row` elements in each segment of a sum over `count` rows, whatever the number of threads.
+pub fn segment_rows(count: usize, row: usize) -> usize {
+    count.div_ceil((count * row / SEGMENT).clamp(1, SEGMENTS)).max(1)
 }

@@ -14,101 +14,153 @@ pub struct BatchNormOp {
     eps: f32,
     momentum: f32,
     channels: usize,
-    /// The statistics of the last forward pass.
+    /// Pixels that are handled as one row, so that rows of few channels fill vectors.
+    together: usize,
+    /// The statistics of the last forward pass; they and what follows from them are repeated for each pixel of a row.
     mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
-    /// Moving averages for inference; the variance is the unbiased one, as in PyTorch.
+    /// Moving averages for inference, of each channel; the variance is the unbiased one, as in PyTorch.
     pub running_mean: Vec<f32>,
     pub running_variance: Vec<f32>,
     /// weight/√(variance + ε).
     scale: Vec<f32>,
+    bias: Vec<f32>,
     /// Factors of dy, of x − mean and of one in the gradient of the input.
     coefficients: [Vec<f32>; 3],
-    /// Two sums per channel and work area.
+    /// Rows of a segment, whose sums are taken apart.
+    segment: usize,
+    /// Two sums per column and segment.
     scratch: Vec<f64>,
 }
 
+/// Columns of a row at least, so that sums in memory do not wait for one another, in whole vectors; and the most pixels of a row.
+const COLUMNS: usize = 128;
+const VECTORS: usize = 32;
+const MOST_TOGETHER: usize = 8;
+
 impl BatchNormOp {
-    /// For a pool of `threads` threads.
-    pub fn new(params: &kind::BatchNorm, channels: usize, threads: usize) -> BatchNormOp {
+    /// For `elements` numbers.
+    pub fn new(params: &kind::BatchNorm, channels: usize, elements: usize) -> BatchNormOp {
+        let enough = |&together: &usize| {
+            let width = together * channels;
+            width >= COLUMNS && width.is_multiple_of(VECTORS) || width > 2 * COLUMNS
+        };
+        let together = (1..MOST_TOGETHER).find(enough).unwrap_or(MOST_TOGETHER);
+        let width = together * channels;
+        let rows = elements / width;
+        let segment = parallel::segment_rows(rows, width);
         BatchNormOp {
             eps: params.eps,
             momentum: params.momentum,
             channels,
-            mean: vec![0.0; channels],
-            inverse_deviation: vec![0.0; channels],
+            together,
+            mean: vec![0.0; width],
+            inverse_deviation: vec![0.0; width],
             running_mean: vec![0.0; channels],
             running_variance: vec![1.0; channels],
-            scale: vec![0.0; channels],
-            coefficients: [(); 3].map(|()| vec![0.0; channels]),
-            scratch: vec![0.0; parallel::scratches(threads) * 2 * channels],
+            scale: vec![0.0; width],
+            bias: vec![0.0; width],
+            coefficients: [(); 3].map(|()| vec![0.0; width]),
+            segment,
+            scratch: vec![0.0; rows.div_ceil(segment).max(1) * 2 * width],
         }
     }
 
+    fn width(&self) -> usize {
+        self.together * self.channels
+    }
+
+    /// Elements of a piece where no sums are taken.
+    fn piece(&self, elements: usize) -> usize {
+        parallel::rows(elements.div_ceil(self.width()), self.width()) * self.width()
+    }
+
     fn normalise(&mut self, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-        let (piece, channels) = (self.piece(x.len()), self.channels);
-        let areas = &mut self.scratch[..2 * channels * x.len().div_ceil(piece)];
-        pieces(areas, 2 * channels, |index, sums| moments(piece_of(x, piece, index), sums));
-        self.take_statistics(x.len() / channels, x.len().div_ceil(piece));
-        for (scale, (inverse, weight)) in self.scale.iter_mut().zip(self.inverse_deviation.iter().zip(weight)) {
-            *scale = inverse * weight;
+        let (width, segment) = (self.width(), self.segment * self.width());
+        pieces(&mut self.scratch, 2 * width, |index, sums| moments(segment_of(x, segment, width, index), sums));
+        self.take_statistics(x);
+        for at in 0..width {
+            let channel = at % self.channels;
+            (self.scale[at], self.bias[at]) = (self.inverse_deviation[at] * weight[channel], bias[channel]);
         }
-        let (mean, scale) = (&*self.mean, &*self.scale);
+        let (piece, mean, scale, bias) = (self.piece(y.len()), &*self.mean, &*self.scale, &*self.bias);
         pieces(y, piece, |index, y| normalise(piece_of(x, piece, index), y, mean, scale, bias));
     }
 
     fn gradients(&mut self, x: &[f32], dy: &[f32], dweight: &mut [f32], dbias: &mut [f32]) {
-        let piece = self.piece(x.len());
-        let (mean, inverse, count) = (&*self.mean, &*self.inverse_deviation, x.len().div_ceil(piece));
-        let areas = &mut self.scratch[..2 * self.channels * count];
-        pieces(areas, 2 * self.channels, |index, sums| {
-            let [x, dy] = [x, dy].map(|values| piece_of(values, piece, index));
-            gradients(x, dy, mean, inverse, sums);
+        let (width, segment, mean) = (self.width(), self.segment * self.width(), &*self.mean);
+        pieces(&mut self.scratch, 2 * width, |index, sums| {
+            let [x, dy] = [x, dy].map(|values| segment_of(values, segment, width, index));
+            gradients(x, dy, mean, sums);
         });
-        for (channel, (dweight, dbias)) in dweight.iter_mut().zip(dbias).enumerate() {
-            let [bias, weight] = self.sums(channel, count);
-            (*dweight, *dbias) = (weight as f32, bias as f32);
+        let (rest_x, rest_dy) = (x.chunks_exact(width).remainder(), dy.chunks_exact(width).remainder());
+        for channel in 0..self.channels {
+            let [mut bias, mut weight] = self.sums(channel);
+            for (x, dy) in self.of(rest_x, channel).zip(self.of(rest_dy, channel)) {
+                bias += f64::from(dy);
+                weight += f64::from(dy * (x - self.mean[channel]));
+            }
+            let inverse = f64::from(self.inverse_deviation[channel]);
+            (dweight[channel], dbias[channel]) = ((weight * inverse) as f32, bias as f32);
         }
     }
 
     /// Computes the factors of the gradient of the input; `gradients` are those of weights and biases, over `values` values.
     fn take_gradients(&mut self, weights: &[f32], gradients: [&[f32]; 2], values: f32) {
         let [of_dy, of_x, of_one] = &mut self.coefficients;
-        for channel in 0..self.channels {
-            let inverse = self.inverse_deviation[channel];
+        for (at, &inverse) in self.inverse_deviation.iter().enumerate() {
+            let channel = at % self.channels;
             let scale = weights[channel] * inverse;
-            of_dy[channel] = scale;
-            of_x[channel] = -scale * inverse * gradients[0][channel] / values;
-            of_one[channel] = -scale * gradients[1][channel] / values;
+            of_dy[at] = scale;
+            of_x[at] = -scale * inverse * gradients[0][channel] / values;
+            of_one[at] = -scale * gradients[1][channel] / values;
         }
     }
 
-    fn piece(&self, elements: usize) -> usize {
-        let areas = self.scratch.len() / (2 * self.channels);
-        parallel::rows_with_scratch(elements / self.channels, self.channels, areas) * self.channels
+    /// One channel's numbers.
+    fn of(&self, values: &[f32], channel: usize) -> impl Iterator<Item = f32> {
+        values.iter().skip(channel).step_by(self.channels).copied()
     }
 
-    /// A channel's two sums over all pieces.
-    fn sums(&self, channel: usize, pieces: usize) -> [f64; 2] {
-        let areas = self.scratch.chunks_exact(2 * self.channels).take(pieces);
-        areas.fold([0.0; 2], |[first, second], area| [first + area[channel], second + area[self.channels + channel]])
+    /// A channel's two sums over all segments.
+    fn sums(&self, channel: usize) -> [f64; 2] {
+        let mut sums = [0.0; 2];
+        for area in self.scratch.chunks_exact(2 * self.width()) {
+            for (sum, area) in sums.iter_mut().zip(area.chunks_exact(self.width())) {
+                *sum += area[channel..].iter().step_by(self.channels).sum::<f64>();
+            }
+        }
+        sums
     }
 
-    /// Mean and variance from the pieces' sums, and the moving averages.
-    fn take_statistics(&mut self, values: usize, pieces: usize) {
-        let values = values as f64;
+    /// Mean and variance from the segments' sums and the rows that fill no vectors, and the moving averages.
+    fn take_statistics(&mut self, x: &[f32]) {
+        let (width, values) = (self.width(), (x.len() / self.channels) as f64);
+        let rest = x.chunks_exact(width).remainder();
         for channel in 0..self.channels {
-            let [sum, squares] = self.sums(channel, pieces);
+            let [mut sum, mut squares] = self.sums(channel);
+            for x in self.of(rest, channel).map(f64::from) {
+                sum += x;
+                squares += x * x;
+            }
             let mean = sum / values;
             let variance = (squares / values - mean * mean).max(0.0);
-            self.mean[channel] = mean as f32;
-            self.inverse_deviation[channel] = (variance + f64::from(self.eps)).sqrt().recip() as f32;
+            for at in (channel..width).step_by(self.channels) {
+                self.mean[at] = mean as f32;
+                self.inverse_deviation[at] = (variance + f64::from(self.eps)).sqrt().recip() as f32;
+            }
             let unbiased = variance * values / (values - 1.0).max(1.0);
             let follow = |running: &mut f32, value: f64| *running += self.momentum * (value as f32 - *running);
             follow(&mut self.running_mean[channel], mean);
             follow(&mut self.running_variance[channel], unbiased);
         }
     }
+}
+
+/// The whole rows of `width` in a segment.
+fn segment_of(values: &[f32], segment: usize, width: usize, index: usize) -> &[f32] {
+    let whole = &values[..values.len() / width * width];
+    piece_of(whole, segment, index)
 }
 
 impl Operation for BatchNormOp {
@@ -138,7 +190,7 @@ impl Operation for BatchNormOp {
 }
 
 multiversioned! {
-    /// Σ x and Σ x² per channel.
+    /// Σ x and Σ x² per column of rows as wide as half of `sums`.
     fn moments(x: &[f32], sums: &mut [f64]) {
         sums.fill(0.0);
         let (sum, squares) = sums.split_at_mut(sums.len() / 2);
@@ -151,23 +203,23 @@ multiversioned! {
         }
     }
 
-    fn normalise(x: &[f32], y: &mut [f32], mean: &[f32], scale: &[f32], bias: &[f32]) {
-        for (y, x) in y.chunks_exact_mut(mean.len()).zip(x.chunks_exact(mean.len())) {
-            for ((((y, x), mean), scale), bias) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(bias) {
-                *y = (x - mean) * scale + bias;
+    /// Σ dy and Σ dy·(x − mean) per column.
+    fn gradients(x: &[f32], dy: &[f32], mean: &[f32], sums: &mut [f64]) {
+        sums.fill(0.0);
+        let (bias, weight) = sums.split_at_mut(mean.len());
+        for (x, dy) in x.chunks_exact(mean.len()).zip(dy.chunks_exact(mean.len())) {
+            let operands = x.iter().zip(dy).zip(mean);
+            for (((x, dy), mean), (bias, weight)) in operands.zip(bias.iter_mut().zip(&mut *weight)) {
+                *bias += f64::from(*dy);
+                *weight += f64::from(dy * (x - mean));
             }
         }
     }
 
-    /// Σ dy and Σ dy·x̂ per channel.
-    fn gradients(x: &[f32], dy: &[f32], mean: &[f32], inverse: &[f32], sums: &mut [f64]) {
-        sums.fill(0.0);
-        let (bias, weight) = sums.split_at_mut(sums.len() / 2);
-        for (x, dy) in x.chunks_exact(mean.len()).zip(dy.chunks_exact(mean.len())) {
-            let operands = x.iter().zip(dy).zip(mean).zip(inverse);
-            for ((((x, dy), mean), inverse), (bias, weight)) in operands.zip(bias.iter_mut().zip(&mut *weight)) {
-                *bias += f64::from(*dy);
-                *weight += f64::from(dy * ((x - mean) * inverse));
+    fn normalise(x: &[f32], y: &mut [f32], mean: &[f32], scale: &[f32], bias: &[f32]) {
+        for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
+            for ((((y, x), mean), scale), bias) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(bias) {
+                *y = (x - mean) * scale + bias;
             }
         }
     }
@@ -177,17 +229,16 @@ multiversioned! {
         dy: &[f32],
         dx: &mut [f32],
         mean: &[f32],
-        coefficients: &[Vec<f32>; 3],
+        [of_dy, of_x, of_one]: &[Vec<f32>; 3],
         accumulate: bool,
     ) {
-        let channels = mean.len();
-        let [of_dy, of_x, of_one] = coefficients.each_ref().map(|of| &of[..channels]);
-        let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
-        for (dx, (x, dy)) in dx.chunks_exact_mut(channels).zip(rows) {
-            for channel in 0..channels {
-                let centred = x[channel] - mean[channel];
-                let value = of_dy[channel] * dy[channel] + of_x[channel] * centred + of_one[channel];
-                put(&mut dx[channel], value, accumulate);
+        let rows = x.chunks(mean.len()).zip(dy.chunks(mean.len()));
+        for (dx, (x, dy)) in dx.chunks_mut(mean.len()).zip(rows) {
+            let factors = of_dy.iter().zip(of_x).zip(of_one);
+            for ((dx, (x, dy)), (mean, ((of_dy, of_x), of_one))) in
+                dx.iter_mut().zip(x.iter().zip(dy)).zip(mean.iter().zip(factors))
+            {
+                put(dx, of_dy * dy + of_x * (x - mean) + of_one, accumulate);
             }
         }
     }
@@ -239,7 +290,7 @@ mod tests {
                 .collect();
             for threads in [1, 3] {
                 with_threads(threads, || {
-                    let mut norm = BatchNormOp::new(&params, channels, threads);
+                    let mut norm = BatchNormOp::new(&params, channels, x.len());
                     let mut output = vec![f32::NAN; x.len()];
                     norm.normalise(&x, &weight, &bias, &mut output);
                     assert_close(&output, &y, 2e-6);
@@ -275,11 +326,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bits_do_not_depend_on_threads() {
+        let (channels, pixels) = (24, 20_011);
+        let [x, dy] = [1, 2].map(|seed| numbers(seed, channels * pixels));
+        let [weight, bias] = [3, 4].map(|seed| numbers(seed, channels));
+        let run = |threads| {
+            let mut norm = BatchNormOp::new(&kind::BatchNorm { eps: 1e-5, momentum: 0.1 }, channels, x.len());
+            let (mut y, mut gradients) = (vec![0.0; x.len()], [(); 2].map(|()| vec![0.0; channels]));
+            with_threads(threads, || {
+                norm.normalise(&x, &weight, &bias, &mut y);
+                let [dweight, dbias] = &mut gradients;
+                norm.gradients(&x, &dy, dweight, dbias);
+            });
+            (y, gradients)
+        };
+        assert!(norm_segments(channels, pixels) > 4);
+        let one = run(1);
+        assert!([2, 3, 7].into_iter().all(|threads| run(threads) == one));
+    }
+
+    /// Segments whose sums are added up.
+    fn norm_segments(channels: usize, pixels: usize) -> usize {
+        pixels.div_ceil(parallel::segment_rows(pixels, channels))
+    }
+
     /// Three million values far from zero: their variance must not drown.
     #[test]
     fn sums_do_not_drown() {
         let x: Vec<f32> = numbers(5, 3_000_000).into_iter().map(|x| 1000.0 + x).collect();
-        let mut norm = BatchNormOp::new(&kind::BatchNorm { eps: 0.0, momentum: 1.0 }, 1, 2);
+        let mut norm = BatchNormOp::new(&kind::BatchNorm { eps: 0.0, momentum: 1.0 }, 1, x.len());
         let mut y = vec![0.0; x.len()];
         with_threads(2, || norm.normalise(&x, &[1.0], &[0.0], &mut y));
         let [_, variance, ..] = statistics(&x, &x, 1, 0, 0.0);

@@ -13,21 +13,23 @@ pub struct LayerNormOp {
     channels: usize,
     /// Mean and inverse deviation of each pixel in the last forward pass.
     statistics: Vec<[f32; 2]>,
-    /// Two sums per channel and work area.
+    /// Pixels of a segment, whose sums are taken apart.
+    segment: usize,
+    /// Two sums per channel and segment.
     scratch: Vec<f64>,
 }
 
 impl LayerNormOp {
-    /// For so many pixels of all images, and a pool of `threads` threads.
-    pub fn new(eps: f32, channels: usize, pixels: usize, threads: usize) -> LayerNormOp {
-        let scratch = vec![0.0; parallel::scratches(threads) * 2 * channels];
-        LayerNormOp { eps, channels, statistics: vec![[0.0; 2]; pixels], scratch }
+    /// For so many pixels of all images.
+    pub fn new(eps: f32, channels: usize, pixels: usize) -> LayerNormOp {
+        let segment = parallel::segment_rows(pixels, channels);
+        let scratch = vec![0.0; pixels.div_ceil(segment) * 2 * channels];
+        LayerNormOp { eps, channels, statistics: vec![[0.0; 2]; pixels], segment, scratch }
     }
 
     /// Pixels of a piece.
     fn rows(&self) -> usize {
-        let areas = self.scratch.len() / (2 * self.channels);
-        parallel::rows_with_scratch(self.statistics.len(), self.channels, areas)
+        parallel::rows(self.statistics.len(), self.channels)
     }
 }
 
@@ -53,14 +55,12 @@ impl Operation for LayerNormOp {
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, .. } = operands;
-        let (rows, channels) = (self.rows(), self.channels);
-        let piece = rows * channels;
-        let count = self.statistics.len().div_ceil(rows);
-        pieces(&mut self.scratch[..2 * channels * count], 2 * channels, |index, sums| {
-            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
-            gradients(x, dy, piece_of(&self.statistics, rows, index), sums);
+        let (segment, channels) = (self.segment, self.channels);
+        pieces(&mut self.scratch, 2 * channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, segment * channels, index));
+            gradients(x, dy, piece_of(&self.statistics, segment, index), sums);
         });
-        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(count).map(|area| area[at]).sum::<f64>();
+        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).map(|area| area[at]).sum::<f64>();
         weight_gradient.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32);
         bias_gradient.iter_mut().enumerate().for_each(|(channel, db)| *db = sum(channels + channel) as f32);
     }
@@ -162,7 +162,7 @@ mod tests {
                     db[c] += dy[c];
                 }
             }
-            let mut op = LayerNormOp::new(eps, channels, count / channels, 3);
+            let mut op = LayerNormOp::new(eps, channels, count / channels);
             let mut output = vec![f32::NAN; count];
             with_threads(3, || op.forward(Forward {
                 inputs: &[&x], weights: &weight, biases: &bias, output: &mut output, ..Forward::default()

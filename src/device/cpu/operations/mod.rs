@@ -171,13 +171,13 @@ pub(super) fn operation(index: usize, layer: &LayerPlan, order: &Order, setting:
             Box::new(dropout::DropoutOp::new(&training, index, dropout.p, positions, input.n))
         }
         Kind::Flatten => Box::new(flatten::FlattenOp),
-        Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, input.c, threads)),
+        Kind::BatchNorm(norm) => Box::new(batchnorm::BatchNormOp::new(norm, input.c, input.elements())),
         Kind::LayerNorm(norm) => {
             let pixels = input.elements() / input.c;
-            Box::new(layernorm::LayerNormOp::new(norm.eps, input.c, pixels, threads))
+            Box::new(layernorm::LayerNormOp::new(norm.eps, input.c, pixels))
         }
-        Kind::Scale(_) => Box::new(scale::ScaleOp::new(input.c, threads)),
-        Kind::PRelu(_) => Box::new(prelu::PReluOp::new(input.c, threads)),
+        Kind::Scale(_) => Box::new(scale::ScaleOp::new(input.c, input.elements() / input.c)),
+        Kind::PRelu(_) => Box::new(prelu::PReluOp::new(input.c, input.elements() / input.c)),
         Kind::Slice(slice) => Box::new(pick::PickOp::new(slice.pick(input.c))),
         Kind::ChannelShuffle(shuffle) => Box::new(pick::PickOp::new(shuffle.pick(input.c))),
         Kind::PadChannels(pad) => Box::new(pad_channels::PadChannelsOp::new(pad, input.c)),

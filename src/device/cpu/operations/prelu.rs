@@ -7,19 +7,21 @@ use crate::device::cpu::compute::vector::{multiversioned, put};
 
 pub struct PReluOp {
     channels: usize,
-    /// A sum per channel and work area.
+    /// Pixels of a segment, whose sums are taken apart.
+    segment: usize,
+    /// A sum per channel and segment.
     scratch: Vec<f64>,
 }
 
 impl PReluOp {
-    /// For a pool of `threads` threads.
-    pub fn new(channels: usize, threads: usize) -> PReluOp {
-        PReluOp { channels, scratch: vec![0.0; parallel::scratches(threads) * channels] }
+    /// For so many pixels of all images.
+    pub fn new(channels: usize, pixels: usize) -> PReluOp {
+        let segment = parallel::segment_rows(pixels, channels);
+        PReluOp { channels, segment, scratch: vec![0.0; pixels.div_ceil(segment) * channels] }
     }
 
     fn piece(&self, elements: usize) -> usize {
-        let areas = self.scratch.len() / self.channels;
-        parallel::rows_with_scratch(elements / self.channels, self.channels, areas) * self.channels
+        parallel::rows(elements / self.channels, self.channels) * self.channels
     }
 }
 
@@ -44,14 +46,12 @@ impl Operation for PReluOp {
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, .. } = operands;
-        let (piece, channels) = (self.piece(input.len()), self.channels);
-        let count = input.len().div_ceil(piece);
-        pieces(&mut self.scratch[..channels * count], channels, |index, sums| {
-            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+        let (segment, channels) = (self.segment * self.channels, self.channels);
+        pieces(&mut self.scratch, channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, segment, index));
             gradients(x, dy, sums);
         });
-        let sum =
-            |channel: usize| self.scratch.chunks_exact(channels).take(count).map(|area| area[channel]).sum::<f64>();
+        let sum = |channel: usize| self.scratch.chunks_exact(channels).map(|area| area[channel]).sum::<f64>();
         match weight_gradient {
             [shared] => *shared = (0..channels).map(sum).sum::<f64>() as f32,
             each => each.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32),
@@ -76,7 +76,7 @@ multiversioned! {
         sums.fill(0.0);
         for (x, dy) in x.chunks_exact(sums.len()).zip(dy.chunks_exact(sums.len())) {
             for ((x, dy), sum) in x.iter().zip(dy).zip(&mut *sums) {
-                *sum += f64::from(if *x < 0.0 { dy * x } else { 0.0 });
+                *sum += if *x < 0.0 { f64::from(*dy) * f64::from(*x) } else { 0.0 };
             }
         }
     }
@@ -87,6 +87,22 @@ mod tests {
     use super::*;
     use crate::device::cpu::compute::testing::*;
     use proptest::prelude::*;
+
+    /// (1 + ε)² − (1 + 2ε) = ε², which a product rounded to f32 loses.
+    #[test]
+    fn products_are_exact() {
+        let ulp = 2f32.powi(-12);
+        let (x, dy, mut dw) = ([-1.0 - ulp, -1.0], [1.0 + ulp, -1.0 - 2.0 * ulp], [f32::NAN]);
+        with_threads(1, || {
+            PReluOp::new(1, 2).backward_weights(BackwardWeights {
+                input: &x,
+                output_gradient: &dy,
+                weight_gradient: &mut dw,
+                ..BackwardWeights::default()
+            })
+        });
+        assert_eq!(dw, [-ulp * ulp]);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -100,16 +116,16 @@ mod tests {
             let y: Vec<f64> = (0..count).map(|at| slope(at) * f64::from(x[at])).collect();
             check_output(&y, |y| {
                 let forward = Forward { inputs: &[&x], weights: &weights, output: y, ..Forward::default() };
-                PReluOp::new(channels, 3).forward(forward);
+                PReluOp::new(channels, x.len() / channels).forward(forward);
             });
             let dx: Vec<f64> = (0..count).map(|at| slope(at) * f64::from(dy[at])).collect();
-            check_gradient(&dx, |dx, accumulate| PReluOp::new(channels, 3).backward_data(BackwardData {
+            check_gradient(&dx, |dx, accumulate| PReluOp::new(channels, x.len() / channels).backward_data(BackwardData {
                 input: &x, output_gradient: &dy, weights: &weights, input_gradient: dx, accumulate, ..BackwardData::default()
             }));
             let mut dw = vec![0f64; weights.len()];
             (0..count).filter(|&at| x[at] < 0.0).for_each(|at| dw[of(at)] += f64::from(dy[at]) * f64::from(x[at]));
             let mut gradient = vec![f32::NAN; weights.len()];
-            with_threads(3, || PReluOp::new(channels, 3).backward_weights(BackwardWeights {
+            with_threads(3, || PReluOp::new(channels, x.len() / channels).backward_weights(BackwardWeights {
                 input: &x, output_gradient: &dy, weight_gradient: &mut gradient, ..BackwardWeights::default()
             }));
             assert_close(&gradient, &dw, 5e-6);

@@ -8,19 +8,21 @@ use crate::device::cpu::compute::vector::{multiversioned, put};
 
 pub struct ScaleOp {
     channels: usize,
-    /// Two sums per channel and work area.
+    /// Pixels of a segment, whose sums are taken apart.
+    segment: usize,
+    /// Two sums per channel and segment.
     scratch: Vec<f64>,
 }
 
 impl ScaleOp {
-    /// For a pool of `threads` threads.
-    pub fn new(channels: usize, threads: usize) -> ScaleOp {
-        ScaleOp { channels, scratch: vec![0.0; parallel::scratches(threads) * 2 * channels] }
+    /// For so many pixels of all images.
+    pub fn new(channels: usize, pixels: usize) -> ScaleOp {
+        let segment = parallel::segment_rows(pixels, channels);
+        ScaleOp { channels, segment, scratch: vec![0.0; pixels.div_ceil(segment) * 2 * channels] }
     }
 
     fn piece(&self, elements: usize) -> usize {
-        let areas = self.scratch.len() / (2 * self.channels);
-        parallel::rows_with_scratch(elements / self.channels, self.channels, areas) * self.channels
+        parallel::rows(elements / self.channels, self.channels) * self.channels
     }
 }
 
@@ -41,13 +43,12 @@ impl Operation for ScaleOp {
 
     fn backward_weights(&mut self, operands: BackwardWeights) {
         let BackwardWeights { input, output_gradient, weight_gradient, bias_gradient, .. } = operands;
-        let (piece, channels) = (self.piece(input.len()), self.channels);
-        let count = input.len().div_ceil(piece);
-        pieces(&mut self.scratch[..2 * channels * count], 2 * channels, |index, sums| {
-            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, piece, index));
+        let (segment, channels) = (self.segment * self.channels, self.channels);
+        pieces(&mut self.scratch, 2 * channels, |index, sums| {
+            let [x, dy] = [input, output_gradient].map(|values| piece_of(values, segment, index));
             gradients(x, dy, sums);
         });
-        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).take(count).map(|area| area[at]).sum::<f64>();
+        let sum = |at: usize| self.scratch.chunks_exact(2 * channels).map(|area| area[at]).sum::<f64>();
         weight_gradient.iter_mut().enumerate().for_each(|(channel, dw)| *dw = sum(channel) as f32);
         bias_gradient.iter_mut().enumerate().for_each(|(channel, db)| *db = sum(channels + channel) as f32);
     }
@@ -79,7 +80,7 @@ multiversioned! {
         let (weights, biases) = sums.split_at_mut(sums.len() / 2);
         for (x, dy) in x.chunks_exact(weights.len()).zip(dy.chunks_exact(weights.len())) {
             for ((x, dy), (weight, bias)) in x.iter().zip(dy).zip(weights.iter_mut().zip(&mut *biases)) {
-                *weight += f64::from(dy * x);
+                *weight += f64::from(*dy) * f64::from(*x);
                 *bias += f64::from(*dy);
             }
         }
@@ -92,6 +93,22 @@ mod tests {
     use crate::device::cpu::compute::testing::*;
     use proptest::prelude::*;
 
+    /// (1 + ε)² − (1 + 2ε) = ε², which a product rounded to f32 loses.
+    #[test]
+    fn products_are_exact() {
+        let ulp = 2f32.powi(-12);
+        let (x, dy, mut dw) = ([1.0 + ulp, 1.0], [1.0 + ulp, -1.0 - 2.0 * ulp], [f32::NAN]);
+        with_threads(1, || {
+            ScaleOp::new(1, 2).backward_weights(BackwardWeights {
+                input: &x,
+                output_gradient: &dy,
+                weight_gradient: &mut dw,
+                ..BackwardWeights::default()
+            })
+        });
+        assert_eq!(dw, [ulp * ulp]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
@@ -103,11 +120,11 @@ mod tests {
             let y: Vec<f64> = (0..count).map(|at| f64::from(x[at]) * of(&weight, at) + of(&bias, at)).collect();
             check_output(&y, |y| {
                 let forward = Forward { inputs: &[&x], weights: &weight, biases: &bias, output: y, ..Forward::default() };
-                ScaleOp::new(channels, 3).forward(forward);
+                ScaleOp::new(channels, x.len() / channels).forward(forward);
             });
             let dx: Vec<f64> = (0..count).map(|at| f64::from(dy[at]) * of(&weight, at)).collect();
             check_gradient(&dx, |dx, accumulate| {
-                ScaleOp::new(channels, 3).backward_data(BackwardData {
+                ScaleOp::new(channels, x.len() / channels).backward_data(BackwardData {
                     output_gradient: &dy, weights: &weight, input_gradient: dx, accumulate, ..BackwardData::default()
                 });
             });
@@ -117,7 +134,7 @@ mod tests {
                 db[at % channels] += f64::from(dy[at]);
             }
             let (mut weights, mut biases) = (vec![f32::NAN; channels], vec![f32::NAN; bias.len()]);
-            with_threads(3, || ScaleOp::new(channels, 3).backward_weights(BackwardWeights {
+            with_threads(3, || ScaleOp::new(channels, x.len() / channels).backward_weights(BackwardWeights {
                 input: &x, output_gradient: &dy, weight_gradient: &mut weights, bias_gradient: &mut biases,
                 ..BackwardWeights::default()
             }));
