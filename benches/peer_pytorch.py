@@ -61,6 +61,7 @@ def arguments() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="alexnet", help="a built-in network or a TOML file")
+    parser.add_argument("--algorithms", help="as layertime's: direct takes Winograd out")
     parser.add_argument("--batches", type=numbers, default=[1, 8, 32, 128])
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
@@ -93,8 +94,9 @@ def described(args) -> str:
 
 
 def run_layertime(args, case: Case) -> dict:
+    options = ["--algorithms", args.algorithms] if args.algorithms else []
     with tempfile.TemporaryDirectory() as folder:
-        command = [args.binary, "run", "--model", args.file, "--device", "cpu", "--batch", case.batch]
+        command = [args.binary, "run", *options, "--model", args.file, "--device", "cpu", "--batch", case.batch]
         command += ["--threads", case.threads, "--target", "0.1%", "--max-time", f"{args.seconds}s", "--out", folder]
         _, peak = measured_process(command, {})
         (run,) = Path(folder).iterdir()
@@ -158,7 +160,7 @@ def main() -> None:
         for case in cases:
             measure(args, case)
     conditions = {
-        "model": args.model,
+        "model": args.model + (f", {args.algorithms} convolutions" if args.algorithms else ""),
         "rounds": args.rounds,
         "seconds": args.seconds,
         "date": f"{started:%Y-%m-%d %H:%M} UTC",
