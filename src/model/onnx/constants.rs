@@ -26,14 +26,19 @@ pub fn fold<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     Ok(Value::Tensor(tensor))
 }
 
-/// A constant of the batch's size is of use for random numbers alone.
+/// A constant of the batch's size is of use for random numbers, and for zeros beside channels.
 fn blank<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Value>> {
-    let sizes = match node.operator() {
-        "Expand" => import.tensor(node, 1)?,
-        "ConstantOfShape" => import.tensor(node, 0)?,
-        _ => None,
+    let is_zero = |fill: ConstTensor| fill.uniform() == Some(0.0);
+    let (zeros, sizes) = match node.operator() {
+        "Expand" => (import.tensor(node, 0).is_ok_and(|fill| fill.is_some_and(is_zero)), import.tensor(node, 1)?),
+        // Zero where it does not say otherwise.
+        "ConstantOfShape" => {
+            let fill = node.tensor("value").map(ConstTensor::read).transpose()?;
+            (fill.is_none_or(is_zero), import.tensor(node, 0)?)
+        }
+        _ => return Ok(None),
     };
-    Ok(sizes.and_then(|sizes| sizes.numbers).and_then(|sizes| noise::blank(&sizes)))
+    Ok(sizes.and_then(|sizes| sizes.numbers).and_then(|sizes| noise::blank(&sizes, zeros)))
 }
 
 fn constant(node: Node) -> Imports<ConstTensor> {

@@ -23,6 +23,7 @@ mod tests;
 mod value;
 mod views;
 mod windows;
+mod zeros;
 
 use std::io::{Read, Seek};
 

@@ -16,30 +16,41 @@ pub struct Noise {
     sizes: Vec<usize>,
     /// The probability of a one, once the numbers have become ones and zeros.
     keep: Option<f64>,
+    /// It is nothing but zeros.
+    zeros: bool,
 }
 
-/// A tensor whose first size is the batch.
-pub fn blank(sizes: &[Number]) -> Option<Value> {
+impl Noise {
+    /// Sizes behind the batch of what is nothing but zeros.
+    pub fn zeros(&self) -> Option<&[usize]> {
+        self.zeros.then_some(&self.sizes)
+    }
+}
+
+/// A tensor whose first size is the batch, and whose elements may all be zero.
+pub fn blank(sizes: &[Number], zeros: bool) -> Option<Value> {
     let [Number::Batch, rest @ ..] = sizes else { return None };
     let sizes = rest.iter().map(|size| match *size {
         Number::Known(size) if size >= 1.0 && size.fract() == 0.0 => Some(size as usize),
         Number::Known(_) | Number::Batch => None,
     });
-    Some(Value::Noise(Noise { sizes: sizes.collect::<Option<_>>()?, keep: None }))
+    Some(Value::Noise(Noise { sizes: sizes.collect::<Option<_>>()?, keep: None, zeros }))
 }
 
 pub fn random_like<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     match import.value(node, 0)? {
-        Value::Noise(Noise { sizes, .. }) => Ok(Value::Noise(Noise { sizes, keep: None })),
-        Value::Tensor(ConstTensor { dims, .. }) if !dims.is_empty() => {
-            Ok(Value::Noise(Noise { sizes: dims[1..].to_vec(), keep: None }))
-        }
+        Value::Noise(Noise { sizes, .. }) => Ok(drawn(sizes)),
+        Value::Tensor(ConstTensor { dims, .. }) if !dims.is_empty() => Ok(drawn(dims[1..].to_vec())),
         Value::Activation(activation) => {
             let sizes = activation.view.sizes(import.draft.shape(activation.source));
-            Ok(Value::Noise(Noise { sizes, keep: None }))
+            Ok(drawn(sizes))
         }
         _ => Err("random numbers of these sizes are not known".into()),
     }
+}
+
+fn drawn(sizes: Vec<usize>) -> Value {
+    Value::Noise(Noise { sizes, keep: None, zeros: false })
 }
 
 /// Ones with a probability.

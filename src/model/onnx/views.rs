@@ -6,6 +6,7 @@ use super::list;
 use super::node::Node;
 use super::tensor::Number;
 use super::value::{OnnxActivation, Value, View};
+use super::zeros;
 use crate::model::Kind;
 use crate::model::kind::{AvgPool, ChannelShuffle, Pair, Slice};
 use crate::plan::Shape;
@@ -221,11 +222,11 @@ pub fn reduce_mean<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value
 
 /// Joins along the channels; of constants, one list behind the other.
 pub fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
-    if let Value::Tensor(_) = import.value(node, 0)? {
+    let is_constant = |input: usize| matches!(import.value(node, input), Ok(Value::Tensor(_)));
+    if (0..node.proto.input.len()).all(is_constant) {
         return constants::fold(import, node);
     }
-    let inputs = (0..node.proto.input.len()).map(|input| import.activation(node, input));
-    let inputs: Vec<OnnxActivation> = inputs.collect::<Imports<_>>()?;
+    let inputs = zeros::inputs(import, node)?;
     let [first, ..] = inputs.as_slice() else { return Err("joins nothing".into()) };
     let (rank, channels) = match first.view {
         View::ChannelsFirst => (4, 1),

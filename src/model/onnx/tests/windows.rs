@@ -86,3 +86,35 @@ fn channels_of_zeros() {
     graph.node[0].attribute[0].ints[4] = 1;
     assert!(refused(graph).contains("are not those of images"));
 }
+
+/// As ENet joins `torch.zeros` to a pool's channels: of the batch's size, or of one that the file states.
+#[test]
+fn channels_joined_to_zeros() {
+    let axis = |parts: &[&str]| {
+        let axis = AttributeProto { name: "axis".into(), i: 3, ..AttributeProto::default() };
+        NodeProto { attribute: vec![axis], ..node("Concat", parts, "y") }
+    };
+    // The image is read as 8 × 4 pixels with 4 channels, which lie last.
+    let with = |parts: &[&str], channels: i64| {
+        let zeros = [node("Shape", &["x"], "sizes"), node("ConstantOfShape", &["sizes"], "batch")];
+        let fixed = node("ConstantOfShape", &["stated"], "fixed");
+        let drawn = node("RandomUniformLike", &["batch"], "drawn");
+        let nodes = zeros.into_iter().chain([fixed, drawn, node("Relu", &["x"], "z"), axis(parts)]);
+        let mut graph = graph(nodes.collect());
+        graph.initializer[0] = weight("fc", &[32 * channels, 10]);
+        graph.initializer.push(TensorProto {
+            name: "stated".into(),
+            dims: vec![4],
+            data_type: 7,
+            raw_data: [1i64, 8, 4, 3].iter().flat_map(|size| size.to_le_bytes()).collect::<Vec<u8>>().into(),
+            ..TensorProto::default()
+        });
+        imported(graph)
+    };
+    let pad = |before: usize, after: usize| Kind::PadChannels(PadChannels { before, after });
+    assert_eq!(with(&["x", "batch"], 8).unwrap()[0], pad(0, 4));
+    assert_eq!(with(&["fixed", "batch", "x", "fixed"], 14).unwrap()[0], pad(7, 3));
+    assert_eq!(with(&["batch", "x", "fixed", "z"], 15).unwrap()[..3], [RELU, pad(4, 3), Kind::Concat]);
+    let refused = with(&["x", "drawn"], 8).unwrap_err();
+    assert!(refused.contains("takes numbers that do not depend on the image"), "{refused}");
+}
