@@ -240,7 +240,9 @@ fn explain(scene: &mut Scene, top: f64, radii: &Radii) -> f64 {
     let top = legend(scene, top, &names, &mut |scene, [x, y], index| {
         scene.rectangle([x, y - 6.0], [x + 18.0, y + 6.0], style::mark_of_group(Group::ALL[index]), Hatch::None);
     });
-    let powers = (0..12).map(|power| 10f64.powi(power)).filter(|&power| power <= radii.most);
+    // The least marks are larger than they should be.
+    let to_scale = |&power: &f64| power <= radii.most && radii.of_parameters(power) > SMALLEST;
+    let powers = (0..12).map(|power| 10f64.powi(power)).filter(to_scale);
     let samples: Vec<f64> = powers.collect::<Vec<_>>().into_iter().rev().take(3).rev().collect();
     let highest = samples.last().map_or(0.0, |&sample| radii.of_parameters(sample));
     let (size, middle) = (0.9 * scene.canvas.font, top - 0.5 * scene.canvas.line() + highest + 3.0);

@@ -90,6 +90,10 @@ fn predicted(program: &Program) -> Vec<Network> {
     names(program).into_iter().map(of_name).collect()
 }
 
+fn duration(ms: f64) -> String {
+    if ms < 100.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
 /// By multiply-adds.
 fn table(networks: &[Network]) -> String {
     let mut text = head([
@@ -106,9 +110,8 @@ fn table(networks: &[Network]) -> String {
         "other",
     ]);
     for network in networks {
-        let step = |step: &Step| {
-            [format!("{:.1} ms", step.ms)].into_iter().chain(step.shares.map(|share| format!("{share:.0} %")))
-        };
+        let step =
+            |step: &Step| [duration(step.ms)].into_iter().chain(step.shares.map(|share| format!("{share:.0} %")));
         let counts = [format!("{:.1} M", network.parameters / 1e6), format!("{:.2} G", network.macs / 1e9)];
         let steps: Vec<String> = network.steps.iter().flat_map(step).collect();
         text += &line([format!("`{}`", network.name)].into_iter().chain(counts).chain(steps));
