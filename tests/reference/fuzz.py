@@ -64,8 +64,36 @@ class Network:
             output = [self.draw.randint(1, extent) for extent in self.shape[1:]]
             return self.layer(kind, [self.shape[0], *output], output=output)
         kernel, stride, pad = self.window()
-        shape = [self.shape[0], *self.sizes(kernel, stride, pad, ceil)]
-        self.layer(kind, shape, kernel=kernel, stride=stride, pad=pad, ceil=ceil)
+        dilation = [1, 1]
+        if kind == "maxpool" and self.draw.random() < 0.4:
+            # No window may step over the image, so it is not padded.
+            pad = [0, 0]
+            dilation = [self.draw.randint(1, max(1, (e - 1) // max(1, k - 1))) for e, k in zip(self.shape[1:], kernel)]
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+        shape = [self.shape[0], *self.sizes(reach, stride, pad, ceil)]
+        options = {"dilation": dilation} if dilation != [1, 1] else {}
+        self.layer(kind, shape, kernel=kernel, stride=stride, pad=pad, ceil=ceil, **options)
+
+    def pad_channels(self):
+        before = self.draw.randint(0, 5)
+        after = self.draw.randint(0 if before else 1, 9)
+        self.layer("pad_channels", [before + self.shape[0] + after, *self.shape[1:]], before=before, after=after)
+
+    def conv_transpose(self):
+        if max(self.shape[1:]) > 24:
+            return  # images grow
+        kernel, stride, _ = self.window()
+        dilation = [self.draw.randint(1, 2) for _ in range(2)]
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+        pad = [self.draw.randint(0, min(1, (r - 1) // 2)) for r in reach]
+        more = [self.draw.randint(0, s - 1) for s in stride]
+        groups = self.draw.choice([g for g in (1, 1, 2, 3) if self.shape[0] % g == 0])
+        channels = groups * self.draw.randint(1, 5)
+        numbers = zip(self.shape[1:], stride, reach, more, pad)
+        shape = [channels, *((extent - 1) * s + r + m - 2 * p for extent, s, r, m, p in numbers)]
+        options = {"kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation, "groups": groups}
+        bias = self.draw.random() < 0.7
+        self.layer("conv_transpose", shape, channels=channels, output_padding=more, bias=bias, **options)
 
     def lrn(self):
         self.layer("lrn", size=self.draw.choice([1, 3, 5]), alpha=0.1, beta=0.75, k=self.draw.choice([1.0, 2.0]))
@@ -98,7 +126,7 @@ class Network:
 
 def describe(draw):
     network = Network(draw)
-    parts = [network.conv, network.pool, network.lrn, network.branch]
+    parts = [network.conv, network.pool, network.lrn, network.branch, network.pad_channels, network.conv_transpose]
     parts += [lambda kind=kind: network.layer(kind) for kind in ("relu", "batchnorm")]
     network.conv()
     for _ in range(draw.randint(1, 7)):
