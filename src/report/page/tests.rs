@@ -104,3 +104,11 @@ fn a_deep_network_shows_its_blocks_first() {
     let (blocks, all) = (place("Blocks of layers at batch 1"), place("<details><summary>All 1"));
     assert!(blocks < place("layer1.0</") && place("layer1.0</") < all && all < place("layer1.0.conv1</"));
 }
+
+/// Two networks are compared on the page; one is not.
+#[test]
+fn networks_are_compared_on_the_page() {
+    let runs = ["nin", "squeezenet1_1"].map(|name| fixture::built_in(name, &[1]));
+    let compares = |runs: &[Run]| html(runs, None).unwrap().contains(">Networks</h2>");
+    assert!(compares(&runs) && !compares(&runs[..1]));
+}

@@ -80,12 +80,6 @@ fn networks_are_compared() {
     assert_refused(&plotted(&models, "--html"), 2, &["7 runs are too many for --html and --trace", "up to 6"]);
     let one = plotted(&models, "--batch 2 --out one");
     assert_eq!(stdout(&one), "one/architectures-batch-2.svg\none/architectures-batch-2.png\n");
-
-    let two = plotted(&models[1..3], "--html --out two");
-    let names = files(&program.folder.path().join("two"));
-    assert!(wanted.iter().all(|name| names.contains(name)) && names.len() == 4 + 2 * 2 * 4 + 2 + 1, "{names:?}");
-    assert_eq!((stdout(&two).lines().count(), stderr(&two)), (names.len(), String::new()));
-    assert!(std::fs::read_to_string(program.folder.path().join("two/report.html")).unwrap().contains(">Networks</h2>"));
 }
 
 #[test]
