@@ -182,7 +182,9 @@ impl ExportedPass<'_> {
             Phase::LossScale => Vec::new(),
             Phase::WeightUpdate => Parameter::of(layer).map(|part| TensorName::Updated(op.layer, part)).collect(),
             Phase::BackwardData => {
-                let sources: BTreeSet<Source> = layer.inputs.iter().copied().collect();
+                // What hangs on the image alone has no gradient here, though PyTorch may have given it one.
+                let wanted = layer.inputs.iter().zip(&layer.input_gradients).filter(|(_, wanted)| **wanted);
+                let sources: BTreeSet<Source> = wanted.map(|(source, _)| *source).collect();
                 let last = |source: &Source| self.readers(*source).next() == Some(op.layer);
                 let complete = sources.into_iter().filter(last);
                 complete.flat_map(|source| self.exported.gradient_keys(source)).collect()
