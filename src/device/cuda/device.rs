@@ -213,7 +213,7 @@ impl Device for Cuda {
         notes
     }
 
-    fn ceilings(&self, _longest: Duration) -> Result<Ceilings, DeviceError> {
-        ceiling::measure(&self.gpu).map_err(Failure::unsized_error)
+    fn ceilings(&self, longest: Duration) -> Result<Ceilings, DeviceError> {
+        ceiling::measure(&self.gpu, longest).map_err(Failure::unsized_error)
     }
 }
