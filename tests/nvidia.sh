@@ -35,7 +35,7 @@ stand_in=target/nvidia/stand-in
 mkdir -p "$stand_in"
 cc -shared -fPIC -Wl,-soname,libcuda.so.1 -o "$stand_in/libcuda.so.1" tests/device/libcuda.c
 LAYERTIME_DEVICELESS=1 LD_LIBRARY_PATH="$PWD/$stand_in:$PWD/$nvidia/cudnn/lib:$PWD/$nvidia/cu13/lib" \
-  timeout 900 cargo test --package layertime --test device deviceless -- --nocapture # two minutes on two idle cores
+  timeout 900 cargo test --package layertime --test device deviceless -- --nocapture # one minute on two idle cores
 
 echo "symbols: what the program can call is in the real libraries"
 target/nvidia/bin/python tests/symbols.py src/device/cuda/driver "$cudnn" "$PWD/$nvidia/cu13/lib/libcublas.so.13"
