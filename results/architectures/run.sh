@@ -28,6 +28,8 @@ rm -rf "$here/cpu"
 mkdir "$here/cpu"
 for model in "${models[@]}"; do
   mv "$out/cpu/$model"/* "$here/cpu/$model"
+  # The command line as anybody would type it.
+  sed -i "s|\"$layertime\"|\"layertime\"|; s|\"$out/|\"|" "$here/cpu/$model/run.json"
 done
 "$layertime" plot "$here"/cpu/* --out "$out/cpu-charts"
 "$layertime" plot "$out"/a100/*/* --out "$out/a100-charts"
