@@ -190,6 +190,10 @@ impl Windows {
         let columns = (to.len() / pitch) as isize;
         let lead = (-shape.origin[1]).clamp(0, columns);
         let end = (shape.w as isize - shape.origin[1]).clamp(lead, columns);
+        if lead == end {
+            to.fill(0.0);
+            return;
+        }
         let source = (lead + shape.origin[1]) as usize;
         let [lead, end] = [lead, end].map(|column| column as usize);
         to[..lead * pitch].fill(0.0);
