@@ -100,8 +100,8 @@ impl PoolWindows {
                 let image = &x[at / rows.len() * input.image_elements()..][..input.image_elements()];
                 let row = rows[at % rows.len()];
                 match neighbours {
-                    true => forward_row(image, input.c, row, columns, input.w, y, winners),
-                    false => forward_row_apart(image, input.c, row, columns, input.w, y, winners),
+                    true => forward_row::<false, P>(image, input.c, row, columns, input.w, y, winners),
+                    false => forward_row::<true, P>(image, input.c, row, columns, input.w, y, winners),
                 }
             }
         });
@@ -123,7 +123,7 @@ impl PoolWindows {
 }
 
 multiversioned! {
-    fn forward_row<P: WindowPosition>(
+    fn forward_row<const APART: bool, P: WindowPosition>(
         image: &[f32],
         channels: usize,
         row: Window,
@@ -136,25 +136,7 @@ multiversioned! {
         for (&column, (y, winners)) in columns.iter().zip(outputs) {
             channel_blocks!(channels, |channel, L| {
                 let (y, winners): (&mut [f32; L], &mut [P; L]) = (lanes_mut(y, channel), lanes_mut(winners, channel));
-                largest(&image[channel..], channels, row, column, width, y, winners);
-            });
-        }
-    }
-
-    fn forward_row_apart<P: WindowPosition>(
-        image: &[f32],
-        channels: usize,
-        row: Window,
-        columns: &[Window],
-        width: usize,
-        y: &mut [f32],
-        winners: &mut [P],
-    ) {
-        let outputs = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels));
-        for (&column, (y, winners)) in columns.iter().zip(outputs) {
-            channel_blocks!(channels, |channel, L| {
-                let (y, winners): (&mut [f32; L], &mut [P; L]) = (lanes_mut(y, channel), lanes_mut(winners, channel));
-                largest_apart(&image[channel..], channels, row, column, width, y, winners);
+                largest::<APART, L, P>(&image[channel..], channels, [row, column], width, y, winners);
             });
         }
     }
@@ -180,21 +162,25 @@ multiversioned! {
     }
 }
 
-/// The maxima of one window in `L` channels, and where they are; `image` begins at the first of these channels.
+/// The maxima of one window in `L` channels, and where they are; `image` begins at the first of these channels. Steps between the
+/// elements of a window that are known to be 1 save a third of the time.
 #[inline(always)]
-fn largest<const L: usize, P: WindowPosition>(
+fn largest<const APART: bool, const L: usize, P: WindowPosition>(
     image: &[f32],
     channels: usize,
-    row: Window,
-    column: Window,
+    [row, column]: [Window; 2],
     width: usize,
     y: &mut [f32; L],
     winners: &mut [P; L],
 ) {
+    let [(row_lead, row_step), (column_lead, column_step)] =
+        [row, column].map(|window| if APART { (window.lead, window.step) } else { (0, 1) });
+    let across = column.end - column.start;
     let (mut best, mut place) = ([f32::NEG_INFINITY; L], [0; L]);
-    let mut position = 0;
-    for line in row.start..row.end {
-        for x in column.start..column.end {
+    let (mut line, mut first) = (row.start + row_lead, row_lead * across + column_lead);
+    while line < row.end {
+        let (mut x, mut position) = (column.start + column_lead, first as u32);
+        while x < column.end {
             let values: &[f32; L] = lanes(image, (line * width + x) * channels);
             for lane in 0..L {
                 // A plain `if` becomes a store under a mask, and the arrays then live in memory.
@@ -202,38 +188,11 @@ fn largest<const L: usize, P: WindowPosition>(
                 best[lane] = select_unpredictable(wins, values[lane], best[lane]);
                 place[lane] = select_unpredictable(wins, position, place[lane]);
             }
-            position += 1;
+            x += column_step;
+            position += column_step as u32;
         }
-    }
-    for lane in 0..L {
-        y[lane] = best[lane];
-        winners[lane] = P::new(place[lane]);
-    }
-}
-
-/// The same of a window whose elements are no neighbours: [`largest`] is a third slower with steps that it does not know; `image` begins at the first of these channels.
-#[inline(always)]
-fn largest_apart<const L: usize, P: WindowPosition>(
-    image: &[f32],
-    channels: usize,
-    row: Window,
-    column: Window,
-    width: usize,
-    y: &mut [f32; L],
-    winners: &mut [P; L],
-) {
-    let (mut best, mut place) = ([f32::NEG_INFINITY; L], [0; L]);
-    for line in row.elements() {
-        for x in column.elements() {
-            let position = ((line - row.start) * (column.end - column.start) + x - column.start) as u32;
-            let values: &[f32; L] = lanes(image, (line * width + x) * channels);
-            for lane in 0..L {
-                // A plain `if` becomes a store under a mask, and the arrays then live in memory.
-                let wins = (values[lane] > best[lane]) | values[lane].is_nan();
-                best[lane] = select_unpredictable(wins, values[lane], best[lane]);
-                place[lane] = select_unpredictable(wins, position, place[lane]);
-            }
-        }
+        line += row_step;
+        first += row_step * across;
     }
     for lane in 0..L {
         y[lane] = best[lane];
