@@ -15,22 +15,24 @@
 #![expect(clippy::needless_range_loop, reason = "loops over constants, which the compiler unrolls into registers")]
 
 mod small_batch;
+mod transpose;
 
 #[cfg(target_arch = "x86_64")]
 use super::simd::x86::{Avx2, Avx512};
 use super::simd::{Isa, Vector};
 pub use small_batch::{AXPY_ROWS, AxpyTile, DotTile};
 use small_batch::{axpy_tile, dot_tile};
+use transpose::{Squares, transpose_squares};
 
 /// A tile whose rows walk along memory: pixels of an image against packed weights.
 pub struct RowTile<'a> {
     pub input: *const f32,
     /// Offset of each row's beginning from `input`: one number per row of the tile.
     pub rows: &'a [usize],
-    /// Offsets of the contiguous runs of a row from its beginning.
-    pub runs: &'a [usize],
+    /// Contiguous runs of a row.
+    pub runs: &'a [Term],
     pub run_len: usize,
-    /// `[runs · run_len][width]`, aligned to vectors.
+    /// `[step][width]`, aligned to vectors.
     pub panel: *const f32,
     /// First values of the accumulators: a vector of the panel's width, or null for zeros.
     pub bias: *const f32,
@@ -43,13 +45,21 @@ pub struct RowTile<'a> {
     pub accumulate: bool,
 }
 
+/// A term of a tile's sums: numbers of the input, times a step of the panel.
+#[derive(Clone, Copy, Debug)]
+pub struct Term {
+    /// Of a run from its row's beginning, of a column from the tile's input.
+    pub offset: usize,
+    /// The panel's step, of a run its first.
+    pub step: usize,
+}
+
 /// A tile whose rows lie side by side in each step: a gradient of weights, summed over pixels.
 pub struct ColumnTile<'a> {
     pub input: *const f32,
-    /// Offset of each step's column from `input`.
-    pub steps: &'a [usize],
+    pub steps: &'a [Term],
     pub rows: usize,
-    /// `[steps][width]`, aligned to vectors.
+    /// `[step][width]`, aligned to vectors.
     pub panel: *const f32,
     pub output: *mut f32,
     /// From one row of results to the next.
@@ -66,16 +76,6 @@ pub enum Write {
     Add,
     /// Store past the caches; whole, aligned vectors only.
     Stream,
-}
-
-/// Squares to turn around, which the vectors' lanes divide evenly.
-struct Squares {
-    from: *const f32,
-    from_pitch: usize,
-    to: *mut f32,
-    to_pitch: usize,
-    rows: usize,
-    columns: usize,
 }
 
 type RowKernel = unsafe fn(&RowTile);
@@ -98,6 +98,16 @@ pub struct MicroKernels {
     /// By images − 1.
     axpys: &'static [AxpyKernel],
     transpose: TransposeKernel,
+}
+
+impl Term {
+    /// The only run of a row that is contiguous.
+    pub const WHOLE: [Term; 1] = [Term { offset: 0, step: 0 }];
+
+    /// Columns that lie `pitch` numbers apart, each times a step of its own.
+    pub fn columns(count: usize, pitch: usize) -> Vec<Term> {
+        (0..count).map(|step| Term { offset: step * pitch, step }).collect()
+    }
 }
 
 impl MicroKernels {
@@ -179,39 +189,6 @@ impl MicroKernels {
     }
 }
 
-impl MicroKernels {
-    /// Turns a matrix of `rows` × `columns` around: `to` has `columns` rows, with zeros after the last number up to `to_pitch`.
-    pub fn transpose(
-        &self,
-        from: &[f32],
-        from_pitch: usize,
-        [rows, columns]: [usize; 2],
-        to: &mut [f32],
-        to_pitch: usize,
-    ) {
-        assert!(rows <= to_pitch && columns * to_pitch <= to.len());
-        assert!(rows * columns == 0 || (rows - 1) * from_pitch + columns <= from.len());
-        let [whole_rows, whole_columns] = [rows, columns].map(|count| count / self.lanes * self.lanes);
-        let squares = Squares {
-            from: from.as_ptr(),
-            from_pitch,
-            to: to.as_mut_ptr(),
-            to_pitch,
-            rows: whole_rows,
-            columns: whole_columns,
-        };
-        // SAFETY: both matrices lie in their slices, as checked above; this table exists only for a supported instruction set.
-        unsafe { (self.transpose)(&squares) }
-        for (column, to) in to.chunks_exact_mut(to_pitch).take(columns).enumerate() {
-            let first = if column < whole_columns { whole_rows } else { 0 };
-            for row in first..rows {
-                to[row] = from[row * from_pitch + column];
-            }
-            to[rows..].fill(0.0);
-        }
-    }
-}
-
 /// Splits `total` rows into the fewest tiles of at most `max`, of nearly equal size: `(first row, rows)` of each.
 pub fn tiles(total: usize, max: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = total.div_ceil(max);
@@ -238,9 +215,9 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
                 }
             }
         }
-        let mut panel = tile.panel;
-        for &run in tile.runs {
-            for step in run..run + tile.run_len {
+        for run in tile.runs {
+            let mut panel = tile.panel.add(run.step * VECTORS * V::LANES);
+            for step in run.offset..run.offset + tile.run_len {
                 let mut b = [V::zero(); VECTORS];
                 for v in 0..VECTORS {
                     b[v] = V::load(panel.add(v * V::LANES));
@@ -264,26 +241,13 @@ unsafe fn row_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Ro
 }
 
 #[inline(always)]
-unsafe fn transpose_squares<V: Vector>(squares: &Squares) {
-    let Squares { from, from_pitch, to, to_pitch, rows, columns } = *squares;
-    for column in (0..columns).step_by(V::LANES) {
-        for row in (0..rows).step_by(V::LANES) {
-            // SAFETY: the squares lie in both matrices.
-            unsafe {
-                V::transpose(from.add(row * from_pitch + column), from_pitch, to.add(column * to_pitch + row), to_pitch)
-            }
-        }
-    }
-}
-
-#[inline(always)]
 unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &ColumnTile) {
     // SAFETY: every address is one that the caller of `MicroKernels::column_tile` vouched for.
     unsafe {
         let mut acc = [[V::zero(); VECTORS]; ROWS];
-        let mut panel = tile.panel;
-        for &step in tile.steps {
-            let column = tile.input.add(step);
+        for term in tile.steps {
+            let column = tile.input.add(term.offset);
+            let panel = tile.panel.add(term.step * VECTORS * V::LANES);
             let mut b = [V::zero(); VECTORS];
             for v in 0..VECTORS {
                 b[v] = V::load(panel.add(v * V::LANES));
@@ -294,7 +258,6 @@ unsafe fn column_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: 
                     acc[m][v] = a.mul_add(b[v], acc[m][v]);
                 }
             }
-            panel = panel.add(VECTORS * V::LANES);
         }
         let results = settled(&acc);
         for m in 0..ROWS {

@@ -3,6 +3,7 @@
 //! For each chunk of pixels and each panel of output channels, tiles of pixels are summed over the whole window in
 //! registers. Panels stream from L2, windows from the chunk's copy; nothing else is materialised.
 
+use super::taps::{Pixels, cuts};
 use super::windows::{Chunk, ChunkLimits, WindowShape, Windows};
 use crate::device::cpu::compute::microkernel::{MicroKernels, RowTile, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
@@ -24,8 +25,10 @@ pub(super) struct Correlation {
     /// Output channels of one group.
     outputs: usize,
     placement: Placement,
-    /// Offset of each pixel of a full chunk in the output.
-    output_pixels: Vec<usize>,
+    /// The pixels of chunks, by their taps on padding; bands in the midst of an image share theirs.
+    pixels: Vec<Vec<Pixels>>,
+    /// Each band's, of these.
+    bands: Vec<usize>,
 }
 
 /// Packs the weights of some output channels of a group: `pack(group, channels, width, panel)` fills a panel
@@ -61,9 +64,10 @@ impl Correlation {
         let pixels = if few_weights { (RESULT_FLOATS / outputs).max(ENOUGH_PIXELS) } else { usize::MAX };
         let limits = ChunkLimits { floats: CHUNK_FLOATS, pixels, enough: ENOUGH_PIXELS, chunks };
         let windows = Windows::new(shape, limits);
-        let [pixel, row, image] = placement.pitch;
-        let output_pixels = windows.full_chunk(pixel, row, image);
-        Self { kernels, threads, windows, groups: shape.groups, outputs, placement, output_pixels }
+        let (cuts, bands) = cuts(&windows, &shape, kernels.max_rows());
+        let pixels = cuts.iter().map(|cut| cut.iter().map(|part| part.pixels(&windows, placement.pitch)).collect());
+        let pixels = pixels.collect();
+        Self { kernels, threads, windows, groups: shape.groups, outputs, placement, pixels, bands }
     }
 
     pub fn workspace_floats(&self) -> usize {
@@ -183,22 +187,24 @@ impl<P: Pack> CorrelationRun<'_, P> {
         let index = group * c.panels() + panel;
         let bias = self.biases.get(index * c.kernels.max_width()..).filter(|biases| !biases.is_empty());
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        for (pixel, rows) in tiles(c.windows.pixels_in(chunk), c.kernels.max_rows()) {
-            let tile = RowTile {
-                input: windows.as_ptr(),
-                rows: &c.windows.pixels[pixel..pixel + rows],
-                runs: &c.windows.runs,
-                run_len: c.windows.run_len,
-                panel: self.packed.ptr().wrapping_add(index * c.panel_len()),
-                bias,
-                output: self.output.ptr().wrapping_add(first),
-                output_rows: &c.output_pixels[pixel..pixel + rows],
-                columns: channels.len(),
-                accumulate: self.accumulate,
-            };
-            // SAFETY: `windows` holds every window of the chunk, `packed` the panel, and no other task writes these
-            // pixels' channels.
-            unsafe { c.kernels.row_tile(&tile) }
+        for pixels in &c.pixels[c.bands[chunk.band]] {
+            for (pixel, rows) in tiles(chunk.images.len() * pixels.per_image, c.kernels.max_rows()) {
+                let tile = RowTile {
+                    input: windows.as_ptr(),
+                    rows: &pixels.windows[pixel..pixel + rows],
+                    runs: &pixels.runs,
+                    run_len: pixels.run_len,
+                    panel: self.packed.ptr().wrapping_add(index * c.panel_len()),
+                    bias,
+                    output: self.output.ptr().wrapping_add(first),
+                    output_rows: &pixels.results[pixel..pixel + rows],
+                    columns: channels.len(),
+                    accumulate: self.accumulate,
+                };
+                // SAFETY: `windows` holds every window of the chunk, `packed` the panel, and no other task writes these
+                // pixels' channels.
+                unsafe { c.kernels.row_tile(&tile) }
+            }
         }
     }
 }

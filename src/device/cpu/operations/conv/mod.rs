@@ -9,6 +9,7 @@ mod channelwise;
 mod correlate;
 mod direct;
 mod im2col;
+mod taps;
 mod transposed;
 mod weights;
 mod windows;

@@ -5,6 +5,7 @@
 //! depend on the number of threads. The gradient of the bias is summed where the output's gradient is packed.
 
 use super::bias::sum_pixels;
+use super::taps::{TapPixels, Taps};
 use super::windows::{Chunk, ChunkLimits, WindowShape, Windows};
 use crate::device::cpu::compute::microkernel::{ColumnTile, MicroKernels, Write, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, each, part};
@@ -21,8 +22,18 @@ pub(super) struct WeightGradient {
     /// Output pixels of an image, and columns of it.
     image_pixels: usize,
     image_columns: usize,
-    /// Tiles by rows: `(run, first row in it, rows)`.
-    tiles: Vec<(usize, usize, usize)>,
+    tiles: Vec<WeightTile>,
+    pixels: TapPixels,
+}
+
+/// Rows of the gradient: a tap's channels, or those of neighbours.
+struct WeightTile {
+    /// First row of the gradient, and rows.
+    row: usize,
+    rows: usize,
+    /// Place of the first in a window.
+    offset: usize,
+    taps: Taps,
 }
 
 /// Pixels per chunk: a packed panel of so many stays in L1 or close to it.
@@ -41,8 +52,8 @@ fn limits(gradient: usize) -> ChunkLimits {
 impl WeightGradient {
     pub fn new(kernels: &'static MicroKernels, threads: usize, shape: WindowShape, outputs: usize) -> Self {
         let windows = Windows::new(shape, limits(shape.taps[0] * shape.taps[1] * shape.c * outputs));
-        let by_run = |run| tiles(windows.run_len, kernels.max_rows()).map(move |(first, rows)| (run, first, rows));
-        let tiles = (0..windows.runs.len()).flat_map(by_run).collect();
+        let tiles = weight_tiles(&windows, &shape, kernels.max_rows());
+        let pixels = TapPixels::new(&windows, &shape, tiles.iter().map(|tile| &tile.taps));
         Self {
             kernels,
             threads,
@@ -52,6 +63,7 @@ impl WeightGradient {
             image_pixels: shape.out[0] * shape.out[1],
             image_columns: shape.out[1],
             tiles,
+            pixels,
         }
     }
 
@@ -64,7 +76,7 @@ impl WeightGradient {
     }
 
     fn panel_len(&self) -> usize {
-        self.windows.pixels.len() * self.kernels.max_width()
+        self.windows.pixels_per_chunk() * self.kernels.max_width()
     }
 
     /// Panels of one group.
@@ -125,7 +137,7 @@ impl GradientRun<'_> {
                     self.add_bias(packed, channels.clone(), chunk_index == 0);
                 }
                 let windows = g.windows.loaded(self.input, &chunk, copy);
-                self.tiles(first_tile..end_tile, windows, packed, channels, chunk_index == 0);
+                self.tiles(&g.tiles[first_tile..end_tile], &chunk, windows, packed, channels);
             }
         }
     }
@@ -159,18 +171,17 @@ impl GradientRun<'_> {
         sum_pixels(packed, self.gradient.kernels.width(channels.len()), bias);
     }
 
-    fn tiles(&self, tiles: Range<usize>, windows: &[f32], packed: &[f32], channels: Range<usize>, first: bool) {
+    fn tiles(&self, tiles: &[WeightTile], chunk: &Chunk, windows: &[f32], packed: &[f32], channels: Range<usize>) {
         let g = self.gradient;
         let k = g.groups * g.outputs;
-        let width = g.kernels.width(channels.len());
-        for &(run, row, rows) in &g.tiles[tiles] {
-            let weight_row = run * g.windows.run_len + row;
+        let first = chunk.images.start == 0 && chunk.band == 0;
+        for weights in tiles {
             let tile = ColumnTile {
-                input: windows[g.windows.runs[run] + row..].as_ptr(),
-                steps: &g.windows.pixels[..packed.len() / width],
-                rows,
+                input: windows.as_ptr().wrapping_add(weights.offset),
+                steps: g.pixels.of(chunk, &weights.taps),
+                rows: weights.rows,
                 panel: packed.as_ptr(),
-                output: self.weight_gradient.ptr().wrapping_add(weight_row * k + channels.start),
+                output: self.weight_gradient.ptr().wrapping_add(weights.row * k + channels.start),
                 output_pitch: k,
                 columns: channels.len(),
                 write: if first { Write::Store } else { Write::Add },
@@ -179,6 +190,26 @@ impl GradientRun<'_> {
             unsafe { g.kernels.column_tile(&tile) }
         }
     }
+}
+
+/// Cuts the rows of the gradient into tiles: tap by tap where that takes no more tiles.
+fn weight_tiles(windows: &Windows, shape: &WindowShape, max_rows: usize) -> Vec<WeightTile> {
+    let channels = shape.c / shape.groups;
+    let (_, run_len) = windows.runs(&(0..shape.taps[0]), &(0..shape.taps[1]));
+    let taps = run_len / channels;
+    let by_tap = taps * channels.div_ceil(max_rows) <= run_len.div_ceil(max_rows);
+    let taps = if by_tap { 1 } else { taps };
+    let mut all = Vec::new();
+    for (r, s) in (0..shape.taps[0]).flat_map(|r| (0..shape.taps[1]).step_by(taps).map(move |s| (r, s))) {
+        let (runs, run_len) = windows.runs(&(r..r + 1), &(s..s + taps));
+        all.extend(tiles(run_len, max_rows).map(|(row, rows)| WeightTile {
+            row: runs[0].step + row,
+            rows,
+            offset: runs[0].offset + row,
+            taps: Taps { row: r, columns: s + row / channels..s + (row + rows).div_ceil(channels) },
+        }));
+    }
+    all
 }
 
 /// The output channels of a panel, counted over all groups.

@@ -5,6 +5,7 @@
 //! kernel of R × S taps, R runs of S·C numbers, or R·S of C where taps lie apart. This costs C numbers per pixel against R·S·C·K multiply-adds, and
 //! leaves no border case to the kernels.
 
+use crate::device::cpu::compute::microkernel::Term;
 use std::ops::Range;
 
 /// Windows of `taps`, one per output pixel, over images `[n][h][w][c]`.
@@ -31,6 +32,22 @@ impl WindowShape {
     fn extent(&self, axis: usize) -> usize {
         (self.taps[axis] - 1) * self.dilation[axis] + 1
     }
+
+    /// Taps of a window that lie inside the image, not on its padding, along one axis.
+    pub fn taps_inside(&self, axis: usize, window: usize) -> Range<usize> {
+        let [size, taps, dilation] = [[self.h, self.w][axis], self.taps[axis], self.dilation[axis]].map(|n| n as isize);
+        let origin = self.origin[axis] + (window * self.stride[axis]) as isize;
+        let first_from = |pixel: isize| (pixel - origin + dilation - 1).div_euclid(dilation).clamp(0, taps) as usize;
+        let (first, end) = (first_from(0), first_from(size));
+        if first < end { first..end } else { 0..0 }
+    }
+
+    /// Windows that have a tap inside the image, along one axis.
+    pub fn windows_inside(&self, axis: usize, tap: usize) -> Range<usize> {
+        let inside = |&window: &usize| self.taps_inside(axis, window).contains(&tap);
+        let first = (0..self.out[axis]).find(inside).unwrap_or(0);
+        first..(first..self.out[axis]).take_while(inside).last().map_or(first, |last| last + 1)
+    }
 }
 
 /// Limits of a chunk.
@@ -54,17 +71,15 @@ pub(super) struct Windows {
     pitch: [usize; 3],
     /// Reads windows straight from the input: no padding, no groups.
     in_place: bool,
-    /// Offset of each window of a full chunk. A smaller chunk's are the first of them.
-    pub pixels: Vec<usize>,
-    /// Offsets of the contiguous runs of a window, and their length.
-    pub runs: Vec<usize>,
-    pub run_len: usize,
+    /// Numbers from a tap to the next, by rows and columns.
+    tap_pitch: [usize; 2],
 }
 
 /// Some output rows of some images; either all rows or one image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Chunk {
     pub images: Range<usize>,
+    pub band: usize,
     pub rows: Range<usize>,
 }
 
@@ -85,39 +100,59 @@ impl Windows {
         let row_pitch = pixel_pitch * if in_place { shape.w } else { padded[1] };
         let (images_per_chunk, rows_per_chunk) = chunk_size(&shape, limits, row_pitch, in_place);
         let chunk_rows = (rows_per_chunk - 1) * shape.stride[0] + shape.extent(0);
-        let [tap_row, tap_pixel] = [shape.dilation[0] * row_pitch, shape.dilation[1] * pixel_pitch];
         let image_pitch = row_pitch * if in_place { shape.h } else { chunk_rows };
-        let (runs, run_len) = if tap_pixel == group_c {
-            let runs = (0..shape.taps[0]).map(|r| r * tap_row).collect();
-            (runs, shape.taps[1] * group_c)
-        } else {
-            let taps = (0..shape.taps[0]).flat_map(|r| (0..shape.taps[1]).map(move |s| (r, s)));
-            (taps.map(|(r, s)| r * tap_row + s * tap_pixel).collect(), group_c)
-        };
-        let mut windows = Self {
+        Self {
             shape,
             images_per_chunk,
             rows_per_chunk,
             pitch: [pixel_pitch, row_pitch, image_pitch],
             in_place,
-            pixels: Vec::new(),
-            runs,
-            run_len,
+            tap_pitch: [shape.dilation[0] * row_pitch, shape.dilation[1] * pixel_pitch],
+        }
+    }
+
+    /// The places of windows of a full chunk, image by image, whose pixels, rows and images lie `pitch` numbers apart.
+    pub fn places(&self, rows: Range<usize>, columns: Range<usize>, [pixel, row, image]: [usize; 3]) -> Vec<usize> {
+        let starts = (0..self.images_per_chunk).flat_map(|i| rows.clone().map(move |r| i * image + r * row));
+        starts.flat_map(|start| columns.clone().map(move |q| start + q * pixel)).collect()
+    }
+
+    /// Numbers from a window to the next, a row to the next, an image to the next.
+    pub fn pitch(&self) -> [usize; 3] {
+        let [pixel, row, image] = self.pitch;
+        [pixel * self.shape.stride[1], row * self.shape.stride[0], image]
+    }
+
+    /// The contiguous runs of some taps of a window, and their length.
+    pub fn runs(&self, rows: &Range<usize>, columns: &Range<usize>) -> (Vec<Term>, usize) {
+        let group_c = self.shape.c / self.shape.groups;
+        let taps = if self.taps_touch() { columns.len() } else { 1 };
+        let run = |r: usize, s: usize| Term {
+            offset: r * self.tap_pitch[0] + s * self.tap_pitch[1],
+            step: (r * self.shape.taps[1] + s) * group_c,
         };
-        let [pixel, row] = [pixel_pitch * shape.stride[1], row_pitch * shape.stride[0]];
-        windows.pixels = windows.full_chunk(pixel, row, image_pitch);
-        windows
+        let in_row = |r| columns.clone().step_by(taps.max(1)).map(move |s| run(r, s));
+        (rows.clone().flat_map(in_row).collect(), taps * group_c)
     }
 
-    /// The place of each pixel of a full chunk, given the distances of pixels, rows and images.
-    pub fn full_chunk(&self, pixel: usize, row: usize, image: usize) -> Vec<usize> {
-        let cols = self.shape.out[1];
-        let rows = (0..self.images_per_chunk).flat_map(|i| (0..self.rows_per_chunk).map(move |r| i * image + r * row));
-        rows.flat_map(|start| (0..cols).map(move |q| start + q * pixel)).collect()
+    /// Tells if the taps of a row are one run.
+    fn taps_touch(&self) -> bool {
+        self.tap_pitch[1] == self.shape.c / self.shape.groups
     }
 
-    fn bands(&self) -> usize {
+    /// Bands of rows that an image is cut into.
+    pub fn bands(&self) -> usize {
         self.shape.out[0].div_ceil(self.rows_per_chunk)
+    }
+
+    /// The rows of a band.
+    pub fn band(&self, index: usize) -> Range<usize> {
+        let row = index * self.rows_per_chunk;
+        row..(row + self.rows_per_chunk).min(self.shape.out[0])
+    }
+
+    pub fn images_per_chunk(&self) -> usize {
+        self.images_per_chunk
     }
 
     pub fn chunks(&self) -> usize {
@@ -127,11 +162,16 @@ impl Windows {
     pub fn chunk(&self, index: usize) -> Chunk {
         let bands = self.bands();
         let image = index / bands * self.images_per_chunk;
-        let row = index % bands * self.rows_per_chunk;
         Chunk {
             images: image..(image + self.images_per_chunk).min(self.shape.n),
-            rows: row..(row + self.rows_per_chunk).min(self.shape.out[0]),
+            band: index % bands,
+            rows: self.band(index % bands),
         }
+    }
+
+    /// Windows in a full chunk.
+    pub fn pixels_per_chunk(&self) -> usize {
+        self.images_per_chunk * self.rows_per_chunk * self.shape.out[1]
     }
 
     /// Windows in a chunk.
@@ -141,7 +181,7 @@ impl Windows {
 
     /// Products that each window sums up, per output channel.
     pub fn steps(&self) -> usize {
-        self.runs.len() * self.run_len
+        self.shape.taps[0] * self.shape.taps[1] * (self.shape.c / self.shape.groups)
     }
 
     /// Numbers of the copy that [`load`](Self::load) makes.
@@ -149,7 +189,7 @@ impl Windows {
         if self.in_place { 0 } else { self.images_per_chunk * self.pitch[2] }
     }
 
-    /// The memory that [`pixels`](Self::pixels) count in, once the chunk is loaded.
+    /// The memory that [`places`](Self::places) count in, once the chunk is loaded.
     pub fn loaded<'a>(&self, input: &'a [f32], chunk: &Chunk, copy: &'a [f32]) -> &'a [f32] {
         if self.in_place {
             let row = chunk.images.start * self.shape.h + chunk.rows.start * self.shape.stride[0];

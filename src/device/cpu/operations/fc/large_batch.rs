@@ -3,7 +3,7 @@
 //! Weights are far larger than activations: the small matrix is packed as panels, and the weights are read once.
 
 use super::{FcOp, small_batch};
-use crate::device::cpu::compute::microkernel::{ColumnTile, MicroKernels, RowTile, Write, tiles};
+use crate::device::cpu::compute::microkernel::{ColumnTile, MicroKernels, RowTile, Term, Write, tiles};
 use crate::device::cpu::compute::simd::end_stream;
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
 use crate::device::cpu::operations::{BackwardData, Forward};
@@ -152,7 +152,7 @@ fn forward_block(
         let tile = RowTile {
             input: block.as_ptr(),
             rows: &starts[..rows],
-            runs: &[0],
+            runs: &Term::WHOLE,
             run_len: inputs.len(),
             panel: packed[panel * full * fc.geometry.inputs + inputs.start * width..].as_ptr(),
             bias: std::ptr::null(),
@@ -233,7 +233,7 @@ fn backward_data_block(
             let tile = RowTile {
                 input: dy[outputs.start..].as_ptr(),
                 rows: &starts[..rows],
-                runs: &[0],
+                runs: &Term::WHOLE,
                 run_len: outputs.len(),
                 panel: block[panel * full * outputs.len()..].as_ptr(),
                 bias: std::ptr::null(),

@@ -9,7 +9,7 @@ mod small_batch;
 use super::{BackwardData, BackwardWeights, Forward, Operation, algorithm};
 use crate::device::Algorithm;
 use crate::device::cpu::compute::gemm::{MatrixView, multiply};
-use crate::device::cpu::compute::microkernel::MicroKernels;
+use crate::device::cpu::compute::microkernel::{MicroKernels, Term};
 use crate::device::cpu::compute::simd::Isa;
 use crate::plan::{FcGeometry, Phase};
 
@@ -20,13 +20,13 @@ pub struct FcOp {
     isa: Isa,
     kernels: Option<&'static MicroKernels>,
     /// Offset of each image among copied columns of the outputs' gradient.
-    images: Vec<usize>,
+    images: Vec<Term>,
 }
 
 impl FcOp {
     /// Plans a layer for `threads` threads and an instruction set that this CPU supports.
     pub fn new(geometry: FcGeometry, threads: usize, isa: Isa) -> Self {
-        let images = (0..geometry.n).map(|image| image * large_batch::COLUMN_PITCH).collect();
+        let images = Term::columns(geometry.n, large_batch::COLUMN_PITCH);
         Self { geometry, threads, isa, kernels: MicroKernels::of(isa), images }
     }
 

@@ -6,7 +6,7 @@
 use super::Means;
 use super::product::pitch;
 use super::tiling::Tiling;
-use crate::device::cpu::compute::microkernel::{ColumnTile, Write, tiles};
+use crate::device::cpu::compute::microkernel::{ColumnTile, Term, Write, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
 use crate::device::cpu::compute::winograd::{FilterTile, PixelTile};
 use crate::device::cpu::operations::BackwardWeights;
@@ -24,7 +24,7 @@ pub(super) struct WeightGradient {
     /// The most tiles of a block.
     block: usize,
     /// Offset of each tile of a block among an element's transformed ones.
-    starts: Vec<usize>,
+    starts: Vec<Term>,
 }
 
 /// Elements of a block's transformed tiles, of one channel: enough that the sums, which pass the caches, are read rarely.
@@ -33,7 +33,7 @@ const BLOCK_ELEMENTS: usize = 3456;
 impl WeightGradient {
     pub fn new(means: Means, tiling: Tiling, groups: usize, [inputs, outputs]: [usize; 2]) -> WeightGradient {
         let block = (BLOCK_ELEMENTS / means.transforms.side().pow(2)).min(tiling.tiles());
-        let starts = (0..block).map(|tile| tile * pitch(inputs, means.kernels.lanes)).collect();
+        let starts = Term::columns(block, pitch(inputs, means.kernels.lanes));
         WeightGradient { means, tiling, groups, inputs, outputs, block, starts }
     }
 
@@ -133,7 +133,7 @@ impl Pass<'_> {
         let data = PixelTile {
             pixels: &g.tiling.inputs(tile, base, g.groups * g.inputs, zeros),
             channels: g.inputs,
-            to: self.tiles.ptr().wrapping_add(g.starts[slot]),
+            to: self.tiles.ptr().wrapping_add(g.starts[slot].offset),
             pitch: g.tile_pitch(),
         };
         // SAFETY: pixels have this group's channels, and so have the zeros; no other task writes this slot.

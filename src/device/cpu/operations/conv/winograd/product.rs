@@ -5,7 +5,7 @@
 
 use super::Means;
 use super::tiling::Tiling;
-use crate::device::cpu::compute::microkernel::{RowTile, tiles};
+use crate::device::cpu::compute::microkernel::{RowTile, Term, tiles};
 use crate::device::cpu::compute::tasks::{Scratch, Shared, share};
 use crate::device::cpu::compute::winograd::{FilterTile, OutputTile, PixelTile};
 use std::ops::Range;
@@ -267,7 +267,7 @@ impl Pass<'_> {
                 let tile = RowTile {
                     input: from[element * p.tile_pitch()..].as_ptr(),
                     rows: &p.starts[first..first + rows],
-                    runs: &[0],
+                    runs: &Term::WHOLE,
                     run_len: p.inputs,
                     panel: filters.wrapping_add(element * p.inputs * width),
                     bias: std::ptr::null(),
