@@ -15,6 +15,7 @@
 //! Data flows one way:
 //! [`model`] (a described network) → [`plan`] (shapes and costs at one batch size) → [`step`] (a training step's order) →
 //! [`device`] (a session that runs it) → [`profile`] (samples) → [`stats`] (their statistics) → [`report`] (rows, files, tables).
+//! [`ranks`] lets several of them train together.
 //! [`predict`] takes a plan to the rows of a GPU that is not here, by arithmetic. [`verify`] checks a device's arithmetic.
 
 #![warn(missing_docs)]
@@ -27,6 +28,7 @@ pub mod philox;
 pub mod plan;
 pub mod predict;
 pub mod profile;
+pub mod ranks;
 pub mod report;
 pub mod stats;
 pub mod stderr;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use monitor::Monitor;
 use options::{Choice, DeviceOptions, Launch, Layout, Search};
 
-use crate::plan::{Phase, Plan, Precision, Roofline};
+use crate::plan::{Phase, Plan, Precision, Roofline, Share};
+use crate::ranks::Ranks;
 use crate::step::{Op, Runner, Step};
 use crate::units::size;
 
@@ -28,12 +29,17 @@ pub struct Opened {
 pub fn open(choice: Choice, options: &DeviceOptions) -> Result<Opened, DeviceError> {
     let device: Box<dyn Device> = match choice {
         // Threads are the CPU's alone.
-        Choice::Auto if options.threads.is_none() => return auto(options),
+        Choice::Auto if options.threads.is_none() && options.ranks.is_none() => return auto(options),
         Choice::Auto | Choice::Cpu => Box::new(cpu::Cpu::open(options)?),
+        Choice::Cuda(_) if options.ranks.is_some() => return Err(ranks_on_a_gpu()),
         Choice::Cuda(_) if options.direct_convolutions => return Err(direct_on_a_gpu()),
         Choice::Cuda(index) => Box::new(cuda::Cuda::open(index, options)?),
     };
     Ok(Opened { device, no_gpu: None })
+}
+
+fn ranks_on_a_gpu() -> DeviceError {
+    DeviceError::Usage("more than one rank trains on the CPU alone: give --device cpu".into())
 }
 
 fn direct_on_a_gpu() -> DeviceError {
@@ -126,7 +132,7 @@ pub trait Device: Sync {
     /// Opens a session and works with it on the thread where sessions run. [`in_session`] does the same with a result.
     ///
     /// Buffers, descriptors and chosen algorithms are made here; parameters, momentum and inputs are undefined until filled.
-    /// Refuses a plan of another precision than the device's.
+    /// Refuses a plan of another precision or of other ranks than the device's.
     fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError>;
 
     /// Bytes in use on the device, where it tells: on the CPU by this program, on a GPU by all that run there.
@@ -134,6 +140,11 @@ pub trait Device: Sync {
 
     /// The highest rates that this device reaches, measured now; where one is repeated, for no longer than this.
     fn ceilings(&self, longest: Duration) -> Result<Ceilings, DeviceError>;
+
+    /// The ranks that train together, this one among them; `None` for one alone.
+    fn ranks(&self) -> Option<&Ranks> {
+        None
+    }
 
     /// Watches and fixes the device's settings, where something can.
     fn monitor(&self) -> Option<&dyn Monitor> {
@@ -161,8 +172,15 @@ pub fn in_session<T: Send, E: From<DeviceError> + Send>(
     result.unwrap_or_else(|| Err(DeviceError::Unusable("the device did no work at all".into()).into()))
 }
 
-/// Refuses a plan of another precision than the device was opened for.
-fn check_precision(info: &DeviceInfo, plan: &Plan) -> Result<(), DeviceError> {
+/// Refuses a plan of another precision, or of other ranks, than the device was opened for.
+fn check_plan(info: &DeviceInfo, ranks: Option<&Ranks>, plan: &Plan) -> Result<(), DeviceError> {
+    let (planned, opened) = (plan.share, ranks.map_or(Share::ALONE, Ranks::share));
+    if planned != opened {
+        let [planned, opened] = [planned, opened].map(|Share { rank, ranks }| format!("rank {rank} of {ranks}"));
+        return Err(DeviceError::Usage(format!(
+            "the plan is for {planned}, but the device is {opened}'s: plan for it"
+        )));
+    }
     if plan.precision == info.precision {
         return Ok(());
     }

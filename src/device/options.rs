@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Precision;
+use crate::ranks::Ranks;
 use crate::words::words;
 
 /// Which device to use.
@@ -101,6 +102,14 @@ pub enum CudnnApi {
     Legacy,
 }
 
+/// When ranks average their gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduce {
+    /// Each layer's behind its backward pass, on the device's own time: what it costs alone.
+    #[default]
+    Serial,
+}
+
 /// Everything that opening a device can be told.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
@@ -124,6 +133,10 @@ pub struct DeviceOptions {
     pub threads: Option<usize>,
     /// NVTX ranges in every step of a GPU, for a profiler. Where one waits for them, those of the warm-up have them anyway.
     pub nvtx: bool,
+    /// The ranks that train together; `None` for one alone. A GPU refuses them.
+    pub ranks: Option<Ranks>,
+    /// When they average their gradients.
+    pub reduce: Reduce,
 }
 
 impl DeviceOptions {
@@ -142,6 +155,7 @@ impl DeviceOptions {
 words!(Layout { Nchw = "nchw", Nhwc = "nhwc" });
 words!(Launch { Queued = "queued", Live = "live", Direct = "direct" });
 words!(CudnnApi { Graph = "graph", Legacy = "legacy" });
+words!(Reduce { Serial = "serial" });
 words!(Search { Exhaustive = "search", Heuristic = "heuristic" });
 
 #[cfg(test)]

@@ -39,11 +39,11 @@ pub fn of(layer: &LayerPlan, phase: Phase) -> Cost {
     if !layer.has(phase) {
         return Cost::default();
     }
-    let macs = if phase == Phase::WeightUpdate { 0 } else { macs(layer) };
+    let macs = if matches!(phase, Phase::AllReduce | Phase::WeightUpdate) { 0 } else { macs(layer) };
     let flops = if macs > 0 { 2 * macs } else { operations(layer, phase) };
     let bytes = match phase {
         Phase::WeightUpdate => update_bytes(layer),
-        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights | Phase::LossScale => {
+        Phase::Forward | Phase::BackwardData | Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale => {
             layer.element_bytes * elements_moved(layer, phase)
         }
     };
@@ -69,6 +69,8 @@ fn operations(layer: &LayerPlan, phase: Phase) -> u64 {
     const SGD: u64 = 6;
     match phase {
         Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => rules(&layer.kind).operations(layer, phase),
+        // N − 1 additions and a division by N of each, shared among N ranks.
+        Phase::AllReduce => layer.parameters(),
         // One comparison each.
         Phase::LossScale => layer.checked_gradients,
         Phase::WeightUpdate => SGD * layer.parameters(),
@@ -89,6 +91,7 @@ fn elements_moved(layer: &LayerPlan, phase: Phase) -> u64 {
             output + gradients + saved_for_backward_data(layer)
         }
         Phase::BackwardWeights => inputs + output + parameters,
+        Phase::AllReduce => 2 * parameters,
         Phase::LossScale => layer.checked_gradients,
         Phase::WeightUpdate => 5 * parameters,
     }

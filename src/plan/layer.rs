@@ -134,6 +134,7 @@ fn plan_one(
         checked_gradients: 0,
         positions_of: None,
         gives_positions: false,
+        ranks: 1,
     })
 }
 

@@ -28,6 +28,8 @@ pub enum Phase {
     BackwardData,
     /// The gradient of weights and bias.
     BackwardWeights,
+    /// The mean over all ranks of the gradients of weights and bias; with one rank there is none.
+    AllReduce,
     /// Under f16: whether all gradients are finite, and the factor that keeps them in range. It belongs to the loss.
     LossScale,
     /// Momentum SGD of weights and bias.
@@ -36,15 +38,21 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of tables.
-    pub const ALL: [Phase; 5] =
-        [Phase::Forward, Phase::BackwardData, Phase::BackwardWeights, Phase::LossScale, Phase::WeightUpdate];
+    pub const ALL: [Phase; 6] = [
+        Phase::Forward,
+        Phase::BackwardData,
+        Phase::BackwardWeights,
+        Phase::AllReduce,
+        Phase::LossScale,
+        Phase::WeightUpdate,
+    ];
 
     /// The phase of a convolution that a transposed one's phase is: forward and backward_data change places.
     pub fn exchanged(self) -> Phase {
         match self {
             Phase::Forward => Phase::BackwardData,
             Phase::BackwardData => Phase::Forward,
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => self,
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => self,
         }
     }
 
@@ -54,6 +62,7 @@ impl Phase {
             Phase::Forward => "forward",
             Phase::BackwardData => "backward_data",
             Phase::BackwardWeights => "backward_weights",
+            Phase::AllReduce => "all_reduce",
             Phase::LossScale => "loss_scale",
             Phase::WeightUpdate => "weight_update",
         }
@@ -65,8 +74,10 @@ impl Phase {
 pub struct Plan {
     /// The network.
     pub model: Model,
-    /// Images in the batch.
+    /// Images in the batch, of this rank.
     pub batch: usize,
+    /// Whose images these are among those of all ranks.
+    pub share: Share,
     /// Arithmetic, and the type that activations are stored in.
     pub precision: Precision,
     /// Shape of the batch of images.
@@ -108,6 +119,22 @@ pub struct LayerPlan {
     pub gives_positions: bool,
     /// Gradients that the loss-scale check looks at: all there are, in the loss under f16, else none.
     pub checked_gradients: u64,
+    /// Ranks that train together, each on a batch of its own.
+    pub ranks: usize,
+}
+
+/// One rank among those that train together, each on as many other images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Its number, from 0.
+    pub rank: usize,
+    /// How many there are.
+    pub ranks: usize,
+}
+
+impl Share {
+    /// A rank that trains alone.
+    pub const ALONE: Share = Share { rank: 0, ranks: 1 };
 }
 
 /// Why a model cannot be planned as asked.
@@ -148,12 +175,14 @@ pub struct Options {
     pub precision: Precision,
     /// Compute the gradient of the image too.
     pub input_gradient: bool,
+    /// The rank, where several train together.
+    pub share: Share,
 }
 
 impl Options {
     /// This many images of the model's own size, in f32, without the image's gradient.
     pub fn of_batch(batch: usize) -> Options {
-        Options { batch, image: None, precision: Precision::F32, input_gradient: false }
+        Options { batch, image: None, precision: Precision::F32, input_gradient: false, share: Share::ALONE }
     }
 }
 
@@ -170,13 +199,15 @@ pub fn image_name([height, width]: [usize; 2]) -> String {
 impl Plan {
     /// Infers every shape. Fails where a layer does not fit its inputs.
     pub fn new(model: &Model, options: Options) -> Result<Plan, PlanError> {
-        let Options { batch, image, precision, input_gradient } = options;
+        let Options { batch, image, precision, input_gradient, share } = options;
         let [c, h, w] = model.input;
         let [h, w] = image.unwrap_or([h, w]);
         let input = Shape { n: batch, c, h, w };
         let layers = layer::plan_all(model, input, input_gradient).map_err(|misfit| misfit.explain(model, options))?;
-        let mut plan = Plan { model: model.clone(), batch, precision, input, layers };
-        plan.layers.iter_mut().for_each(|layer| layer.element_bytes = precision.element_bytes());
+        let mut plan = Plan { model: model.clone(), batch, share, precision, input, layers };
+        for layer in &mut plan.layers {
+            (layer.element_bytes, layer.ranks) = (precision.element_bytes(), share.ranks);
+        }
         if precision.needs_loss_scale() {
             let loss = plan.loss();
             plan.layers[loss].checked_gradients = plan.parameters();
@@ -274,6 +305,7 @@ impl LayerPlan {
             Phase::Forward => true,
             Phase::BackwardData => self.input_gradients.iter().any(|&wanted| wanted),
             Phase::BackwardWeights | Phase::WeightUpdate => self.weights > 0,
+            Phase::AllReduce => self.weights > 0 && self.ranks > 1,
             Phase::LossScale => self.checked_gradients > 0,
         }
     }
@@ -290,7 +322,7 @@ impl LayerPlan {
             Phase::Forward => Reads { inputs: true, weights, biases, ..Reads::default() },
             Phase::BackwardData => rules(&self.kind).backward_data_reads(),
             Phase::BackwardWeights => Reads { inputs: true, ..Reads::OUTPUT_GRADIENT },
-            Phase::LossScale | Phase::WeightUpdate => Reads::default(),
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => Reads::default(),
         }
     }
 

@@ -236,7 +236,7 @@ impl ByPhase {
         match phase {
             Phase::Forward => self.forward,
             Phase::BackwardData => self.backward_data,
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => self.backward_weights,
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => self.backward_weights,
         }
     }
 }
@@ -247,7 +247,9 @@ impl ByUnit {
         match (phase, tensor) {
             (Phase::Forward | Phase::BackwardData, false) => self.cores,
             (Phase::Forward | Phase::BackwardData, true) => self.tensor,
-            (Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate, _) => self.backward_weights,
+            (Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate, _) => {
+                self.backward_weights
+            }
         }
     }
 }

@@ -157,7 +157,7 @@ impl Sensitivity {
 /// Its place among the kinds that share an error.
 fn kind(part: &Part) -> usize {
     match (part.group, part.phase) {
-        (_, Phase::WeightUpdate | Phase::LossScale) | (Group::Other, _) => 4,
+        (_, Phase::WeightUpdate | Phase::AllReduce | Phase::LossScale) | (Group::Other, _) => 4,
         (Group::Conv, Phase::Forward) => 0,
         (Group::Conv, Phase::BackwardData) => 1,
         (Group::Conv, Phase::BackwardWeights) => 2,

@@ -173,7 +173,7 @@ impl<'a> GpuRates<'a> {
         match (shortcut.strided, phase) {
             (true, Phase::BackwardData) => self.constants.conv.strided_data,
             (true, Phase::BackwardWeights) => self.constants.conv.strided_weights,
-            (true, Phase::Forward | Phase::LossScale | Phase::WeightUpdate) | (false, _) => 1.0,
+            (true, Phase::Forward | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate) | (false, _) => 1.0,
         }
     }
 

@@ -85,7 +85,7 @@ impl PhaseWork {
     /// Of a planned phase of one of these layers, in a step that holds `step_bytes`.
     pub fn of(layers: &[LayerPlan], layer: &LayerPlan, phase: Phase, step_bytes: f64) -> PhaseWork {
         let bytes = layer.cost(phase).bytes as f64;
-        if matches!(phase, Phase::WeightUpdate | Phase::LossScale) {
+        if matches!(phase, Phase::WeightUpdate | Phase::AllReduce | Phase::LossScale) {
             return PhaseWork { phase, does: Does::Update, bytes, footprint: step_bytes };
         }
         match &layer.geometry {
@@ -111,7 +111,9 @@ impl PhaseWork {
         let (m, n, sum) = match phase {
             Phase::Forward => (out_pixels, k, (c * window) as f64),
             Phase::BackwardData => (in_pixels, c, (k * window) as f64 / strides as f64),
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => (c * window, k, out_pixels as f64),
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => {
+                (c * window, k, out_pixels as f64)
+            }
         };
         let product =
             MatrixProduct { m: m as f64, n: n as f64, k: sum, groups: conv.groups as f64, macs: conv.macs() as f64 };
@@ -135,7 +137,9 @@ impl PhaseWork {
         let [m, n, k] = match phase {
             Phase::Forward => [images, outputs, inputs],
             Phase::BackwardData => [images, inputs, outputs],
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => [inputs, outputs, images],
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => {
+                [inputs, outputs, images]
+            }
         };
         PhaseWork::gemm([m, n, k], phase, bytes, footprint)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::conditions::{Observed, Observer};
 use super::stopping::{Decision, StoppingRule, relative_error};
 use super::summary::{LEAST_GROUPED, is_closed};
+use super::together::Together;
 use super::{Measured, Status};
 use crate::device::options::Launch;
 use crate::device::{Device, DeviceError, Session, Training, in_session};
@@ -46,7 +47,16 @@ pub enum MeasureError {
     Interrupted(i32),
 }
 
-/// Measures one planned step on a device. Running out of memory is a result, not an error.
+/// Shows nothing.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn warm_up(&mut self, _: usize) {}
+
+    fn sampled(&mut self, _: usize, _: Option<f64>, _: Duration) {}
+}
+
+/// Measures one planned step on a device. Running out of memory is a result, not an error: on several ranks, when one has too little.
 pub fn measure(
     device: &dyn Device,
     step: &Step,
@@ -54,8 +64,13 @@ pub fn measure(
     settings: &MeasureSettings,
     watch: &mut dyn Watch,
 ) -> Result<Measured, MeasureError> {
-    match measure_what_fits(device, step, training, settings, watch) {
-        Err(MeasureError::Device(DeviceError::OutOfMemory { needed, .. })) => Ok(out_of_memory(step, needed)),
+    let mut met = false;
+    match measure_what_fits(device, step, training, settings, watch, &mut met) {
+        Err(MeasureError::Device(DeviceError::OutOfMemory { needed, .. })) => {
+            // The others have opened theirs, and wait to hear of it.
+            let needed = if met { needed } else { Together::new(device.ranks()).largest(needed as f64)? as u64 };
+            Ok(out_of_memory(step, needed))
+        }
         other => other,
     }
 }
@@ -66,9 +81,15 @@ fn measure_what_fits(
     training: Training,
     settings: &MeasureSettings,
     watch: &mut dyn Watch,
+    met: &mut bool,
 ) -> Result<Measured, MeasureError> {
     let used_before = device.used_bytes();
     in_session(device, step, training, |session| {
+        *met = true;
+        let lacking = Together::new(device.ranks()).largest(0.0)? as u64;
+        if lacking > 0 {
+            return Err(DeviceError::OutOfMemory { needed: lacking, available: 0, smaller_helps: true }.into());
+        }
         let mut measured = in_open_session(device, session, step, training, settings, watch)?;
         measured.measured_bytes = used_before.zip(device.used_bytes()).map(|(before, now)| now.saturating_sub(before));
         Ok(measured)
@@ -93,13 +114,17 @@ fn in_open_session(
         plain_us: Vec::new(),
         grouped: Vec::new(),
         wall_us: Vec::new(),
+        rank_spread_pct: Vec::new(),
         observed: Observed::default(),
         planned_bytes: session.planned_bytes(),
         measured_bytes: None,
     };
-    warm_up(step, session, settings, watch)?;
+    let mut steps = Steps { step, session, together: Together::new(device.ranks()) };
+    warm_up(&mut steps, settings, watch)?;
     let mut observer = Observer::begin(device, &settings.device);
-    let sampled = sample(step, session, device.info().launch, settings, watch, &mut observer, &mut measured)?;
+    let launch = device.info().launch;
+    let sampled = sample(&mut steps, launch, settings, watch, &mut observer, &mut measured)?;
+    measured.rank_spread_pct = steps.together.spread_pct();
     measured.observed = observer.end(session.sm_clock_mhz());
     measured.status = status(sampled, &measured.observed);
     Ok(measured)
@@ -124,27 +149,74 @@ fn out_of_memory(step: &Step, needed: u64) -> Measured {
         plain_us: Vec::new(),
         grouped: Vec::new(),
         wall_us: Vec::new(),
+        rank_spread_pct: Vec::new(),
         observed: Observed::default(),
         planned_bytes: needed,
         measured_bytes: None,
     }
 }
 
+/// The steps of a session, and of the other ranks' at the same time. All wait for one another before each, and durations are the slowest's.
+struct Steps<'a> {
+    step: &'a Step,
+    session: &'a mut dyn Session,
+    together: Together<'a>,
+}
+
+impl Steps<'_> {
+    /// A timed step, and the clock across it.
+    fn timed(&mut self) -> Result<Sample, MeasureError> {
+        self.together.meet()?;
+        self.session.stamp_clock();
+        Ok(self.together.timed(self.step.timed(self.session)?)?)
+    }
+
+    /// A plain step's duration on the device and on the host.
+    fn plain(&mut self) -> Result<(f64, f64), MeasureError> {
+        self.together.meet()?;
+        let wall = Instant::now();
+        let plain_us = self.step.plain(self.session)?;
+        let mut both_us = [plain_us, wall.elapsed().as_secs_f64() * 1e6];
+        self.together.slowest(&mut both_us)?;
+        Ok(both_us.into())
+    }
+
+    /// A step that is marked only where the group changes.
+    fn grouped(&mut self) -> Result<[f64; 3], MeasureError> {
+        self.together.meet()?;
+        let mut groups_us = self.step.grouped(self.session)?;
+        self.together.slowest(&mut groups_us)?;
+        Ok(groups_us)
+    }
+
+    /// Host time of a step launched live, between steps that are queued.
+    fn live(&mut self) -> Result<f64, MeasureError> {
+        self.session.set_launch(Launch::Live);
+        let (_, wall_us) = self.plain()?;
+        self.session.set_launch(Launch::Queued);
+        Ok(wall_us)
+    }
+
+    /// Ends all ranks when a signal came to one.
+    fn check(&self, interrupt: &Interrupt) -> Result<(), MeasureError> {
+        match self.together.largest(f64::from(interrupt.signal().unwrap_or(0)))? as i32 {
+            0 => Ok(()),
+            signal => Err(MeasureError::Interrupted(signal)),
+        }
+    }
+}
+
 /// Steps for the least time, until three in a row agree within 5 %, or until the time for a batch is spent.
-fn warm_up(
-    step: &Step,
-    session: &mut dyn Session,
-    settings: &MeasureSettings,
-    watch: &mut dyn Watch,
-) -> Result<(), MeasureError> {
+fn warm_up(steps: &mut Steps, settings: &MeasureSettings, watch: &mut dyn Watch) -> Result<(), MeasureError> {
     let began = Instant::now();
-    let mut steps: Vec<f64> = Vec::new();
+    let mut steps_us: Vec<f64> = Vec::new();
     loop {
-        check(&settings.interrupt)?;
-        steps.push(step.plain(session)?);
-        watch.warm_up(steps.len());
-        let warm = steady(&steps) && began.elapsed() >= settings.rule.warm_up();
-        if warm || (steps.len() >= 3 && began.elapsed() >= settings.rule.longest_warm_up()) {
+        steps.check(&settings.interrupt)?;
+        steps_us.push(steps.plain()?.0);
+        watch.warm_up(steps_us.len());
+        let elapsed = steps.together.elapsed(began)?;
+        let warm = steady(&steps_us) && elapsed >= settings.rule.warm_up();
+        if warm || (steps_us.len() >= 3 && elapsed >= settings.rule.longest_warm_up()) {
             return Ok(());
         }
     }
@@ -181,8 +253,7 @@ impl Marks {
 ///
 /// Host time is that of a step launched live: the pair's plain one, or where pairs are queued, one more after them.
 fn sample(
-    step: &Step,
-    session: &mut dyn Session,
+    steps: &mut Steps,
     launch: Launch,
     settings: &MeasureSettings,
     watch: &mut dyn Watch,
@@ -193,35 +264,36 @@ fn sample(
     let (mut totals, mut width): (Vec<f64>, _) = (Vec::new(), None);
     let mut marks = Marks::default();
     let began = Instant::now();
-    session.set_launch(launch);
+    steps.session.set_launch(launch);
     loop {
-        check(&settings.interrupt)?;
+        steps.check(&settings.interrupt)?;
         let timed_first = philox.below(RandomStream::Pairs, totals.len(), 2) == 0;
         if timed_first {
-            measured.samples.push(timed(step, session)?);
+            measured.samples.push(steps.timed()?);
         }
-        let (plain_us, wall_us) = wall_timed(step, session)?;
+        let (plain_us, wall_us) = steps.plain()?;
         measured.plain_us.push(plain_us);
         if !timed_first {
-            measured.samples.push(timed(step, session)?);
+            measured.samples.push(steps.timed()?);
         }
         let timed_us = measured.samples.last().map_or(0.0, Sample::total_us);
         marks.add(timed_us, plain_us);
         if marks.stretch() {
-            measured.grouped.push(GroupedSample { groups_us: step.grouped(session)?, plain_us });
+            measured.grouped.push(GroupedSample { groups_us: steps.grouped()?, plain_us });
         }
         measured.wall_us.push(match launch {
-            Launch::Queued => live(step, session)?,
+            Launch::Queued => steps.live()?,
             Launch::Live | Launch::Direct => wall_us,
         });
         observer.after_pair();
         totals.push(timed_us);
-        let decision = settings.rule.decide(&totals, began.elapsed());
+        let elapsed = steps.together.elapsed(began)?;
+        let decision = settings.rule.decide(&totals, elapsed);
         // Sorting all samples after each pair would keep quick steps, and a GPU, waiting.
         if settings.rule.is_look(totals.len()) {
             width = relative_error(&totals);
         }
-        watch.sampled(totals.len(), width, began.elapsed());
+        watch.sampled(totals.len(), width, elapsed);
         match decision {
             Decision::Continue => {}
             Decision::TargetReached if marks.stretch() && measured.grouped.len() < LEAST_GROUPED => {}
@@ -229,31 +301,6 @@ fn sample(
             Decision::TimeUp => return Ok(Status::Noisy),
         }
     }
-}
-
-/// A timed step, and the clock across it.
-fn timed(step: &Step, session: &mut dyn Session) -> Result<Sample, MeasureError> {
-    session.stamp_clock();
-    Ok(step.timed(session)?)
-}
-
-/// A plain step's duration on the device and on the host.
-fn wall_timed(step: &Step, session: &mut dyn Session) -> Result<(f64, f64), MeasureError> {
-    let wall = Instant::now();
-    let plain_us = step.plain(session)?;
-    Ok((plain_us, wall.elapsed().as_secs_f64() * 1e6))
-}
-
-/// Host time of a step launched live, between steps that are queued.
-fn live(step: &Step, session: &mut dyn Session) -> Result<f64, MeasureError> {
-    session.set_launch(Launch::Live);
-    let (_, wall_us) = wall_timed(step, session)?;
-    session.set_launch(Launch::Queued);
-    Ok(wall_us)
-}
-
-fn check(interrupt: &Interrupt) -> Result<(), MeasureError> {
-    interrupt.signal().map_or(Ok(()), |signal| Err(MeasureError::Interrupted(signal)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod measure;
 pub mod profiler;
 pub mod stopping;
 pub mod summary;
+mod together;
 
 use conditions::Observed;
 
@@ -58,6 +59,8 @@ pub struct Measured {
     pub grouped: Vec<GroupedSample>,
     /// Host time per plain step launched live, gaps included.
     pub wall_us: Vec<f64>,
+    /// Per operation, how much less the fastest rank took than the slowest, in percent; empty with one rank.
+    pub rank_spread_pct: Vec<f64>,
     /// The device's state meanwhile.
     pub observed: Observed,
     /// Bytes that the session holds, scratch included.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::measure::{MeasureError, MeasureSettings, Watch, measure};
+use super::measure::{MeasureError, MeasureSettings, Unwatched, measure};
 use super::stopping::StoppingRule;
 use super::summary::Summary;
 use super::{Measured, Status};
@@ -10,7 +10,8 @@ use crate::device::options::{Choice, DeviceOptions};
 use crate::device::{self, Device, DeviceError, Training};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::plan::{self, Plan, PlanError};
+use crate::plan::{self, Plan, PlanError, Share};
+use crate::ranks::Ranks;
 use crate::step::Step;
 
 /// A measurement to be made, with the defaults of `layertime run`.
@@ -102,7 +103,8 @@ impl Profiler {
     }
 
     fn measure(&self, device: &dyn Device) -> Result<Measured, ProfileError> {
-        let options = plan::Options { precision: device.info().precision, ..self.plan };
+        let share = device.ranks().map_or(Share::ALONE, Ranks::share);
+        let options = plan::Options { precision: device.info().precision, share, ..self.plan };
         let step = Step::new(Plan::new(&self.model, options)?);
         let settings = MeasureSettings {
             rule: self.rule,
@@ -110,15 +112,6 @@ impl Profiler {
             device: device.monitor().map(|monitor| monitor.settings()).unwrap_or_default(),
             interrupt: Interrupt::default(),
         };
-        Ok(measure(device, &step, self.training, &settings, &mut Silent)?)
+        Ok(measure(device, &step, self.training, &settings, &mut Unwatched)?)
     }
-}
-
-/// Shows nothing.
-struct Silent;
-
-impl Watch for Silent {
-    fn warm_up(&mut self, _: usize) {}
-
-    fn sampled(&mut self, _: usize, _: Option<f64>, _: Duration) {}
 }

@@ -35,7 +35,7 @@ pub struct StepFigures {
     pub plain_step_us: Option<f64>,
     /// Median plain step launched live, in the host's time.
     pub wall_step_us: Option<f64>,
-    /// The batch over the median plain step.
+    /// The batches of all ranks over the median plain step.
     pub images_per_s: Option<f64>,
 }
 
@@ -174,13 +174,14 @@ impl StepFigures {
     fn of(measured: &Measured, steps: &[f64]) -> StepFigures {
         let median = |samples: &[f64]| stats::SampleSummary::of(samples).map(|summary| summary.median);
         let marks: Vec<f64> = measured.samples.iter().map(|sample| sample.mark_us).collect();
+        let images = measured.plan.batch * measured.plan.share.ranks;
         let [plain_step_us, wall_step_us] = [&measured.plain_us, &measured.wall_us].map(|us| median(us));
         StepFigures {
             closure: stats::closure(steps, &measured.plain_us),
             mark_us: median(&marks),
             plain_step_us,
             wall_step_us,
-            images_per_s: plain_step_us.map(|plain| measured.plan.batch as f64 / plain * 1e6),
+            images_per_s: plain_step_us.map(|plain| images as f64 / plain * 1e6),
         }
     }
 }

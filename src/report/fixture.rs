@@ -56,6 +56,7 @@ pub fn measured(batch: usize) -> Measured {
         plain_us: vec![50.0, 40.0],
         grouped: Vec::new(),
         wall_us: vec![80.0, 120.0],
+        rank_spread_pct: Vec::new(),
         observed: Observed {
             conditions: Conditions { temperature_c: Some(61.0), ..Conditions::default() },
             ..Observed::default()
@@ -72,6 +73,7 @@ pub fn out_of_memory(batch: usize) -> Measured {
         samples: Vec::new(),
         plain_us: Vec::new(),
         wall_us: Vec::new(),
+        rank_spread_pct: Vec::new(),
         observed: Observed::default(),
         measured_bytes: None,
         ..measured(batch)

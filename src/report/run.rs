@@ -83,6 +83,8 @@ pub struct Point {
     pub batch: usize,
     /// Height x width.
     pub image: Arc<str>,
+    /// Ranks that trained together, each on a batch of its own.
+    pub ranks: usize,
     /// How it went; a prediction is `Ok` where it fits in memory.
     pub status: Status,
     /// By layer, then by phase; empty where there are no figures.
@@ -258,8 +260,10 @@ impl Run {
     /// The same with precision and layout; a prediction has no layout.
     pub fn heading(&self) -> String {
         let (who, precision) = (self.who(), &self.precision);
+        let ranks = self.points.iter().map(|point| point.ranks).max().filter(|&ranks| ranks > 1);
+        let ranks = ranks.map_or(String::new(), |ranks| format!(", {ranks} ranks"));
         match &self.origin {
-            Origin::Measured { layout, .. } if !layout.is_empty() => format!("{who}, {precision}, {layout}"),
+            Origin::Measured { layout, .. } if !layout.is_empty() => format!("{who}, {precision}, {layout}{ranks}"),
             Origin::Measured { .. } | Origin::Predicted { .. } => format!("{who}, {precision}"),
         }
     }
@@ -272,6 +276,7 @@ impl Point {
         point.parts = phases.iter().filter_map(|row| LayerPart::of(row, &mut |name| name.into())).collect();
         if let Some(first) = phases.first() {
             point.status = first.status.in_memory(!point.parts.is_empty());
+            point.ranks = first.together.ranks.unwrap_or(1);
         }
         for row in totals {
             point.add_total(row);
@@ -284,7 +289,7 @@ impl Point {
     /// A point without figures.
     pub(super) fn new(batch: usize, image: Arc<str>, status: Status) -> Point {
         let (parts, totals, step) = (Vec::new(), Vec::new(), StepColumns::default());
-        Point { batch, image, status, parts, totals, step, grouped: Vec::new(), record: None }
+        Point { batch, image, ranks: 1, status, parts, totals, step, grouped: Vec::new(), record: None }
     }
 
     /// Takes a row of summary.csv.
@@ -328,9 +333,9 @@ impl Point {
         self.group(group).map_or(0.0, |figures| figures.share_pct)
     }
 
-    /// The batch over the median plain step; in a prediction over the step.
+    /// The batches of all ranks over the median plain step; in a prediction over the step.
     pub fn images_per_s(&self) -> Option<f64> {
-        let plain = self.step.plain_step_us.map(|us| self.batch as f64 / us * 1e6);
+        let plain = self.step.plain_step_us.map(|us| (self.batch * self.ranks) as f64 / us * 1e6);
         plain.or(self.step.images_per_s)
     }
 

@@ -185,6 +185,7 @@ fn short(phase: Phase) -> &'static str {
         Phase::Forward => "fwd",
         Phase::BackwardData => "data",
         Phase::BackwardWeights => "weights",
+        Phase::AllReduce => "reduce",
         Phase::LossScale => "scale",
         Phase::WeightUpdate => "update",
     }
@@ -192,7 +193,8 @@ fn short(phase: Phase) -> &'static str {
 
 /// Time by layer, block or kind, and phase, at one batch; see [`shortened`] for `top`.
 pub fn layers(caption: &str, point: &Point, by: By, top: Option<usize>) -> Table {
-    let exists = |phase: &Phase| *phase != Phase::LossScale || point.parts.iter().any(|part| part.phase == *phase);
+    let everywhere = |phase: &Phase| !matches!(phase, Phase::AllReduce | Phase::LossScale);
+    let exists = |phase: &Phase| everywhere(phase) || point.parts.iter().any(|part| part.phase == *phase);
     let phases: Vec<Phase> = Phase::ALL.into_iter().filter(exists).collect();
     let mut header = vec![words(by.name()), words(if by == By::Layer { "kind" } else { "" })];
     header.extend(phases.iter().map(|phase| numbers(phase.name().replace('_', "\n"))));

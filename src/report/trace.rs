@@ -104,7 +104,7 @@ enum PassOfStep {
 fn pass(phase: &PlacedPhase) -> PassOfStep {
     match phase.row.phase {
         Phase::Forward => PassOfStep::Forward,
-        Phase::BackwardData | Phase::BackwardWeights => PassOfStep::Backward,
+        Phase::BackwardData | Phase::BackwardWeights | Phase::AllReduce => PassOfStep::Backward,
         Phase::LossScale | Phase::WeightUpdate => PassOfStep::Update,
     }
 }

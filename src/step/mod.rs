@@ -1,7 +1,7 @@
 //! The training step: the one place that knows its order.
 //!
-//! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data), under f16 the
-//! check of the loss's scale, then the weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
+//! Forward layer by layer, the loss, backward in reverse (backward_weights of a layer, then its backward_data, then with several
+//! ranks its all_reduce: batch norm's backward_data still reads the rank's own gradients), under f16 the check of the loss's scale, then the weight update layer by layer. The step is written once against [`Runner`]: no device can order it, mark it or
 //! accumulate gradients differently. [`memory`] places its tensors.
 
 mod gaps;
@@ -146,6 +146,7 @@ pub fn ordered(layers: usize, has: impl Fn(usize, Phase) -> bool) -> Vec<Op> {
     for layer in layers.clone().rev() {
         push(layer, Phase::BackwardWeights);
         push(layer, Phase::BackwardData);
+        push(layer, Phase::AllReduce);
     }
     layers.clone().for_each(|layer| push(layer, Phase::LossScale));
     layers.for_each(|layer| push(layer, Phase::WeightUpdate));

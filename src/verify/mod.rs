@@ -10,6 +10,7 @@ mod exported;
 mod memory;
 mod operands;
 mod phases;
+pub mod ranks;
 pub mod reference;
 mod start;
 mod tensor_name;
@@ -28,7 +29,7 @@ use anyhow::anyhow;
 use crate::device::{Algorithm, Device, Session, Training, Transform, in_session};
 use crate::model::Model;
 use crate::plan::Precision;
-use crate::plan::{LayerPlan, Options, Phase, Plan};
+use crate::plan::{LayerPlan, Options, Phase, Plan, Share};
 use crate::step::Step;
 use tensor_name::TensorName;
 
@@ -63,7 +64,7 @@ impl Request {
     pub fn plan(&self) -> anyhow::Result<Plan> {
         let Request { batch, image, input_gradient, precision, .. } = *self;
         let model = Model::open(self.model.as_deref().unwrap_or("alexnet"))?;
-        Ok(Plan::new(&model, Options { batch, image, precision, input_gradient })?)
+        Ok(Plan::new(&model, Options { batch, image, precision, input_gradient, share: Share::ALONE })?)
     }
 }
 
@@ -102,6 +103,9 @@ impl Check {
 
     /// Error as a share of what is allowed; NaN counts as infinitely much.
     pub fn severity(&self) -> f64 {
+        if self.error == 0.0 {
+            return 0.0;
+        }
         let severity = self.error / self.bound;
         if severity.is_nan() { f64::INFINITY } else { severity }
     }

@@ -41,8 +41,8 @@ impl PhaseCheck<'_> {
                 Phase::Forward => self.forward(session, op, &labels, &mut loss)?,
                 Phase::BackwardData => self.backward_data(session, op, &labels)?,
                 Phase::BackwardWeights => self.backward_weights(session, op)?,
-                // Its decision shows in the weight updates.
-                Phase::LossScale => {
+                // What they decide shows in the weight updates.
+                Phase::AllReduce | Phase::LossScale => {
                     session.run(op)?;
                     Vec::new()
                 }

@@ -2,7 +2,7 @@
 
 use layertime::model::kind::Group;
 use layertime::model::{Model, Source};
-use layertime::plan::{Options, Phase, Plan};
+use layertime::plan::{Options, Phase, Plan, Share};
 use layertime::step::Step;
 use proptest::prelude::*;
 
@@ -96,6 +96,27 @@ fn costs_scale_with_the_batch_and_the_first_layer_has_no_backward_data() {
     let options = Options { input_gradient: true, ..Options::of_batch(1) };
     let forced = Plan::new(&Model::named("alexnet").unwrap(), options).unwrap();
     assert!(layer(&forced, "conv1").has(Phase::BackwardData));
+}
+
+/// Each gradient of fc6 once in and once out: 4096·9216 weights and 4096 biases.
+#[test]
+fn ranks_reduce_the_gradients_of_layers_with_weights() {
+    let alexnet = Model::named("alexnet").unwrap();
+    let together = Plan::new(&alexnet, Options { share: Share { rank: 1, ranks: 4 }, ..Options::of_batch(8) }).unwrap();
+    let alone = plan("alexnet", 8);
+    for (layer, alone) in together.layers.iter().zip(&alone.layers) {
+        assert_eq!(layer.has(Phase::AllReduce), layer.has(Phase::WeightUpdate), "{}", layer.name);
+        assert!(!alone.has(Phase::AllReduce), "{}", layer.name);
+        let others = layer.phases().filter(|&phase| phase != Phase::AllReduce);
+        assert!(others.eq(alone.phases()), "{}", layer.name);
+    }
+    let cost = layer(&together, "fc6").cost(Phase::AllReduce);
+    assert_eq!((cost.macs, cost.flops, cost.bytes), (0, 37_752_832, 2 * 4 * 37_752_832));
+    let ops = Step::new(together).ops;
+    let order = |layer: usize| ops.iter().filter(|op| op.layer == layer).map(|op| op.phase).collect::<Vec<_>>();
+    use Phase::{AllReduce, BackwardData, BackwardWeights, Forward, WeightUpdate};
+    assert_eq!(order(0), [Forward, BackwardWeights, AllReduce, WeightUpdate]);
+    assert_eq!(order(3), [Forward, BackwardWeights, BackwardData, AllReduce, WeightUpdate]);
 }
 
 fn described(layers: &str) -> Result<Plan, layertime::plan::PlanError> {

@@ -40,7 +40,7 @@ fn phases() -> Vec<(usize, Phase, f64)> {
         Phase::Forward => true,
         Phase::BackwardData => layer > 0,
         Phase::BackwardWeights | Phase::WeightUpdate => weights(layer),
-        Phase::LossScale => false,
+        Phase::AllReduce | Phase::LossScale => false,
     };
     let all = (0..LAYERS).flat_map(|layer| Phase::ALL.map(|phase| (layer, phase)));
     all.filter(exists).map(|(layer, phase)| (layer, phase, usual(layer))).collect()
@@ -109,6 +109,7 @@ fn point(batch: usize, drift: f64, slower: Slower, rng: &mut StdRng) -> Point {
     Point {
         batch,
         image: "224x224".into(),
+        ranks: 1,
         status: Status::Ok,
         parts: parts.collect(),
         totals: totals.collect(),

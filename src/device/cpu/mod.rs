@@ -15,9 +15,10 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sysinfo::{MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
-use super::options::{DeviceOptions, Launch, Layout};
-use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
+use super::options::{DeviceOptions, Launch, Layout, Reduce};
+use super::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_plan};
 use crate::plan::Precision;
+use crate::ranks::Ranks;
 use crate::step::Step;
 use compute::simd::Isa;
 use operations::conv::AlgorithmChoice;
@@ -34,6 +35,7 @@ pub struct Cpu {
     choice: AlgorithmChoice,
     isa: Isa,
     pool: ThreadPool,
+    ranks: Option<Ranks>,
 }
 
 impl Cpu {
@@ -57,11 +59,20 @@ impl Cpu {
             .build()
             .map_err(|error| DeviceError::Unusable(format!("cannot start {threads} threads: {error}")))?;
         let choice = if options.direct_convolutions { AlgorithmChoice::Direct } else { AlgorithmChoice::ByRule };
-        Ok(Cpu { info: info(threads, choice, isa), choice, isa, pool })
+        let (ranks, reduce) = (options.ranks.clone(), options.reduce);
+        Ok(Cpu {
+            info: info(threads, choice, isa, ranks.as_ref().map(|ranks| (ranks, reduce))),
+            choice,
+            isa,
+            pool,
+            ranks,
+        })
     }
 }
 
-fn info(threads: usize, choice: AlgorithmChoice, isa: Isa) -> DeviceInfo {
+fn info(threads: usize, choice: AlgorithmChoice, isa: Isa, ranks: Option<(&Ranks, Reduce)>) -> DeviceInfo {
+    let together = ranks.map(|(ranks, reduce)| [("ranks", ranks.size().to_string()), ("reduce", reduce.to_string())]);
+    let together = together.into_iter().flatten().map(|(name, value)| (name.to_owned(), value));
     let direct = (choice == AlgorithmChoice::Direct).then(|| ("algorithms".into(), "direct".into()));
     DeviceInfo {
         name: processor_name(),
@@ -71,7 +82,7 @@ fn info(threads: usize, choice: AlgorithmChoice, isa: Isa) -> DeviceInfo {
         launch: Launch::Direct,
         threads: Some(threads),
         default_batches: &[1, 2, 4, 8, 16, 32],
-        options: direct.into_iter().collect(),
+        options: direct.into_iter().chain(together).collect(),
         environment: Default::default(),
         first_maximum_wins: true,
     }
@@ -177,12 +188,17 @@ impl Device for Cpu {
     }
 
     fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
-        check_precision(&self.info, &step.plan)?;
+        check_plan(&self.info, self.ranks.as_ref(), &step.plan)?;
         self.pool.install(|| {
             let (isa, choice) = (self.isa, self.choice);
-            work(&mut session::CpuSession::open(step, training, (isa, choice), available_bytes())?);
+            let ranks = self.ranks.clone();
+            work(&mut session::CpuSession::open(step, training, (isa, choice), ranks, available_bytes())?);
             Ok(())
         })
+    }
+
+    fn ranks(&self) -> Option<&Ranks> {
+        self.ranks.as_ref()
     }
 
     fn used_bytes(&self) -> Option<u64> {

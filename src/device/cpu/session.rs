@@ -14,11 +14,13 @@ use crate::device::order::Orders;
 use crate::device::{DeviceError, Training};
 use crate::model::Source;
 use crate::plan::{F32_BYTES, LayerPlan, Phase};
+use crate::ranks::Ranks;
 use crate::step::Step;
 
 pub struct CpuSession {
     pub(super) step: Step,
     pub(super) training: Training,
+    pub(super) ranks: Option<Ranks>,
     /// How many steps have begun: each has dropout masks of its own.
     pub(super) begun: u32,
     pub(super) orders: Orders,
@@ -45,6 +47,7 @@ impl CpuSession {
         step: &Step,
         training: Training,
         (isa, choice): (Isa, AlgorithmChoice),
+        ranks: Option<Ranks>,
         available: u64,
     ) -> Result<CpuSession, DeviceError> {
         let plan = &step.plan;
@@ -69,6 +72,7 @@ impl CpuSession {
         let buffer = |elements| ResidentBuffer::zeroed(elements).map_err(|_| refused(needed));
         Ok(CpuSession {
             training,
+            ranks,
             begun: 0,
             orders,
             operations,

@@ -33,6 +33,7 @@ impl Runner for CpuSession {
                 (0..self.planned(layer).inputs.len()).for_each(|slot| self.backward_data(layer, slot))
             }
             Phase::BackwardWeights => self.backward_weights(layer),
+            Phase::AllReduce => self.all_reduce(layer)?,
             Phase::WeightUpdate => self.weight_update(layer),
             // f32 needs no loss scale, and the CPU has no other precision.
             Phase::LossScale => {}
@@ -117,6 +118,13 @@ impl CpuSession {
             bias_gradient,
             workspace,
         });
+    }
+
+    /// Weights and biases lie together, and go in one message.
+    fn all_reduce(&mut self, layer: usize) -> Result<(), DeviceError> {
+        let parameters = self.parameter_range(layer);
+        let Some(ranks) = &self.ranks else { return Ok(()) };
+        Ok(ranks.all_reduce_mean(&mut self.gradients[parameters])?)
     }
 
     fn weight_update(&mut self, layer: usize) {

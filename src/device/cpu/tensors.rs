@@ -140,7 +140,7 @@ impl Session for CpuSession {
             Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => {
                 self.operations[op.layer].algorithm(op.phase)
             }
-            Phase::LossScale | Phase::WeightUpdate => None,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => None,
         }
     }
 

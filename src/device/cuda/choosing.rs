@@ -119,7 +119,7 @@ impl CudaSession {
             Phase::BackwardWeights => {
                 Some(ConvAddresses { x: self.value(source), w: weight_gradients, y: self.gradient(this) })
             }
-            Phase::LossScale | Phase::WeightUpdate => None,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => None,
         }
     }
 }

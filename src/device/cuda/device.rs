@@ -16,7 +16,7 @@ use super::ranges::{Extent, RangeMarking};
 use super::session::CudaSession;
 use crate::device::monitor::Monitor;
 use crate::device::options::{CudnnApi, DeviceOptions, Launch, Layout};
-use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_precision};
+use crate::device::{Ceilings, Device, DeviceError, DeviceInfo, Training, Work, check_plan};
 use crate::plan::Precision;
 use crate::step::Step;
 
@@ -191,7 +191,7 @@ impl Device for Cuda {
     }
 
     fn with_session(&self, step: &Step, training: Training, work: Work) -> Result<(), DeviceError> {
-        check_precision(&self.info, &step.plan)?;
+        check_plan(&self.info, None, &step.plan)?;
         work(&mut CudaSession::open(step, training, &self.gpu)?);
         Ok(())
     }

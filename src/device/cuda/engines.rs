@@ -169,7 +169,9 @@ pub fn problem(query: &ConvQuery, accumulate: bool) -> ConvProblem {
     let direction = match phase {
         Phase::Forward => ConvDirection::Forward,
         Phase::BackwardData => ConvDirection::BackwardData,
-        Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => ConvDirection::BackwardFilter,
+        Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => {
+            ConvDirection::BackwardFilter
+        }
     };
     ConvProblem { geometry, element: Element::of(precision), layout, direction, accumulate }
 }

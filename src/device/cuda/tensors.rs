@@ -201,7 +201,7 @@ impl Session for CudaSession {
     fn algorithm(&self, op: Op) -> Option<Algorithm> {
         match op.phase {
             Phase::Forward | Phase::BackwardData | Phase::BackwardWeights => self.layers[op.layer].algorithm(op.phase),
-            Phase::LossScale | Phase::WeightUpdate => None,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => None,
         }
     }
 

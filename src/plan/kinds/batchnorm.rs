@@ -20,7 +20,7 @@ impl Rules for BatchNorm {
             Phase::Forward => 8,
             Phase::BackwardData => 7,
             Phase::BackwardWeights => 3,
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
     }

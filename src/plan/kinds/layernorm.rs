@@ -21,7 +21,7 @@ impl Rules for LayerNorm {
             Phase::Forward => 8,
             Phase::BackwardData => 9,
             Phase::BackwardWeights => 3,
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
     }

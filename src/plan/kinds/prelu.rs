@@ -19,7 +19,7 @@ impl Rules for PRelu {
         let per_element = match phase {
             Phase::Forward | Phase::BackwardData => 2,
             Phase::BackwardWeights => 3,
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
     }

@@ -22,7 +22,7 @@ impl Rules for Scale {
             Phase::Forward => 1 + bias,
             Phase::BackwardData => 1,
             Phase::BackwardWeights => 2 + bias,
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         };
         per_element * elements(layer.output)
     }

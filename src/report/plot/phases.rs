@@ -32,6 +32,7 @@ fn short(phase: Phase) -> &'static str {
         Phase::Forward => "fwd",
         Phase::BackwardData => "data",
         Phase::BackwardWeights => "weights",
+        Phase::AllReduce => "reduce",
         Phase::LossScale => "scale",
         Phase::WeightUpdate => "update",
     }

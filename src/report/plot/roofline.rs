@@ -95,6 +95,7 @@ impl Dot<'_> {
             Phase::Forward => "forward",
             Phase::BackwardData => "data",
             Phase::BackwardWeights => "weights",
+            Phase::AllReduce => "all reduce",
             Phase::LossScale => "loss scale",
             Phase::WeightUpdate => "update",
         };
@@ -117,6 +118,7 @@ fn marker(phase: Phase) -> style::Marker {
         Phase::BackwardWeights => MARKERS[2],
         Phase::WeightUpdate => MARKERS[3],
         Phase::LossScale => MARKERS[4],
+        Phase::AllReduce => MARKERS[5],
     }
 }
 

@@ -97,6 +97,7 @@ pub fn of_part(group: Group, phase: Phase) -> (Rgb, Hatch) {
         Phase::Forward => (0.0, Hatch::None),
         Phase::BackwardData => (0.21, Hatch::Rising),
         Phase::BackwardWeights => (0.42, Hatch::Falling),
+        Phase::AllReduce => (0.62, Hatch::Rising),
         Phase::LossScale => (0.62, Hatch::None),
         Phase::WeightUpdate => (0.8, Hatch::Level),
     };

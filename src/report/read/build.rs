@@ -228,7 +228,9 @@ impl Take<PhaseRow> for RunBuilder {
         let figures = part.as_ref().map(|part| part.figures);
         check(row.status, figures, row.duration, row.share)?;
         let (run, point) = self.point(&row.point, row.status, row.status.in_memory(part.is_some()));
-        self.runs[run].points[point].parts.extend(part);
+        let point = &mut self.runs[run].points[point];
+        point.ranks = row.together.ranks.unwrap_or(1).max(1);
+        point.parts.extend(part);
         Ok(())
     }
 

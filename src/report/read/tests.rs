@@ -195,7 +195,7 @@ fn folders_that_are_no_runs() {
 #[test]
 fn a_spreadsheet_saved_it_again() {
     let one = lines(&labels("r", "f32"), &fixture::measured(1));
-    let saved = "\u{feff}".to_owned() + &(header() + &one).replace('\n', "\r\n") + &",".repeat(39) + "\r\n";
+    let saved = "\u{feff}".to_owned() + &(header() + &one).replace('\n', "\r\n") + &",".repeat(41) + "\r\n";
     let reading = read(&saved).unwrap();
     assert_eq!((reading.notes.len(), reading.runs[0].points.len()), (0, 1), "{:?}", reading.notes);
     refused(&(header() + &one).replace(',', ";"), &["separated by semicolons", "with commas"]);

@@ -36,6 +36,7 @@ struct PhaseTime<'a> {
     bound: Option<Bound>,
     algorithm: Option<&'a str>,
     workspace_bytes: Option<u64>,
+    rank_spread_pct: Option<f64>,
 }
 
 /// The time of a phase or total; all of it is `None` where nothing was measured.
@@ -66,6 +67,7 @@ impl<'a> Batch<'a> {
                 bound: time.median_us.map(|us| roofline.bound(plan.layers[op.layer].cost(op.phase), us)),
                 algorithm: algorithm.map(|algorithm| &*algorithm.name),
                 workspace_bytes: algorithm.map(|algorithm| algorithm.workspace_bytes),
+                rank_spread_pct: measured.rank_spread_pct.get(index).copied(),
             }
         };
         let totals = match summary {
@@ -100,6 +102,7 @@ impl<'a> Batch<'a> {
             bound: Some(phase.bound).filter(|_| fits),
             algorithm: None,
             workspace_bytes: None,
+            rank_spread_pct: None,
         });
         let ops: Vec<Op> = predicted.phases.iter().map(|phase| phase.op).collect();
         let total = |scope: Scope| (scope, time(&|op| scope.holds(&predicted.plan, op)));
@@ -148,6 +151,10 @@ impl<'a> Batch<'a> {
                 workspace_bytes: phase.workspace_bytes,
                 parameters: Some(layer.parameters()),
                 conditions: ConditionColumns::of(self.conditions),
+                together: RankColumns {
+                    ranks: Some(self.plan.share.ranks).filter(|&ranks| ranks > 1),
+                    rank_spread_pct: phase.rank_spread_pct.and_then(figure),
+                },
             }
         };
         self.phases.iter().map(row).collect()

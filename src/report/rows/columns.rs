@@ -8,6 +8,7 @@ const PREDICTED: &str = "in a prediction, and where nothing was measured";
 const FEW: &str = "with fewer than 6 samples; a prediction's comes from errors of others";
 const NO_CHOICE: &str = "where there is no choice";
 const NOT_TOLD: &str = "where the device does not tell";
+const ALONE: &str = "with one rank";
 const NOT_GROUPED: &str =
     "on rows of one phase, and without such steps: fewer than 6 were taken, as where `closure` is near 1";
 const STEP_ONLY: &str = "on all rows but the step's, in a prediction, and where nothing was measured";
@@ -91,7 +92,7 @@ impl Row for PhaseRow {
             required("layer", "name", "the layer", "", |row| &mut row.layer),
             optional("kind", "word", "the layer's kind: conv, fc, relu …", "", |row| &mut row.kind),
             required("group", "word", "conv, fc or other", "", |row| &mut row.group),
-            required("phase", "word", "forward, backward_data, backward_weights, loss_scale or weight_update", "", |row| &mut row.phase),
+            required("phase", "word", "forward, backward_data, backward_weights, all_reduce, loss_scale or weight_update", "", |row| &mut row.phase),
             required("status", "word", "how the batch went, the first that holds: predicted, out_of_memory, throttled, noisy, ok", "", |row| &mut row.status),
             optional("samples", "number", "timed steps", PREDICTED, |row| &mut row.samples),
             optional("median_us", "µs", "median time", NOT_MEASURED, |row| &mut row.duration.median_us),
@@ -120,6 +121,8 @@ impl Row for PhaseRow {
             optional("temperature_c", "°C", "highest temperature", NOT_TOLD, |row| &mut row.conditions.temperature_c),
             optional("throttled_samples", "number", "timed steps with a thermal or hardware slowdown right before or after", NOT_TOLD, |row| &mut row.conditions.throttled_samples),
             optional("power_capped_samples", "number", "timed steps with clocks held down by the power limit right before or after", NOT_TOLD, |row| &mut row.conditions.power_capped_samples),
+            optional("ranks", "number", "ranks that trained together; durations are the slowest rank's, `batch` is each one's", ALONE, |row| &mut row.together.ranks),
+            optional("rank_spread_pct", "% of the slowest", "how much less the fastest rank took than the slowest, mean over the timed steps", "with one rank, and where nothing was measured", |row| &mut row.together.rank_spread_pct),
         ]);
         columns
     }
@@ -143,6 +146,7 @@ impl Row for PhaseRow {
             workspace_bytes: None,
             parameters: None,
             conditions: ConditionColumns::default(),
+            together: RankColumns::default(),
         }
     }
 }
@@ -169,7 +173,7 @@ impl Row for SummaryRow {
             optional("mark_us", "µs", "median length of an empty phase", STEP_ONLY, |row| &mut row.step.mark_us),
             optional("plain_step_us", "µs", "median step without marks", STEP_ONLY, |row| &mut row.step.plain_step_us),
             optional("wall_step_us", "µs", "median step on the host's clock, launched live, gaps included", STEP_ONLY, |row| &mut row.step.wall_step_us),
-            optional("images_per_s", "images/s", "`batch` over `plain_step_us`, in a prediction over the step; version 0.1.0 took `wall_step_us`", "on all rows but the step's, and where nothing was measured", |row| &mut row.step.images_per_s),
+            optional("images_per_s", "images/s", "`batch`, of all ranks together, over `plain_step_us`, in a prediction over the step; version 0.1.0 took `wall_step_us`", "on all rows but the step's, and where nothing was measured", |row| &mut row.step.images_per_s),
             optional("planned_bytes", "bytes", "memory that the step holds, scratch included", "on all rows but the step's", |row| &mut row.step.planned_bytes),
             optional("measured_bytes", "bytes", "memory in use: on the CPU by this program, on a GPU by all", STEP_ONLY, |row| &mut row.step.measured_bytes),
             optional("grouped_us", "µs", "mean time in steps that are marked only where conv, fc or other changes", NOT_GROUPED, |row| &mut row.grouped.grouped_us),

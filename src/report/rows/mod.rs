@@ -141,6 +141,15 @@ pub struct ConditionColumns {
     pub power_capped_samples: Option<usize>,
 }
 
+/// Several ranks that trained together; empty with one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RankColumns {
+    /// How many there were.
+    pub ranks: Option<usize>,
+    /// How much less the fastest took than the slowest, in percent of the slowest.
+    pub rank_spread_pct: Option<f64>,
+}
+
 /// One phase of one layer at one batch and image size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhaseRow {
@@ -178,6 +187,8 @@ pub struct PhaseRow {
     pub parameters: Option<u64>,
     /// The device meanwhile.
     pub conditions: ConditionColumns,
+    /// The ranks that trained together.
+    pub together: RankColumns,
 }
 
 /// A group's, a phase's or the step's total at one batch and image size.

@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::file::ExportedFile;
 use crate::device::Training;
 use crate::model::{Model, Source};
-use crate::plan::{Options, Plan};
+use crate::plan::{Options, Plan, Share};
 use crate::verify::Request;
 use crate::verify::tensor_name::{Parameter, TensorName, memory_of};
 
@@ -40,7 +40,8 @@ impl Exported {
             model.input[0]
         );
         let Request { precision, input_gradient, .. } = *request;
-        let plan = Plan::new(&model, Options { batch, image: Some([h, w]), precision, input_gradient })?;
+        let plan =
+            Plan::new(&model, Options { batch, image: Some([h, w]), precision, input_gradient, share: Share::ALONE })?;
         let training = training(&file, request.training)?;
         let mut exported = Exported { file, plan, training };
         exported.check()?;

@@ -179,7 +179,7 @@ impl ExportedPass<'_> {
             Phase::Forward if op.layer == plan.loss() => vec![TensorName::Output(op.layer), TensorName::Loss],
             Phase::Forward => self.exported.output_keys(op.layer).collect(),
             Phase::BackwardWeights => Parameter::of(layer).map(|part| TensorName::Gradient(op.layer, part)).collect(),
-            Phase::LossScale => Vec::new(),
+            Phase::AllReduce | Phase::LossScale => Vec::new(),
             Phase::WeightUpdate => Parameter::of(layer).map(|part| TensorName::Updated(op.layer, part)).collect(),
             Phase::BackwardData => {
                 // What hangs on the image alone has no gradient here, though PyTorch may have given it one.

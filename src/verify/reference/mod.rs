@@ -80,7 +80,7 @@ pub fn reads(layer: &LayerPlan, phase: Phase) -> FormulaReads {
             biases: false,
         },
         Phase::BackwardWeights => FormulaReads { inputs: true, output_gradient: true, ..FormulaReads::default() },
-        Phase::LossScale | Phase::WeightUpdate => FormulaReads::default(),
+        Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => FormulaReads::default(),
     }
 }
 
@@ -255,7 +255,9 @@ pub fn least_norms<T: Real>(layer: &LayerPlan, phase: Phase, operands: &Operands
             [norm(dy) * norm(inputs[0]) * (weights_per_input / dy.len() as f64).sqrt(), norm(dy)]
         }
         (_, Phase::BackwardWeights) => [norm(dy); 2],
-        (_, Phase::Forward | Phase::BackwardData | Phase::LossScale | Phase::WeightUpdate) => [0.0; 2],
+        (_, Phase::Forward | Phase::BackwardData | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate) => {
+            [0.0; 2]
+        }
     }
 }
 

@@ -8,7 +8,7 @@ pub const PHASES: &str = "run_id,model,device,precision,layout,launch,batch,imag
     median_us,ci95_low_us,ci95_high_us,mean_us,stddev_us,min_us,q1_us,q3_us,max_us,\
     share_pct,share_ci95_low_pct,share_ci95_high_pct,\
     flops,bytes,gflops_per_s,gbytes_per_s,bound,roof_pct,algorithm,workspace_bytes,parameters,\
-    sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,power_capped_samples";
+    sm_clock_mhz,mem_clock_mhz,temperature_c,throttled_samples,power_capped_samples,ranks,rank_spread_pct";
 
 pub const SUMMARY: &str = "run_id,model,device,precision,layout,launch,batch,image,group,phase,status,samples,mean_us,median_us,\
     ci95_low_us,ci95_high_us,share_pct,share_ci95_low_pct,share_ci95_high_pct,closure,mark_us,plain_step_us,wall_step_us,\

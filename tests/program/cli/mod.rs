@@ -10,6 +10,7 @@ mod manual;
 mod old_runs;
 mod plot;
 mod predict;
+mod ranks;
 mod results;
 mod show;
 mod trace;

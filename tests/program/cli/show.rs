@@ -34,11 +34,11 @@ fn every_form() {
             .unwrap();
     assert_eq!((json[0]["answers"][0]["batch"].as_u64(), json.as_array().unwrap().len()), (Some(2), 2));
     let csv = program.output(&format!("show {run} --format csv"));
-    // The run is of an earlier program: a column that it lacks is empty.
+    // The run is of an earlier program: columns that it lacks are empty.
     let file = std::fs::read_to_string(Path::new(&run).join("phases.csv")).unwrap();
     let (header, rows) = file.split_once('\n').unwrap();
-    let rows: String = rows.lines().map(|row| format!("{row},\n")).collect();
-    assert!(stdout(&csv) == format!("{header},power_capped_samples\n{rows}"), "{csv:?}");
+    let rows: String = rows.lines().map(|row| format!("{row},,,\n")).collect();
+    assert!(stdout(&csv) == format!("{header},power_capped_samples,ranks,rank_spread_pct\n{rows}"), "{csv:?}");
     assert_refused(&program.output(&format!("show {run} --batch 3")), 1, &["batch 3 was not measured", "1, 2"]);
     assert_refused(&program.output("show nowhere"), 1, &["nowhere"]);
 }

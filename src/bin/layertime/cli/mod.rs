@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use layertime::device::Training;
 use layertime::device::monitor::{Clock, Clocks};
-use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Search};
+use layertime::device::options::{Choice, CudnnApi, DeviceOptions, Launch, Layout, Reduce, Search};
 use layertime::plan::Phase;
 use layertime::plan::Precision;
 use layertime::predict::Program;
@@ -100,6 +100,9 @@ pub struct RunArgs {
     /// Also compute the gradient of the image, which training does not need.
     #[arg(long)]
     pub input_gradient: bool,
+    /// When ranks that mpirun started average their gradients.
+    #[arg(long, default_value = "serial", value_parser = values::reduce())]
+    pub reduce: Reduce,
     #[command(flatten)]
     pub clocks: ClockArgs,
     #[command(flatten)]
@@ -212,6 +215,9 @@ pub struct VerifyArgs {
     /// Check against tensors exported from another framework.
     #[arg(long, value_name = "FILE.safetensors")]
     pub reference: Option<PathBuf>,
+    /// Check that so many ranks, with --batch images each, train as one rank with all of them; on the CPU.
+    #[arg(long, value_name = "N", value_parser = values::ranks, conflicts_with = "reference")]
+    pub ranks: Option<usize>,
     #[command(flatten)]
     pub room: RoomArgs,
 }
@@ -363,6 +369,7 @@ impl DeviceArgs {
             nvtx: self.nvtx,
             workspace_limit: self.workspace_limit,
             threads: self.threads,
+            ..DeviceOptions::default()
         }
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use layertime::device::monitor::Clock;
-use layertime::device::options::{CudnnApi, Launch, Layout, Search};
+use layertime::device::options::{CudnnApi, Launch, Layout, Reduce, Search};
 use layertime::plan::{LARGEST_BATCH, LARGEST_IMAGE, Phase, Precision};
 use layertime::predict::Program;
 use layertime::report::lines::By;
 
 const LARGEST_CONSTANT: f32 = 1e6;
 const MOST_THREADS: usize = 4096;
+/// Ranks that verify starts as threads.
+const MOST_RANKS: usize = 64;
 const MOST_SAMPLES: usize = 1_000_000;
 const FASTEST: u32 = 100_000;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,6 +87,10 @@ pub fn search() -> impl TypedValueParser<Value = Search> {
 
 pub fn program() -> impl TypedValueParser<Value = Program> {
     words(Program::ALL.map(|program| (program.name(), "")))
+}
+
+pub fn reduce() -> impl TypedValueParser<Value = Reduce> {
+    words([(Reduce::Serial.name(), "Each layer's behind its backward pass: what it costs alone")])
 }
 
 pub fn cudnn() -> impl TypedValueParser<Value = CudnnApi> {
@@ -208,6 +214,12 @@ pub fn seed(text: &str) -> Result<u64, String> {
 pub fn threads(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
     number.ok_or_else(|| format!("a number of threads is a whole number from 1 to {MOST_THREADS}, such as 2"))
+}
+
+/// A number of ranks that are to train as one.
+pub fn ranks(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (2..=MOST_RANKS).contains(number));
+    number.ok_or_else(|| format!("a number of ranks is a whole number from 2 to {MOST_RANKS}"))
 }
 
 #[cfg(test)]

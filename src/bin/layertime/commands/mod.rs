@@ -6,6 +6,7 @@ mod inspect;
 mod manual;
 mod plot;
 mod predict;
+mod ranks;
 mod run;
 mod settings;
 mod show;
@@ -52,7 +53,11 @@ pub fn exit_code(error: &Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     say(format!("error: {error:#}"));
-    ExitCode::from(if error.chain().any(is_usage) { 2 } else { 1 })
+    ExitCode::from(error_code(error))
+}
+
+fn error_code(error: &Error) -> u8 {
+    if error.chain().any(is_usage) { 2 } else { 1 }
 }
 
 fn reader_is_gone(cause: &(dyn std::error::Error + 'static)) -> bool {

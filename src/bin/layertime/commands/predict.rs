@@ -11,8 +11,7 @@ use super::{UsageError, sweep};
 use crate::cli::PredictArgs;
 use layertime::device::options::Layout;
 use layertime::model::Model;
-use layertime::plan::Precision;
-use layertime::plan::{Phase, Plan};
+use layertime::plan::{Options, Phase, Plan, Precision};
 use layertime::predict::{Constants, Gpu, GpuError, Predicted, Program, Question, Spread};
 use layertime::report::folder::Folder;
 use layertime::report::header::{Header, MachineFacts, RunState};
@@ -33,7 +32,8 @@ pub fn run(mut args: PredictArgs) -> Result<ExitCode> {
     let known = KnownGpus::new(args.gpu_file.as_deref())?;
     let (gpus, left_out) = known.choose(&args.gpu, args.precision)?;
     let model = Model::open(&args.model)?;
-    let plans = sweep::plans(&model, &args.batch, &args.image, args.input_gradient, args.precision)?;
+    let options = Options { input_gradient: args.input_gradient, precision: args.precision, ..Options::of_batch(1) };
+    let plans = sweep::plans(&model, &args.batch, &args.image, options)?;
     check_phases(&args.phases, &plans, args.precision)?;
     let answers: Vec<Prediction> =
         gpus.into_iter().map(|gpu| Prediction::new(gpu, &model, &plans, &args)).collect::<Result<_, _>>()?;

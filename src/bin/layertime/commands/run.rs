@@ -1,22 +1,24 @@
 //! `layertime run`: the sweep, its folder, the table and the verdict.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use super::sweep;
-use super::{UsageError, settings};
+use super::{UsageError, ranks, settings, sweep};
 use crate::cli::{RunArgs, resume};
 use crate::progress::Progress;
+use layertime::device::options::DeviceOptions;
 use layertime::device::{self, Device, Opened};
 use layertime::interrupt::Interrupt;
 use layertime::model::Model;
-use layertime::plan::{Plan, PlanError};
+use layertime::plan::{Options, Plan, PlanError, Share};
 use layertime::profile::Status;
 use layertime::profile::load::{LoadMeter, Moment};
 use layertime::profile::measure::{MeasureError, MeasureSettings, measure};
 use layertime::profile::stopping::StoppingRule;
+use layertime::ranks::Ranks;
 use layertime::report::folder::{self, Folder};
 use layertime::report::header::{Header, MachineFacts, Measuring, Processor, RunState};
 use layertime::report::run::{Measurement, Origin, Point, Run};
@@ -26,16 +28,29 @@ use layertime::stderr::say;
 use layertime::step::Step;
 
 pub fn run(args: RunArgs) -> Result<ExitCode> {
+    ranks::each(|ranks| run_as(args, ranks))
+}
+
+fn run_as(args: RunArgs, ranks: Option<Ranks>) -> Result<ExitCode> {
     let mut args = with_stored_options(args)?;
     args.device.settle_precision().map_err(UsageError)?;
     check_threads(args.device.threads)?;
     let model = Model::open(&args.model)?;
     // A mistake in the description shows before any device is opened.
-    plans(&model, &args, &[1])?;
+    plans(&model, &args, &[1], Share::ALONE)?;
+    if let Some(code) = ranks.as_ref().and_then(|ranks| ranks::disagree(ranks, &model)) {
+        return Ok(code);
+    }
     let interrupt = Interrupt::watch().context("cannot watch for Ctrl-C")?;
-    let Opened { device, no_gpu } = device::open(args.device.device, &args.device.options())?;
+    let options = DeviceOptions { ranks: ranks.clone(), reduce: args.reduce, ..args.device.options() };
+    let Opened { device, no_gpu } = device::open(args.device.device, &options)?;
     let device = device.as_ref();
-    let wanted = plans(&model, &args, device.info().default_batches)?;
+    let wanted =
+        plans(&model, &args, device.info().default_batches, ranks.as_ref().map_or(Share::ALONE, Ranks::share))?;
+    if let Some(ranks) = ranks.filter(|ranks| !ranks.is_first()) {
+        let settings = measure_settings(&args, &interrupt, BTreeMap::new());
+        return ranks::follow(&ranks, device, &wanted, args.training.constants(), &settings);
+    }
     let machine = machine(device);
     let (meter, begun) = (LoadMeter::default(), LoadMeter::default().read());
     settings::lock(device, no_gpu.as_deref(), &args.clocks.wanted())?;
@@ -87,9 +102,11 @@ fn check_threads(threads: Option<usize>) -> Result<(), UsageError> {
 }
 
 /// The batch and image sizes to measure.
-fn plans(model: &Model, args: &RunArgs, own_batches: &[usize]) -> Result<Vec<Plan>, PlanError> {
+fn plans(model: &Model, args: &RunArgs, own_batches: &[usize], share: Share) -> Result<Vec<Plan>, PlanError> {
     let batches = if args.batch.is_empty() { own_batches } else { &args.batch };
-    sweep::plans(model, batches, &args.image, args.input_gradient, args.device.precision)
+    let RunArgs { input_gradient, ref device, .. } = *args;
+    let options = Options { input_gradient, precision: device.precision, share, ..Options::of_batch(1) };
+    sweep::plans(model, batches, &args.image, options)
 }
 
 fn open_folder(args: &RunArgs, model: &Model, device: &dyn Device, machine: MachineFacts) -> Result<Folder> {
@@ -137,9 +154,15 @@ fn rule(args: &RunArgs) -> StoppingRule {
     StoppingRule { target, max_time, min_samples, warm_up }
 }
 
+fn measure_settings(args: &RunArgs, interrupt: &Interrupt, device: BTreeMap<String, String>) -> MeasureSettings {
+    MeasureSettings { rule: rule(args), seed: args.training.seed, device, interrupt: interrupt.clone() }
+}
+
 /// Says, before anything is measured, that others use the device: its processors since the program began, or the GPU.
 fn say_busy(device: &dyn Device, meter: &LoadMeter, begun: Option<Moment>) {
-    let load = device.info().threads.and_then(|threads| meter.since(begun)?.warning(threads));
+    // Other ranks are no other programs.
+    let alone = device.info().threads.filter(|_| device.ranks().is_none());
+    let load = alone.and_then(|threads| meter.since(begun)?.warning(threads));
     let of_monitor = device.monitor().map(|monitor| monitor.notes()).unwrap_or_default();
     load.into_iter().chain(of_monitor).for_each(|note| say(format!("note: {note}")));
 }
@@ -155,7 +178,8 @@ fn sweep(
 ) -> Result<RunState> {
     let rule = rule(args);
     let before = folder.header().machine.settings_before.clone().unwrap_or_default();
-    let settings = MeasureSettings { rule, seed: args.training.seed, device: before, interrupt: interrupt.clone() };
+    let settings = measure_settings(args, interrupt, before);
+    ranks::tell(device, plans.iter().map(|plan| !folder.has(plan.batch, plan.image())))?;
     let wanted: Vec<&Plan> = plans.iter().filter(|plan| !folder.has(plan.batch, plan.image())).collect();
     match wanted.is_empty() {
         true => say("nothing is missing from this run: no batch was measured"),
@@ -168,7 +192,8 @@ fn sweep(
         let begun = meter.read();
         match measure(device, &step, args.training.constants(), &settings, &mut progress) {
             Ok(mut measured) => {
-                let threads = device.info().threads.filter(|_| measured.status == Status::Noisy);
+                let alone = device.ranks().is_none();
+                let threads = device.info().threads.filter(|_| alone && measured.status == Status::Noisy);
                 let load = threads.and_then(|threads| Some(meter.since(begun)?.explanation(threads)));
                 measured.observed.notes.extend(load);
                 settings::note(device, folder);

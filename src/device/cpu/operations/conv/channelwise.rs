@@ -108,7 +108,7 @@ impl Channelwise {
     pub fn workspace_floats(&self, phase: Phase) -> usize {
         let g = &self.geometry;
         match phase {
-            Phase::Forward | Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::Forward | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
             Phase::BackwardData if g.group_c() == 1 => 0,
             Phase::BackwardData => Scratch::need(g.weight_len()),
             Phase::BackwardWeights => self.segments() * (g.weight_len() + g.k),

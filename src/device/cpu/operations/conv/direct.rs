@@ -71,7 +71,7 @@ impl Direct {
                 correlations.map(Correlation::workspace_floats).max().unwrap_or(0)
             }
             Phase::BackwardWeights => self.backward_weights.workspace_floats(),
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn workspace_floats(fc: &FcOp, kernels: &MicroKernels, phase: Phase) 
         }
         Phase::BackwardData => backward_data_floats(fc),
         Phase::BackwardWeights => Scratch::need(panels(inputs, n)) + fc.threads * Scratch::need(n * COLUMN_PITCH),
-        Phase::LossScale | Phase::WeightUpdate => 0,
+        Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
     }
 }
 

@@ -270,6 +270,6 @@ fn index(phase: Phase) -> usize {
     match phase {
         Phase::Forward => 0,
         Phase::BackwardData => 1,
-        Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => 2,
+        Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 2,
     }
 }

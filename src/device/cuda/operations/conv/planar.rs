@@ -123,7 +123,7 @@ impl Planar {
 fn result(phase: Phase) -> usize {
     match phase {
         Phase::BackwardData => 0,
-        Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => 1,
+        Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 1,
         Phase::Forward => 2,
     }
 }

@@ -69,7 +69,7 @@ impl Widened {
         match phase {
             Phase::Forward => x(from.x, to.x).and_then(|()| w(from.w, to.w)),
             Phase::BackwardData => w(from.w, to.w),
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => x(from.x, to.x),
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => x(from.x, to.x),
         }
     }
 
@@ -86,7 +86,7 @@ impl Widened {
         match phase {
             Phase::Forward => Ok(()),
             Phase::BackwardData => self.rows(handles, 0, [from.x, to.x], pitches, adds),
-            Phase::BackwardWeights | Phase::LossScale | Phase::WeightUpdate => {
+            Phase::BackwardWeights | Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => {
                 self.rows(handles, 1, [from.w, to.w], pitches, false)
             }
         }

@@ -112,7 +112,7 @@ impl Winograd {
             Phase::Forward => self.forward.workspace_floats(),
             Phase::BackwardData => self.backward_data.workspace_floats(),
             Phase::BackwardWeights => self.backward_weights.workspace_floats(),
-            Phase::LossScale | Phase::WeightUpdate => 0,
+            Phase::AllReduce | Phase::LossScale | Phase::WeightUpdate => 0,
         }
     }
 
