@@ -1,4 +1,5 @@
-// Zeros around images, where opposite sides differ: cuDNN's convolutions have one number for both.
+// Zeros around images, where opposite sides differ: cuDNN's convolutions have one number for both. The last rows and columns of
+// an image may be missing from its copy.
 //
 // NCHW is [N*C, H, W, 1], NHWC [N, H, W, C].
 #include "stream.cuh"
@@ -53,7 +54,7 @@ struct Pad {
   }
 };
 
-// x = y without the zeros around it.
+// x = y without the zeros around it, and zeros where y has nothing.
 template <class T>
 struct Crop {
   static const u32 WIDTH = Width<T>::value;
@@ -64,15 +65,18 @@ struct Crop {
   T* x;
   PadShape s;
   u32 accumulate;
-  __device__ __forceinline__ u32 from(u32 i) const {
+  // Tells if there is an element of y for this one of x.
+  __device__ __forceinline__ bool inside(u32 i, u32* from) const {
     Spot at(i, s.height, s.width, s.inner);
     at.row += s.top;
     at.column += s.left;
-    return offset(at, s.padded_height.by, s.padded_width.by, s.inner.by);
+    *from = offset(at, s.padded_height.by, s.padded_width.by, s.inner.by);
+    return at.row < s.padded_height.by && at.column < s.padded_width.by;
   }
   __device__ __forceinline__ Values load(u32 i) const {
-    Values v;
-    v.y = words(y, from(i));
+    Values v = {};
+    u32 from;
+    if (inside(i, &from)) v.y = words(y, from);
     if (accumulate) v.x = words(x, i);
     return v;
   }
@@ -84,7 +88,10 @@ struct Crop {
     for (u32 k = 0; k < WIDTH; ++k) a[k] += old[k];
     put(x, i, narrow(a, y));
   }
-  __device__ __forceinline__ void one(u32 i) const { store_or_add(x, i, ::load(y, from(i)), accumulate); }
+  __device__ __forceinline__ void one(u32 i) const {
+    u32 from;
+    store_or_add(x, i, inside(i, &from) ? ::load(y, from) : 0.0f, accumulate);
+  }
 };
 
 // n elements of y.

@@ -232,6 +232,7 @@ mod tests {
             stride: [1, 1],
             pad: [0, 0],
             pad_after: [0, 0],
+            crop: [0; 2],
             dilation: [1, 1],
             groups: 1,
         };

@@ -163,7 +163,8 @@ fn conv_transpose_out_of_range(conv: &ConvTranspose) -> Option<String> {
         .or_else(|| size("groups", conv.groups))
         .or_else(|| undivided(conv.channels, conv.groups))
         .or_else(|| {
-            (more.h >= stride.h || more.w >= stride.w).then(|| "output_padding must be less than stride".into())
+            let exceeds = more.h >= stride.h.max(dilation.h) || more.w >= stride.w.max(dilation.w);
+            exceeds.then(|| "output_padding must be less than stride or dilation".into())
         })
         .or_else(|| (pad == Padding::Same).then(|| "pad of a conv_transpose must be numbers, not \"same\"".into()))
 }

@@ -86,7 +86,7 @@ class Network:
         dilation = [self.draw.randint(1, 2) for _ in range(2)]
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
         pad = [self.draw.randint(0, min(1, (r - 1) // 2)) for r in reach]
-        more = [self.draw.randint(0, s - 1) for s in stride]
+        more = [self.draw.randint(0, max(s, d) - 1) for s, d in zip(stride, dilation)]
         groups = self.draw.choice([g for g in (1, 1, 2, 3) if self.shape[0] % g == 0])
         channels = groups * self.draw.randint(1, 5)
         numbers = zip(self.shape[1:], stride, reach, more, pad)

@@ -47,6 +47,8 @@ pub struct ConvGeometry {
     pub pad: [usize; 2],
     /// Zeros behind the last row and column.
     pub pad_after: [usize; 2],
+    /// Last rows and columns of the input that no filter may reach: of a transposed convolution with much `output_padding`.
+    pub crop: [usize; 2],
     /// Input pixels between neighbouring taps.
     pub dilation: [usize; 2],
     /// Input and output channels fall into this many groups that do not mix.
@@ -67,7 +69,7 @@ impl ConvGeometry {
         let [before, after] = padding;
         let [kernel, stride, pad, pad_after, dilation] =
             [kernel, stride, before, after, dilation].map(|pair| [pair.h, pair.w]);
-        Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, dilation, groups })
+        Ok(ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, crop: [0; 2], dilation, groups })
     }
 
     /// Pixels that a filter reaches over, vertically or horizontally: (kernel − 1) · dilation + 1.
@@ -75,14 +77,19 @@ impl ConvGeometry {
         (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
-    /// ⌊(h + pads − extent) / stride⌋ + 1.
+    /// ⌊(h − crop + pads − extent) / stride⌋ + 1.
     pub fn out_h(&self) -> usize {
-        (self.h + self.pad[0] + self.pad_after[0] - self.extent(0)) / self.stride[0] + 1
+        (self.padded()[0] - self.extent(0)) / self.stride[0] + 1
     }
 
-    /// ⌊(w + pads − extent) / stride⌋ + 1.
+    /// ⌊(w − crop + pads − extent) / stride⌋ + 1.
     pub fn out_w(&self) -> usize {
-        (self.w + self.pad[1] + self.pad_after[1] - self.extent(1)) / self.stride[1] + 1
+        (self.padded()[1] - self.extent(1)) / self.stride[1] + 1
+    }
+
+    /// Height and width of what filters reach: the input without its crop, and its padding.
+    pub fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| [self.h, self.w][axis] + self.pad[axis] + self.pad_after[axis] - self.crop[axis])
     }
 
     /// Shape of the output.

@@ -17,7 +17,16 @@ impl ConvTranspose {
         if !input.c.is_multiple_of(groups) {
             return Err(Misfit::Other(format!("{} input channels do not divide into {groups} groups", input.c)));
         }
-        ConvGeometry::new(&self.transposed(input), self.output(input)?)
+        let mut geometry = ConvGeometry::new(&self.transposed(input), self.output(input)?)?;
+        // Where more than a stride is added, filters could stand at more places than there are inputs: padding goes, then pixels.
+        for (axis, more) in [self.output_padding.h, self.output_padding.w].into_iter().enumerate() {
+            if more >= geometry.stride[axis] {
+                let after = geometry.pad_after[axis];
+                geometry.pad_after[axis] = after.saturating_sub(more);
+                geometry.crop[axis] = more.saturating_sub(after);
+            }
+        }
+        Ok(geometry)
     }
 
     /// (size − 1) · stride + extent + output_padding − pads, as in PyTorch.

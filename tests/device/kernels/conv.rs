@@ -101,7 +101,8 @@ fn case() -> impl Strategy<Value = Case> {
                 let pad_after = if rest.1 { pad } else { other_pad };
                 let groups = if rest.0 { groups } else { 1 };
                 let (c, k) = (c * groups, k * groups);
-                let geometry = ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, dilation, groups };
+                let geometry =
+                    ConvGeometry { n, c, h, w, k, kernel, stride, pad, pad_after, crop: [0; 2], dilation, groups };
                 let fits = [h, w]
                     .iter()
                     .enumerate()
@@ -136,8 +137,20 @@ fn winograd_case() -> impl Strategy<Value = Case> {
             let pad = [top.min(kernel - 1), left.min(kernel - 1)];
             let fits = kernel <= h + 2 * pad[0] && kernel <= w + 2 * pad[1];
             let (c, k, kernel) = (c * groups, k * groups, [kernel; 2]);
-            let geometry =
-                ConvGeometry { n, c, h, w, k, kernel, stride: [1; 2], pad, pad_after: pad, dilation: [1; 2], groups };
+            let geometry = ConvGeometry {
+                n,
+                c,
+                h,
+                w,
+                k,
+                kernel,
+                stride: [1; 2],
+                pad,
+                pad_after: pad,
+                crop: [0; 2],
+                dilation: [1; 2],
+                groups,
+            };
             fits.then_some(Case { geometry, bias: rest.0, accumulate: rest.1, threads: rest.2 })
         },
     )
@@ -171,6 +184,7 @@ fn channelwise_case() -> impl Strategy<Value = Case> {
                 stride,
                 pad,
                 pad_after: pad,
+                crop: [0; 2],
                 dilation: [1; 2],
                 groups,
             };
@@ -192,7 +206,20 @@ proptest! {
 fn algorithms_are_chosen_by_rule() {
     let square = |n, c, size, k, kernel, stride, groups| {
         let (kernel, stride, pad) = ([kernel; 2], [stride; 2], [kernel / 2; 2]);
-        ConvGeometry { n, c, h: size, w: size, k, kernel, stride, pad, pad_after: pad, dilation: [1; 2], groups }
+        ConvGeometry {
+            n,
+            c,
+            h: size,
+            w: size,
+            k,
+            kernel,
+            stride,
+            pad,
+            pad_after: pad,
+            crop: [0; 2],
+            dilation: [1; 2],
+            groups,
+        }
     };
     let name = |geometry, isa, choice| {
         let algorithm = ConvOp::new(geometry, 1, isa, choice).algorithm(Phase::BackwardData);
@@ -232,6 +259,7 @@ fn chosen_shapes_match_f64_loops() {
         stride: [4, 4],
         pad: [2, 2],
         pad_after: [2, 2],
+        crop: [0; 2],
         dilation: [1; 2],
         groups: 1,
     };
@@ -245,6 +273,7 @@ fn chosen_shapes_match_f64_loops() {
         stride: [stride; 2],
         pad: [pad; 2],
         pad_after: [pad; 2],
+        crop: [0; 2],
         dilation: [1; 2],
         groups,
     };
@@ -300,6 +329,7 @@ fn the_bias_gradient_does_not_drown() {
         stride: [1; 2],
         pad: [1; 2],
         pad_after: [1; 2],
+        crop: [0; 2],
         dilation: [1; 2],
         groups: 1,
     };
@@ -321,7 +351,20 @@ fn the_bias_gradient_does_not_drown() {
 fn repeated_runs_give_the_same_bits() {
     let square = |c, k, kernel, groups| {
         let (kernel, pad) = ([kernel; 2], [kernel / 2; 2]);
-        ConvGeometry { n: 5, c, h: 17, w: 19, k, kernel, stride: [1, 1], pad, pad_after: pad, dilation: [1; 2], groups }
+        ConvGeometry {
+            n: 5,
+            c,
+            h: 17,
+            w: 19,
+            k,
+            kernel,
+            stride: [1, 1],
+            pad,
+            pad_after: pad,
+            crop: [0; 2],
+            dilation: [1; 2],
+            groups,
+        }
     };
     let shapes = [(24, 72, 3, 1), (24, 40, 5, 1), (8, 40, 3, 1), (40, 40, 3, 40), (8, 40, 1, 1), (360, 368, 1, 1)];
     for g in shapes.map(|(c, k, kernel, groups)| square(c, k, kernel, groups)) {

@@ -119,7 +119,16 @@ fn descriptions_are_refused_with_file_and_line() {
 #[test]
 fn keys_of_a_kind_that_do_not_fit_each_other() {
     for (kind, keys, message) in [
-        ("conv_transpose", "channels = 4\nkernel = 3\nstride = 2\noutput_padding = [0, 2]", "less than stride"),
+        (
+            "conv_transpose",
+            "channels = 4\nkernel = 3\nstride = 2\noutput_padding = [0, 2]",
+            "less than stride or dilation",
+        ),
+        (
+            "conv_transpose",
+            "channels = 4\nkernel = 3\ndilation = [9, 2]\noutput_padding = 2",
+            "less than stride or dilation",
+        ),
         ("conv_transpose", "channels = 4\nkernel = 3\npad = \"same\"", "must be numbers, not \"same\""),
         ("conv_transpose", "channels = 4\nkernel = 3\npad = 9", "pad 9 leaves nothing of the output of 3x8x8"),
         ("conv_transpose", "channels = 4\nkernel = 3\ngroups = 2", "3 input channels do not divide into 2 groups"),

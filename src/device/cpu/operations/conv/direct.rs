@@ -34,7 +34,8 @@ impl Direct {
 
     pub fn new(geometry: ConvGeometry, threads: usize, kernels: &'static MicroKernels) -> Self {
         let mut g = geometry;
-        if g.kernel == [1, 1] && g.stride == [1, 1] && g.pad == [0, 0] && g.pad_after == [0, 0] {
+        let pointwise = g.kernel == [1, 1] && g.stride == [1, 1];
+        if pointwise && [g.pad, g.pad_after, g.crop] == [[0; 2]; 3] {
             // The batch is one image: chunks need not end with one.
             (g.n, g.h) = (1, g.n * g.h);
         }

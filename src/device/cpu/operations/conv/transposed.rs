@@ -166,10 +166,11 @@ mod tests {
     fn layers() -> impl Strategy<Value = ConvGeometry> {
         let pair = |range: std::ops::Range<usize>| (range.clone(), range).prop_map(|(h, w)| Pair { h, w });
         let shape = (1..3usize, 1..4usize, 1..6usize, 1..6usize);
-        (shape, 1..5usize, 1..3usize, pair(1..5), pair(1..4), pair(0..2), pair(1..3), pair(0..3)).prop_filter_map(
+        (shape, 1..5usize, 1..3usize, pair(1..5), pair(1..4), pair(0..2), pair(1..4), pair(0..3)).prop_filter_map(
             "there is an output",
             |((n, c, h, w), channels, groups, kernel, stride, pad, dilation, more)| {
-                let output_padding = Pair { h: more.h.min(stride.h - 1), w: more.w.min(stride.w - 1) };
+                let most = Pair { h: stride.h.max(dilation.h) - 1, w: stride.w.max(dilation.w) - 1 };
+                let output_padding = Pair { h: more.h.min(most.h), w: more.w.min(most.w) };
                 let pad = pad.into();
                 let channels = channels * groups;
                 let kind =

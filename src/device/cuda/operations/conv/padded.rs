@@ -1,6 +1,6 @@
 //! Padding that differs on opposite sides: cuDNN's legacy API has one number for both, and no engine is sure to take two. The phases
 //! convolve a copy of the input with its zeros; forward makes it and backward_weights reads it again, as frameworks keep it, and
-//! backward_data takes the gradient out of its own.
+//! backward_data takes the gradient out of its own. The copy goes without the input's last rows and columns that no filter may reach.
 
 use crate::device::cuda::driver::{Argument, Buffer, CallError, Element, Grid, Handles, Kernel, memory};
 use crate::device::cuda::failure::Failure;
@@ -41,14 +41,14 @@ pub struct Padded {
 }
 
 impl Padded {
-    /// None where opposite sides have equal padding.
+    /// None where opposite sides have equal padding and filters may reach all of the input.
     pub fn new(conv: &ConvGeometry, gpu: &SharedGpu, handles: &Handles) -> Result<Option<Padded>, Failure> {
-        if conv.pad == conv.pad_after {
+        if conv.pad == conv.pad_after && conv.crop == [0; 2] {
             return Ok(None);
         }
         let [h, w] = [conv.h, conv.w];
-        let [padded_h, padded_w] = [0, 1].map(|axis| [h, w][axis] + conv.pad[axis] + conv.pad_after[axis]);
-        let geometry = ConvGeometry { h: padded_h, w: padded_w, pad: [0; 2], pad_after: [0; 2], ..*conv };
+        let [padded_h, padded_w] = conv.padded();
+        let geometry = ConvGeometry { h: padded_h, w: padded_w, pad: [0; 2], pad_after: [0; 2], crop: [0; 2], ..*conv };
         let shape = PadShape {
             height: Divisor::new(h),
             width: Divisor::new(w),
