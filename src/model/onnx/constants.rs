@@ -1,5 +1,6 @@
 //! Operators on constants, with which exporters compute sizes.
 
+use super::arrange::{self, wholes};
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
@@ -15,12 +16,13 @@ pub fn fold<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         "Constant" => constant(node)?,
         "Shape" => shape(import, node)?,
         "Gather" => gather(import, node)?,
-        "Slice" => slice(import, node)?,
+        "Slice" => part(import, node)?,
         "Concat" => concat(import, node)?,
         "Expand" | "ConstantOfShape" => filled(import, node)?,
         "Unsqueeze" => unsqueezed(import, node)?,
-        "Floor" | "Ceil" | "Reshape" | "Squeeze" | "Flatten" => same_numbers(import, node)?,
-        "Transpose" => transposed(import, node)?,
+        "Reshape" => arrange::reshaped(import, node)?,
+        "Floor" | "Ceil" | "Squeeze" | "Flatten" => same_numbers(import, node)?,
+        "Transpose" => arrange::transposed(import, node)?,
         other => return Err(format!("{other} of constants is not known").into()),
     };
     Ok(Value::Tensor(tensor))
@@ -80,17 +82,6 @@ fn list<'a>(import: &Import<'a>, node: Node<'a>, input: usize) -> Imports<Vec<Nu
     }
 }
 
-/// Known whole numbers at input `input`; `None` where it is left out.
-fn wholes<'a>(import: &Import<'a>, node: Node<'a>, input: usize) -> Imports<Option<Vec<i64>>> {
-    match import.tensor(node, input)? {
-        None => Ok(None),
-        Some(tensor) => {
-            let numbers = tensor.known().ok_or("takes constants that are not known")?;
-            Ok(Some(numbers.into_iter().map(|number| number as i64).collect()))
-        }
-    }
-}
-
 fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
         return Err("picks from an activation: Slice of channels is known".into());
@@ -106,27 +97,11 @@ fn gather<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     picked.map(|numbers| ConstTensor { dims, ..ConstTensor::list(numbers) }).ok_or("picks what is not there".into())
 }
 
-fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
-    if !matches!(import.value(node, 0)?, Value::Tensor(_)) {
-        return Err("takes a part of an activation, which is not known".into());
+fn part<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
+    match import.value(node, 0)? {
+        Value::Tensor(_) => arrange::sliced(import, node),
+        _ => Err("takes a part of an activation, which is not known".into()),
     }
-    let all = list(import, node, 0)?;
-    let length = all.len() as i64;
-    let bound = |input: usize, name: &str| -> Imports<i64> {
-        let given = match node.ints(name) {
-            Some(given) => Some(given.to_vec()),
-            None => wholes(import, node, input)?,
-        };
-        match given.as_deref() {
-            Some(&[at]) => Ok(if at < 0 { at.saturating_add(length) } else { at }.clamp(0, length)),
-            _ => Err("takes a part along several sizes".into()),
-        }
-    };
-    let (start, end) = (bound(1, "starts")?, bound(2, "ends")?);
-    if wholes(import, node, 4)?.is_some_and(|steps| steps != [1]) {
-        return Err("steps other than 1 are not known".into());
-    }
-    Ok(ConstTensor::list(all.get(start as usize..end as usize).unwrap_or_default().to_vec()))
 }
 
 fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
@@ -146,7 +121,7 @@ fn same_numbers<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTen
         Some(tensor) if tensor.numbers.is_some() => {
             let dims = match (node.operator(), tensor.numbers.as_ref().map(Vec::len)) {
                 ("Squeeze", Some(1)) => Vec::new(),
-                ("Reshape" | "Flatten", Some(length)) => vec![length],
+                ("Flatten", Some(length)) => vec![length],
                 _ => tensor.dims.clone(),
             };
             Ok(ConstTensor { dims, ..tensor })
@@ -179,16 +154,4 @@ fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let few = elements.filter(|&elements| elements <= MOST_NUMBERS);
     let numbers = few.map(|elements| vec![Number::Known(fill); elements]);
     Ok(ConstTensor { name: String::new(), dims, numbers, fill: Some(fill) })
-}
-
-/// Weights with their two sizes exchanged.
-fn transposed<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
-    let Some(tensor) = import.tensor(node, 0)? else { return Err("has no input".into()) };
-    let order = node.ints("perm").map_or_else(|| (0..tensor.dims.len() as i64).rev().collect(), <[i64]>::to_vec);
-    let size = |&place: &i64| usize::try_from(place).ok().and_then(|place| tensor.dims.get(place).copied());
-    let dims = order.iter().map(size).collect::<Option<Vec<usize>>>().ok_or("has no such order")?;
-    if dims.len() != tensor.dims.len() {
-        return Err("has no such order".into());
-    }
-    Ok(ConstTensor { name: tensor.name, dims, numbers: None, fill: tensor.fill })
 }

@@ -82,6 +82,10 @@ pub fn unary(operator: &str, alpha: Option<f64>, beta: Option<f64>) -> Option<Bo
             let alpha = alpha_or(1.0);
             Box::new(move |x| if x < 0.0 { alpha * x.exp_m1() } else { x })
         }
+        "Celu" => {
+            let alpha = alpha_or(1.0);
+            Box::new(move |x| if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x })
+        }
         "Swish" => {
             let alpha = alpha_or(1.0);
             Box::new(move |x| x * sigmoid(alpha * x))

@@ -6,10 +6,14 @@ use super::linear;
 use super::list;
 use super::node::Node;
 use super::noise;
+use super::spread;
 use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
 use super::value::{OnnxActivation, Pointwise, Value};
 use crate::model::Kind;
 use crate::model::kind::Scale;
+
+/// Said of a function that is no activation function of docs/networks.md.
+const UNKNOWN_FUNCTION: &str = "no layer computes this function of its input: relu, sigmoid, tanh, silu, gelu, leaky_relu, elu and a few others are known";
 
 /// A function of one activation; of constants, their results.
 pub fn unary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -85,6 +89,9 @@ pub fn binary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     if let Some(value) = noise::product(import, node)? {
         return Ok(value);
     }
+    if let Some(value) = spread::product(import, node)? {
+        return Ok(value);
+    }
     if let Some(places) = list::arithmetic(import, node)? {
         return Ok(Value::Places(places));
     }
@@ -149,7 +156,7 @@ fn with_constant<'a>(
         Some(number) => Ok(Value::Pointwise(applied(import, node, input, |x| function(x, number))?)),
         None => {
             let sizes = &constant.dims;
-            Err(format!("takes constants of sizes {sizes:?} with an activation: the bias of a convolution is known")
+            Err(format!("takes constants of sizes {sizes:?} with an activation: the bias of a convolution and factors of channels are known")
                 .into())
         }
     }
@@ -197,7 +204,7 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActi
         .collect();
     let whole = matches!(inputs[..], [input] if matches!(import.value(node, input), Ok(Value::Activation(_))));
     if whole {
-        return Err("no layer computes this function of its input".into());
+        return Err(UNKNOWN_FUNCTION.into());
     }
     for &input in &inputs {
         import.activation(node, input)?;
@@ -214,13 +221,14 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActi
         Value::Activation(activation) => Ok(activation),
         Value::Pointwise(curve) => match curve.samples.kind() {
             Some(kind) => import.layer(node, None, kind, &[curve.base]),
-            None => Err("no layer computes this function of its input".into()),
+            None => Err(UNKNOWN_FUNCTION.into()),
         },
         Value::Tensor(_)
         | Value::Noise(_)
         | Value::Parts(..)
         | Value::List(_)
         | Value::Places(_)
+        | Value::Spread(_)
         | Value::Softmax(_)
         | Value::Missing(_) => Err("gives no activation".into()),
     }

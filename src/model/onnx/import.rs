@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::node::Node;
 use super::proto::GraphProto;
+use super::reduce::{self, Reduced};
 use super::tensor::ConstTensor;
 use super::value::{OnnxActivation, Pointwise, Value, View};
-use super::{constants, curve, elementwise, linear, list, noise, views, windows};
+use super::{constants, curve, elementwise, linear, list, noise, spread, views, windows};
 use crate::model::draft::Draft;
 use crate::model::{Kind, Layer, Source};
 
@@ -88,7 +89,8 @@ impl<'a> Import<'a> {
             "ConvTranspose" => windows::conv_transpose(self, node),
             "MaxPool" => windows::max_pool(self, node),
             "AveragePool" => windows::average_pool(self, node),
-            "GlobalAveragePool" => windows::global_average_pool(self, node),
+            "GlobalAveragePool" => reduce::global_pool(self, node, Reduced::Mean),
+            "GlobalMaxPool" => reduce::global_pool(self, node, Reduced::Max),
             "Pad" => windows::pad(self, node),
             "BatchNormalization" => windows::batch_norm(self, node),
             "LayerNormalization" => windows::layer_norm(self, node),
@@ -104,7 +106,10 @@ impl<'a> Import<'a> {
             "SequenceAt" => views::sequence_at(self, node),
             "Concat" => views::concat(self, node),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" => views::reshape(self, node),
-            "ReduceMean" => views::reduce_mean(self, node),
+            "ReduceMean" => reduce::over_pixels(self, node, Reduced::Mean),
+            "ReduceMax" => reduce::over_pixels(self, node, Reduced::Max),
+            "Expand" => spread::expand(self, node),
+            "Floor" => noise::floor(self, node),
             "Identity" | "Cast" | "CastLike" => self.value(node, 0),
             "RandomUniformLike" => noise::random_like(self, node),
             "Less" => noise::less(self, node),
@@ -114,9 +119,7 @@ impl<'a> Import<'a> {
                 Value::List(all) => list::gather(self, node, all),
                 _ => constants::fold(self, node),
             },
-            "Constant" | "ConstantOfShape" | "Expand" | "Shape" | "Slice" | "Floor" | "Ceil" => {
-                constants::fold(self, node)
-            }
+            "Constant" | "ConstantOfShape" | "Shape" | "Slice" | "Ceil" => constants::fold(self, node),
             operator if curve::unary(operator, None, None).is_some() => elementwise::unary(self, node),
             operator => Err(Fault::Here(nearest(operator))),
         }?;
@@ -175,6 +178,7 @@ impl<'a> Import<'a> {
                 Err("takes numbers that do not depend on the image, as a transformer does: only networks of convolutions can be described".into())
             }
             Value::Parts(..) => Err("takes a sequence where a batch is wanted".into()),
+            Value::Spread(_) => Err("takes one pixel's values at every pixel: a product with an image is known".into()),
             Value::List(_) | Value::Places(_) => Err("takes a list where a batch is wanted".into()),
             Value::Missing(message) => Err(Fault::Before(message)),
         }
@@ -191,7 +195,7 @@ impl<'a> Import<'a> {
 
     /// The layer that computes a curve; where there is none for the whole, layers for its parts.
     fn computed(&mut self, curve: &Pointwise) -> Imports<OnnxActivation> {
-        let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
+        let node = self.node(curve.node);
         if curve.samples.is_identity() {
             return Ok(curve.base);
         }
@@ -218,6 +222,11 @@ impl<'a> Import<'a> {
         let name = node.layer_name(weight.map(|weight| weight.name.as_str()));
         let source = self.draft.push(&name, kind, inputs.iter().map(|input| input.source).collect())?;
         Ok(OnnxActivation::viewed(source, inputs[0].view))
+    }
+
+    /// A node of the graph by its place.
+    pub fn node(&self, index: usize) -> Node<'a> {
+        Node { index, proto: &self.graph.node[index] }
     }
 
     /// Tells if nobody else reads the node's input.
@@ -254,14 +263,19 @@ impl<'a> Import<'a> {
         match self.values.get(output).cloned() {
             Some(Value::Activation(logits) | Value::Softmax(logits)) => Ok(logits.source),
             Some(Value::Pointwise(curve)) => {
-                let node = Node { index: curve.node, proto: &self.graph.node[curve.node] };
+                let node = self.node(curve.node);
                 let logits = self.computed(&curve).map_err(|fault| self.explain(node, fault))?;
                 Ok(logits.source)
             }
             Some(Value::Missing(message)) => Err(message),
-            Some(Value::Tensor(_) | Value::Noise(_) | Value::Parts(..) | Value::List(_) | Value::Places(_)) => {
-                Err(format!("its output `{output}` has no value for each class of an image"))
-            }
+            Some(
+                Value::Tensor(_)
+                | Value::Noise(_)
+                | Value::Parts(..)
+                | Value::List(_)
+                | Value::Places(_)
+                | Value::Spread(_),
+            ) => Err(format!("its output `{output}` has no value for each class of an image")),
             None => Err(format!("no node gives its output `{output}`")),
         }
     }
@@ -290,8 +304,18 @@ impl<'a> Import<'a> {
 /// An operator that is not known, and the nearest that is.
 fn nearest(operator: &str) -> String {
     let help = match operator {
-        "GlobalMaxPool" | "LpPool" | "GlobalLpPool" | "MaxRoiPool" => {
-            "MaxPool, AveragePool and GlobalAveragePool are known"
+        "LpPool" | "GlobalLpPool" | "MaxRoiPool" => {
+            "MaxPool, AveragePool, GlobalMaxPool and GlobalAveragePool are known"
+        }
+        "Selu" | "ThresholdedRelu" | "Shrink" | "Reciprocal" => {
+            "Relu, LeakyRelu, Elu, Sigmoid, Tanh and Gelu are known"
+        }
+        "Where" => {
+            "where it comes from an adaptive pooling whose output does not divide the image, export an image that it divides"
+        }
+        "DepthToSpace" | "SpaceToDepth" => "ConvTranspose enlarges images, a Conv with strides makes them smaller",
+        "ReduceL2" | "ReduceSum" | "ReduceMin" | "ReduceProd" | "ReduceL1" => {
+            "ReduceMean and ReduceMax over pixels are known; take parametrizations of weights off before the export"
         }
         "ConvInteger" | "QLinearConv" | "DeformConv" => "Conv and ConvTranspose are known",
         "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" | "QLinearMatMul" => {
@@ -300,7 +324,7 @@ fn nearest(operator: &str) -> String {
         "InstanceNormalization" | "GroupNormalization" => {
             "BatchNormalization, LayerNormalization over channels and LRN are known"
         }
-        "Resize" | "Upsample" => "only classification networks are known, which keep or reduce the image",
+        "Resize" | "Upsample" => "ConvTranspose enlarges images",
         "If" | "Loop" | "Scan" => "export the network with its branches taken",
         "LSTM" | "GRU" | "RNN" | "Attention" | "Einsum" => "only networks of convolutions can be described",
         _ => "see docs/networks.md for the operators that are known",

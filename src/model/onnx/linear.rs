@@ -1,5 +1,6 @@
 //! Fully connected layers: Gemm, and MatMul with an Add behind it.
 
+use super::folded::Folded;
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::tensor::ConstTensor;
@@ -21,7 +22,7 @@ pub fn gemm<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         _ => return Err(format!("has weights of {} sizes: 2 are wanted", weight.dims.len()).into()),
     };
     let bias = import.tensor(node, 2)?;
-    fully_connected(import, node, input, &weight, [outputs, inputs], bias.is_some())
+    fully_connected(import, node, input, &weight, [outputs, inputs], bias.as_ref())
 }
 
 /// A product with constant weights \[inputs, outputs\]. In channels-last order it is a 1 × 1 convolution of every pixel.
@@ -34,7 +35,7 @@ pub fn matmul<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Err(format!("has weights of {} sizes: 2 are wanted", weight.dims.len()).into());
     };
     if input.view != View::ChannelsLast {
-        return fully_connected(import, node, input, &weight, [outputs, inputs], false);
+        return fully_connected(import, node, input, &weight, [outputs, inputs], None);
     }
     let channels = import.draft.shape(input.source).c;
     if channels != inputs {
@@ -51,7 +52,7 @@ fn fully_connected<'a>(
     input: OnnxActivation,
     weight: &ConstTensor,
     [outputs, inputs]: [usize; 2],
-    bias: bool,
+    bias: Option<&ConstTensor>,
 ) -> Imports<Value> {
     let elements = import.draft.shape(input.source).image_elements();
     if input.view != View::Vector {
@@ -60,8 +61,10 @@ fn fully_connected<'a>(
     if elements != inputs {
         return Err(format!("has weights for {inputs} inputs, but {elements} come in").into());
     }
-    let output = import.layer(node, Some(weight), Kind::Fc(Fc { outputs, bias }), &[input])?;
-    Ok(Value::Activation(output))
+    let folded = Folded::of(node, weight, bias);
+    let kind = Kind::Fc(Fc { outputs, bias: folded.has_bias(bias) });
+    let output = import.layer(node, Some(weight), kind, &[input])?;
+    folded.behind(import, output)
 }
 
 /// Tells if a constant with a number for each channel meets the channels.
@@ -70,6 +73,7 @@ pub fn is_along_channels(view: View, constant: &ConstTensor, channels: usize) ->
     match view {
         View::ChannelsFirst => dims.len() >= 3 && dims[dims.len() - 3] == channels,
         View::ChannelsLast | View::Vector => dims.last() == Some(&channels),
+        View::Pixels => dims.len() >= 2 && dims[dims.len() - 2] == channels,
         View::Grouped(_) | View::Shuffled(_) => false,
     }
 }

@@ -7,16 +7,20 @@
 //! A damaged or hostile file costs bounded time and memory: `file` limits what is read, `tensor` what is kept of a constant,
 //! `Draft` the number of layers, and each operator does work in proportion to its inputs.
 
+mod arrange;
 mod constants;
 mod curve;
 mod elementwise;
 mod file;
+mod folded;
 mod import;
 mod linear;
 mod list;
 mod node;
 mod noise;
 mod proto;
+mod reduce;
+mod spread;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,11 @@
 //!
 //! Random numbers of the sizes of an activation are compared with the probability to keep, divided by it, and multiplied in.
 
+use super::constants;
 use super::import::{Import, Imports};
 use super::node::Node;
 use super::tensor::{ConstTensor, Number};
-use super::value::{Value, View};
+use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
 use crate::model::kind::{Dropout, Dropped};
 
@@ -14,6 +15,8 @@ use crate::model::kind::{Dropout, Dropped};
 pub struct Noise {
     /// Sizes behind the batch.
     sizes: Vec<usize>,
+    /// A number that was added to them.
+    shift: f64,
     /// The probability of a one, once the numbers have become ones and zeros.
     keep: Option<f64>,
     /// It is nothing but zeros.
@@ -34,7 +37,7 @@ pub fn blank(sizes: &[Number], zeros: bool) -> Option<Value> {
         Number::Known(size) if size >= 1.0 && size.fract() == 0.0 => Some(size as usize),
         Number::Known(_) | Number::Batch => None,
     });
-    Some(Value::Noise(Noise { sizes: sizes.collect::<Option<_>>()?, keep: None, zeros }))
+    Some(Value::Noise(Noise { sizes: sizes.collect::<Option<_>>()?, shift: 0.0, keep: None, zeros }))
 }
 
 pub fn random_like<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -50,7 +53,7 @@ pub fn random_like<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value
 }
 
 fn drawn(sizes: Vec<usize>) -> Value {
-    Value::Noise(Noise { sizes, keep: None, zeros: false })
+    Value::Noise(Noise { sizes, shift: 0.0, keep: None, zeros: false })
 }
 
 /// Ones with a probability.
@@ -62,6 +65,34 @@ pub fn less<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     }
 }
 
+/// Random numbers from 0 to 1, of which one with a probability to keep added to it is a one or a zero.
+pub fn floor<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    match import.value(node, 0)? {
+        Value::Noise(noise) if noise.shift > 0.0 && noise.shift <= 1.0 && noise.keep.is_none() => {
+            Ok(Value::Noise(Noise { keep: Some(noise.shift), ..noise }))
+        }
+        Value::Noise(_) => Err("only a probability and random numbers are rounded down, as in stochastic depth".into()),
+        _ => constants::fold(import, node),
+    }
+}
+
+/// An activation that a mask multiplies. Dividing it by the probability before is part of the dropout.
+fn masked<'a>(import: &mut Import<'a>, node: Node<'a>, input: usize, keep: f64) -> Imports<OnnxActivation> {
+    if let Value::Pointwise(curve) = import.value(node, input)? {
+        let before = import.node(curve.node);
+        let factor = import.tensor(before, 1).ok().flatten().and_then(|factor| factor.scalar());
+        let kept = match (before.operator(), factor) {
+            ("Div", Some(factor)) => factor,
+            ("Mul", Some(factor)) => 1.0 / factor,
+            _ => f64::NAN,
+        };
+        if (kept - keep).abs() < 1e-6 {
+            return import.activation(before, 0);
+        }
+    }
+    import.activation(node, input)
+}
+
 /// A mask times a number, or an activation times a mask; `None` of other operands.
 pub fn product<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Value>> {
     let (mask, other) = match (import.value(node, 0)?, import.value(node, 1)?) {
@@ -69,13 +100,14 @@ pub fn product<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Option<Va
         (Value::Noise(mask), _) => (mask, 1),
         _ => return Ok(None),
     };
-    if let Value::Tensor(_) = import.value(node, other)? {
-        return Ok(Some(Value::Noise(mask)));
+    if let Value::Tensor(number) = import.value(node, other)? {
+        let shift = if node.operator() == "Add" { number.uniform().unwrap_or(f64::NAN) } else { 0.0 };
+        return Ok(Some(Value::Noise(Noise { shift: mask.shift + shift, ..mask })));
     }
     let (Some(keep), "Mul") = (mask.keep, node.operator()) else {
         return Err("only masks of ones and zeros are multiplied in".into());
     };
-    let input = import.activation(node, other)?;
+    let input = masked(import, node, other, keep)?;
     let shape = import.draft.shape(input.source);
     let of = if mask.sizes == input.view.sizes(shape) {
         Dropped::Element

@@ -11,6 +11,7 @@ use super::read;
 use crate::model::Kind;
 use crate::model::kind::{Activation, AvgPool, Elu, LeakyRelu, PadChannels, Padding, Pair, Slice};
 
+mod idioms;
 mod outputs;
 
 const RELU: Kind = Kind::Activation(Activation::Relu);
@@ -125,7 +126,10 @@ fn what_cannot_be_described_is_one_line_with_node_operator_and_opset() {
     let attention = refused(graph(vec![node("MatMul", &["x", "x"], "y")]));
     assert!(attention.ends_with("as attention does: a transformer cannot be described"), "{attention}");
     let scaled = refused(graph(vec![node("Mul", &["x", "half"], "y")]));
-    assert_eq!(scaled, "node `y` (Mul, opset 17): no layer computes this function of its input");
+    assert!(
+        scaled.starts_with("node `y` (Mul, opset 17): no layer computes this function of its input: relu"),
+        "{scaled}"
+    );
     let cycle = refused(graph(vec![node("Relu", &["b"], "a"), node("Relu", &["a"], "b"), node("Relu", &["b"], "y")]));
     assert_eq!(
         cycle,

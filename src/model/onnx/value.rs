@@ -3,6 +3,7 @@
 use super::curve::Samples;
 use super::list::Places;
 use super::noise::Noise;
+use super::spread::Spread;
 use super::tensor::ConstTensor;
 use crate::model::Source;
 
@@ -23,6 +24,8 @@ pub enum Value {
     List(OnnxActivation),
     /// Places in such a list.
     Places(Places),
+    /// One pixel's values, spread over an image.
+    Spread(Spread),
     /// Softmax of an activation. The network may end in one.
     Softmax(OnnxActivation),
     /// The reason why there is none, in words. It counts only if the network's output needs the value.
@@ -49,6 +52,8 @@ pub enum View {
     ChannelsLast,
     /// \[N, C·H·W\], of a flattened image or a vector.
     Vector,
+    /// \[N, C, H·W\].
+    Pixels,
     /// \[N, groups, C/groups, H, W\].
     Grouped(usize),
     /// \[N, C/groups, groups, H, W\]: the middle of a channel shuffle.

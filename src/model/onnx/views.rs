@@ -4,11 +4,12 @@ use super::constants;
 use super::import::{Fault, Import, Imports};
 use super::list;
 use super::node::Node;
+use super::reduce;
 use super::tensor::Number;
 use super::value::{OnnxActivation, Value, View};
 use super::zeros;
 use crate::model::Kind;
-use crate::model::kind::{AvgPool, ChannelShuffle, Pair, Slice};
+use crate::model::kind::{ChannelShuffle, Slice};
 use crate::plan::Shape;
 
 impl View {
@@ -19,6 +20,7 @@ impl View {
             View::ChannelsFirst => vec![c, h, w],
             View::ChannelsLast => vec![h, w, c],
             View::Vector => vec![c * h * w],
+            View::Pixels => vec![c, h * w],
             View::Grouped(groups) => vec![groups, c / groups, h, w],
             View::Shuffled(groups) => vec![c / groups, groups, h, w],
         }
@@ -30,6 +32,7 @@ impl View {
             View::ChannelsFirst => "[N, channels, height, width]",
             View::ChannelsLast => "[N, height, width, channels]",
             View::Vector => "[N, elements]",
+            View::Pixels => "[N, channels, pixels]",
             View::Grouped(_) | View::Shuffled(_) => "[N, groups, channels, height, width]",
         }
     }
@@ -134,7 +137,7 @@ pub fn with_ones<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> I
 }
 
 /// Axes are an attribute or, in later opsets, an input.
-fn axes<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<Option<Vec<i64>>> {
+pub fn axes<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<Option<Vec<i64>>> {
     if let Some(axes) = node.ints("axes") {
         return Ok(Some(axes.to_vec()));
     }
@@ -149,7 +152,7 @@ fn axes<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<Option<Vec<i64>>> {
 }
 
 /// Axes from 0; negative ones count from the end.
-fn places(axes: &[i64], rank: usize) -> Imports<Vec<usize>> {
+pub fn places(axes: &[i64], rank: usize) -> Imports<Vec<usize>> {
     let place = |&axis: &i64| {
         let place = if axis < 0 { axis.checked_add(rank as i64)? } else { axis };
         usize::try_from(place).ok().filter(|&place| place < rank)
@@ -170,8 +173,11 @@ fn viewed<'a>(import: &mut Import<'a>, node: Node<'a>, from: OnnxActivation, siz
     let single = (shape.h, shape.w) == (1, 1);
     let to = |view: View| Ok(Value::Activation(OnnxActivation { view, ..from }));
     match (from.view, sizes) {
-        (View::ChannelsFirst | View::ChannelsLast | View::Vector, [_]) if single => to(View::Vector),
-        (View::ChannelsFirst | View::ChannelsLast, [_]) => {
+        (View::ChannelsFirst | View::ChannelsLast | View::Vector | View::Pixels, [_]) if single => to(View::Vector),
+        (View::ChannelsFirst | View::ChannelsLast | View::Vector, [_, 1]) if single => to(View::Pixels),
+        (View::ChannelsFirst, [c, _]) if *c == shape.c => to(View::Pixels),
+        (View::Pixels, [c, h, w]) if [*c, *h, *w] == [shape.c, shape.h, shape.w] => to(View::ChannelsFirst),
+        (View::ChannelsFirst | View::ChannelsLast | View::Pixels, [_]) => {
             let flat = import.layer(node, None, Kind::Flatten, &[from])?;
             Ok(Value::Activation(OnnxActivation { view: View::Vector, ..flat }))
         }
@@ -195,29 +201,15 @@ fn transpose(node: Node, from: OnnxActivation) -> Imports<Value> {
         (View::ChannelsFirst, [0, 2, 3, 1]) => View::ChannelsLast,
         (View::ChannelsLast, [0, 3, 1, 2]) => View::ChannelsFirst,
         (View::Grouped(groups), [0, 2, 1, 3, 4]) => View::Shuffled(groups),
+        (View::Pixels, [0, 2, 1]) => {
+            return Err(
+                "puts pixels before channels, as a transformer does: only networks of convolutions can be described"
+                    .into(),
+            );
+        }
         (view, order) => return Err(format!("order {order:?} of {} is not known", view.words()).into()),
     };
     Ok(Value::Activation(OnnxActivation { view, ..from }))
-}
-
-/// The mean over all pixels.
-pub fn reduce_mean<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
-    let image = import.image(node, 0)?;
-    let pixels = if image.view == View::ChannelsLast { [1, 2] } else { [2, 3] };
-    let mut axes = match axes(import, node)? {
-        Some(axes) => places(&axes, 4)?,
-        None => Vec::new(),
-    };
-    axes.sort_unstable();
-    if axes != pixels {
-        return Err(
-            format!("takes means over sizes {axes:?} of {}: over pixels they are known", image.view.words()).into()
-        );
-    }
-    let kind = Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) });
-    let mean = import.layer(node, None, kind, &[image])?;
-    let view = if node.int("keepdims").unwrap_or(1) == 0 { View::Vector } else { mean.view };
-    Ok(Value::Activation(OnnxActivation { view, ..mean }))
 }
 
 /// Joins along the channels; of constants, one list behind the other.
@@ -232,6 +224,7 @@ pub fn concat<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         View::ChannelsFirst => (4, 1),
         View::ChannelsLast => (4, 3),
         View::Vector => (2, 1),
+        View::Pixels => (3, 1),
         View::Grouped(_) | View::Shuffled(_) => return Err("joins groups of channels".into()),
     };
     let axis = node.int("axis").unwrap_or(1);
@@ -249,12 +242,13 @@ pub fn is_of_activation<'a>(import: &Import<'a>, node: Node<'a>) -> bool {
     matches!(import.value(node, 0), Ok(Value::Activation(_) | Value::Pointwise(_)))
 }
 
-/// The axis of the channels, of 4 sizes or 2.
+/// How many sizes, and the axis of the channels.
 fn channel_axis(view: View) -> Imports<(usize, usize)> {
     match view {
         View::ChannelsFirst => Ok((4, 1)),
         View::ChannelsLast => Ok((4, 3)),
         View::Vector => Ok((2, 1)),
+        View::Pixels => Ok((3, 1)),
         View::Grouped(_) | View::Shuffled(_) => Err("takes a part of groups of channels".into()),
     }
 }
@@ -280,6 +274,12 @@ pub fn slice<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Err("takes a part along several sizes: channels are known".into());
     };
     let along = places(&axes.unwrap_or(vec![0]), rank)?;
+    if let (View::ChannelsFirst, &[axis], Some(&[step])) = (input.view, along.as_slice(), steps.as_deref())
+        && axis >= 2
+        && step >= 2
+    {
+        return reduce::every(import, node, input, axis, [start, end, step]);
+    }
     if along != [channels] || steps.is_some_and(|steps| steps != [1]) {
         return Err(
             format!("takes a part along {along:?} of {}: channels one by one are known", input.view.words()).into()

@@ -1,5 +1,6 @@
 //! Convolution, pooling, padding, and layers that work channel by channel.
 
+use super::folded::Folded;
 use super::import::{Import, Imports};
 use super::linear;
 use super::node::Node;
@@ -81,20 +82,11 @@ pub fn conv<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let keys = WindowKeys::read(node, [h, w], shape)?;
     let pad = keys.with(image.pad, shape);
     let WindowKeys { kernel, stride, dilation, .. } = keys;
-    // Zeros that an operator has made stand for no bias.
-    let made_up = bias.as_ref().is_some_and(|bias| is_folded(&weight.name, &bias.name));
-    let (restored, folded) = (node.folded_batch_norm(), made_up || node.is_batch_norm_for_inference());
-    // Where the batch norm comes back, so does the convolution as it was: with a bias if that has a name of its own.
-    let bias = bias.is_some_and(|bias| bias.fill != Some(0.0)) && !(restored.is_some() && made_up);
+    let folded = Folded::of(node, &weight, bias.as_ref());
+    let bias = folded.has_bias(bias.as_ref());
     let kind = Kind::Conv(Conv { channels, kernel, stride, pad, dilation, groups, bias });
     let output = import.layer(node, Some(&weight), kind, &[bare(image)])?;
-    let Some(name) = restored else {
-        import.folded += usize::from(folded);
-        return Ok(Value::Activation(output));
-    };
-    let norm = Kind::BatchNorm(BatchNorm { eps: 1e-5, momentum: 0.1 });
-    let source = import.draft.push(&name, norm, vec![output.source])?;
-    Ok(Value::Activation(OnnxActivation { source, ..output }))
+    folded.behind(import, output)
 }
 
 pub fn conv_transpose<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -112,18 +104,15 @@ pub fn conv_transpose<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Va
     if node.ints("output_shape").is_some() {
         return Err("asks for an output_shape: pads and output_padding are known".into());
     }
-    let bias = import.tensor(node, 2)?.is_some_and(|bias| bias.fill != Some(0.0));
+    let bias = import.tensor(node, 2)?;
+    let folded = Folded::of(node, &weight, bias.as_ref());
+    let bias = folded.has_bias(bias.as_ref());
     let WindowKeys { kernel, stride, dilation, own: pad } = WindowKeys::read(node, [h, w], shape)?;
     let output_padding = pair(node.more()?);
     let kind =
         Kind::ConvTranspose(ConvTranspose { channels, kernel, stride, pad, output_padding, dilation, groups, bias });
-    Ok(Value::Activation(import.layer(node, Some(&weight), kind, &[image])?))
-}
-
-/// Tells if an exporter has computed the weights and biases from those of a batch norm behind the convolution: PyTorch's
-/// TorchScript exporter gives such tensors numbers for names, onnxscript's optimizer names biases after weights.
-fn is_folded(weight: &str, bias: &str) -> bool {
-    weight.starts_with("onnx::Conv") || bias.strip_suffix("_bias") == Some(weight)
+    let output = import.layer(node, Some(&weight), kind, &[image])?;
+    folded.behind(import, output)
 }
 
 pub fn max_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
@@ -161,13 +150,6 @@ fn pool_keys(import: &Import, node: Node, image: OnnxActivation) -> Imports<Wind
     }
     let kernel = node.pair("kernel_shape", 1)?;
     Ok(WindowKeys::read(node, kernel, import.draft.shape(image.source))?)
-}
-
-/// One mean per channel, as PyTorch's adaptive pooling to 1 × 1.
-pub fn global_average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
-    let image = import.image(node, 0)?;
-    let kind = Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) });
-    Ok(Value::Activation(import.layer(node, None, kind, &[image])?))
 }
 
 /// Zeros around an image become the padding of the window that takes them; channels of zeros are a layer.
@@ -242,7 +224,17 @@ pub fn prelu<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     let Some(slopes) = import.tensor(node, 1)? else { return Err("has no slopes".into()) };
     let channels = import.draft.shape(input.source).c;
     let shared = slopes.dims.iter().all(|&size| size == 1);
-    if !shared && (slopes.vector() != Some(channels) || !linear::is_along_channels(input.view, &slopes, channels)) {
+    // ONNX puts [C] along the width. Where it does not fit there, PyTorch's order is meant: one slope for each channel.
+    let width = import.draft.shape(input.source).w;
+    let of_pytorch = input.view == View::ChannelsFirst && slopes.dims == [channels];
+    if of_pytorch && width == channels && !shared {
+        return Err(format!(
+            "has slopes of sizes [{channels}], for channels or for columns: [{channels}, 1, 1] is known"
+        )
+        .into());
+    }
+    let along = of_pytorch || linear::is_along_channels(input.view, &slopes, channels);
+    if !shared && (slopes.vector() != Some(channels) || !along) {
         return Err(format!("has slopes of sizes {:?}: one, or one for each channel, are known", slopes.dims).into());
     }
     Ok(Value::Activation(import.layer(node, Some(&slopes), Kind::PRelu(PRelu { shared }), &[input])?))
