@@ -4,7 +4,7 @@ use super::Import;
 use super::text::Message;
 use crate::model::kind::{
     Activation, AvgPool, BatchNorm, ChannelShuffle, Conv, ConvTranspose, Dropout, Dropped, Elu, Fc, LeakyRelu, Lrn,
-    MaxPool, PRelu, Pair, Scale, Slice,
+    MaxPool, PRelu, Padding, Pair, Scale, Slice,
 };
 use crate::model::range::Range;
 use crate::model::spelling::{ALPHA, DROPPED, LARGEST, POSITIVE, SHARE, SIZE, SLOPE};
@@ -22,6 +22,10 @@ fn kind_name(layer: &Message) -> &str {
         "ELTWISE" => "Eltwise",
         "FLATTEN" => "Flatten",
         "SPLIT" => "Split",
+        "SLICE" => "Slice",
+        "SIGMOID" => "Sigmoid",
+        "TANH" => "TanH",
+        "DECONVOLUTION" => "Deconvolution",
         "SOFTMAX" => "Softmax",
         "SOFTMAX_LOSS" => "SoftmaxWithLoss",
         "ACCURACY" => "Accuracy",
@@ -31,13 +35,17 @@ fn kind_name(layer: &Message) -> &str {
         "MEMORY_DATA" => "MemoryData",
         "HDF5_DATA" => "HDF5Data",
         "DUMMY_DATA" => "DummyData",
+        "WINDOW_DATA" => "WindowData",
+        "HDF5_OUTPUT" => "HDF5Output",
+        "ARGMAX" => "ArgMax",
         other => other,
     }
 }
 
 /// Tells if the layer gives images and labels.
 pub fn is_source(layer: &Message) -> bool {
-    matches!(kind_name(layer), "Input" | "Data" | "ImageData" | "MemoryData" | "HDF5Data" | "DummyData")
+    let sources = ["Input", "Data", "ImageData", "MemoryData", "HDF5Data", "DummyData", "WindowData"];
+    sources.contains(&kind_name(layer))
 }
 
 /// Adds what a layer computes to the network.
@@ -45,25 +53,16 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
     let name = kind_name(layer);
     let kind = match name {
         _ if is_source(layer) => return Ok(()),
-        // They measure, and take no part in training.
-        "Accuracy" | "Silence" => return Ok(()),
+        // They measure or write, and take no part in training.
+        "Accuracy" | "Silence" | "HDF5Output" | "ArgMax" => return Ok(()),
         "Convolution" => Kind::Conv(convolution(layer)?),
         "Deconvolution" => Kind::ConvTranspose(deconvolution(layer)?),
         "InnerProduct" => Kind::Fc(inner_product(layer)?),
-        "ReLU" => match of(layer, "relu_param").number::<f32>("negative_slope", SLOPE)? {
-            None | Some(0.0) => Kind::Activation(Activation::Relu),
-            Some(slope) => Kind::Activation(Activation::LeakyRelu(LeakyRelu { slope })),
-        },
-        "PReLU" => Kind::PRelu(PRelu { shared: is_on(of(layer, "prelu_param"), "channel_shared", false) }),
+        "ReLU" | "ELU" | "Sigmoid" | "TanH" => Kind::Activation(activation(name, layer)?),
+        "PReLU" => Kind::PRelu(PRelu { shared: is_on(of(layer, "prelu_param"), "channel_shared", false)? }),
         "ShuffleChannel" => Kind::ChannelShuffle(shuffle(layer)?),
         "Slice" => return slices(import, layer),
-        "ELU" => {
-            let alpha = of(layer, "elu_param").number("alpha", ALPHA)?;
-            Kind::Activation(Activation::Elu(alpha.map_or(Elu::default(), |alpha| Elu { alpha })))
-        }
-        "Sigmoid" => Kind::Activation(Activation::Sigmoid),
-        "TanH" => Kind::Activation(Activation::Tanh),
-        "Pooling" => pooling(layer)?,
+        "Pooling" => pooling(import, layer)?,
         "LRN" => Kind::Lrn(lrn(layer)?),
         "Dropout" => {
             let ratio = of(layer, "dropout_param").number("dropout_ratio", DROPPED)?;
@@ -77,7 +76,10 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
             Some(axis) => return Err(format!("joins along axis {axis}: channels, axis 1, are known")),
         },
         "Eltwise" => eltwise(layer)?,
-        "Flatten" => Kind::Flatten,
+        "Flatten" => {
+            along_channels(of(layer, "flatten_param"))?;
+            Kind::Flatten
+        }
         "Split" => return written(import, layer, inputs(import, layer)?[0]),
         "Softmax" => {
             let source = inputs(import, layer)?[0];
@@ -102,6 +104,21 @@ pub fn import(import: &mut Import, layer: &Message) -> Result<(), String> {
         source = import.draft.push(name, kind.clone(), vec![source, next])?;
     }
     written(import, layer, source)
+}
+
+fn activation(name: &str, layer: &Message) -> Result<Activation, String> {
+    Ok(match name {
+        "ELU" => {
+            let alpha = of(layer, "elu_param").number("alpha", ALPHA)?;
+            Activation::Elu(alpha.map_or(Elu::default(), |alpha| Elu { alpha }))
+        }
+        "Sigmoid" => Activation::Sigmoid,
+        "TanH" => Activation::Tanh,
+        _ => match of(layer, "relu_param").number::<f32>("negative_slope", SLOPE)? {
+            None | Some(0.0) => Activation::Relu,
+            Some(slope) => Activation::LeakyRelu(LeakyRelu { slope }),
+        },
+    })
 }
 
 /// A layer's parameters; without any, all have their defaults.
@@ -151,12 +168,38 @@ fn pair(param: &Message, size: &str, sides: [&str; 2], default: Option<usize>) -
     }
 }
 
-fn is_on(param: &Message, key: &str, default: bool) -> bool {
-    param.scalar(key).map_or(default, |value| value == "true" || value == "1")
+/// A switch, in the words of protobuf's text format.
+fn is_on(param: &Message, key: &str, default: bool) -> Result<bool, String> {
+    match param.scalar(key) {
+        None => Ok(default),
+        Some("true" | "True" | "t" | "1") => Ok(true),
+        Some("false" | "False" | "f" | "0") => Ok(false),
+        Some(other) => Err(format!("{key} must be true or false, not `{}`", other.escape_debug())),
+    }
+}
+
+/// One of two words or their numbers, the first of which is the default.
+fn is_second(param: &Message, key: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
+    match param.scalar(key) {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(word) if word == first => Ok(false),
+        Some(word) if word == second => Ok(true),
+        Some(other) => Err(format!("{key} must be {first} or {second}, not `{}`", other.escape_debug())),
+    }
+}
+
+/// Refuses an `axis` that is not the first behind the images.
+fn along_channels(param: &Message) -> Result<(), String> {
+    match param.scalar("axis").filter(|axis| *axis != "1") {
+        Some(axis) => Err(format!("axis {} is not known: 1 is, behind the images", axis.escape_debug())),
+        None => Ok(()),
+    }
 }
 
 fn convolution(layer: &Message) -> Result<Conv, String> {
     let param = of(layer, "convolution_param");
+    along_channels(param)?;
     Ok(Conv {
         channels: param.number("num_output", SIZE)?.ok_or("has no `num_output`")?,
         kernel: pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?,
@@ -164,7 +207,7 @@ fn convolution(layer: &Message) -> Result<Conv, String> {
         pad: pair(param, "pad", ["pad_h", "pad_w"], Some(0))?.into(),
         dilation: pair(param, "dilation", ["dilation_h", "dilation_w"], Some(1))?,
         groups: param.number("group", SIZE)?.unwrap_or(1),
-        bias: is_on(param, "bias_term", true),
+        bias: is_on(param, "bias_term", true)?,
     })
 }
 
@@ -231,31 +274,35 @@ fn eltwise(layer: &Message) -> Result<Kind, String> {
 
 fn inner_product(layer: &Message) -> Result<Fc, String> {
     let param = of(layer, "inner_product_param");
+    along_channels(param)?;
     let outputs = param.number("num_output", SIZE)?.ok_or("has no `num_output`")?;
-    Ok(Fc { outputs, bias: is_on(param, "bias_term", true) })
+    Ok(Fc { outputs, bias: is_on(param, "bias_term", true)? })
 }
 
 /// Caffe rounds the number of windows up, and means count the padding that their window covers.
-fn pooling(layer: &Message) -> Result<Kind, String> {
+fn pooling(import: &Import, layer: &Message) -> Result<Kind, String> {
     let param = of(layer, "pooling_param");
     let average = match param.scalar("pool") {
         None | Some("MAX" | "0") => false,
         Some("AVE" | "1") => true,
         Some(other) => return Err(format!("the pool {} is not known: MAX and AVE are", other.escape_debug())),
     };
-    if is_on(param, "global_pooling", false) {
-        return match average {
-            true => Ok(Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) })),
-            false => Err("global_pooling of MAX is not known: of AVE it is".into()),
-        };
+    let dilation = Pair::square(1);
+    if is_on(param, "global_pooling", false)? {
+        let image = import.draft.shape(inputs(import, layer)?[0]);
+        let kernel = Pair { h: image.h, w: image.w };
+        return Ok(match average {
+            true => Kind::AvgPool(AvgPool::Adaptive { output: Pair::square(1) }),
+            false => Kind::MaxPool(MaxPool { kernel, stride: Some(kernel), pad: Padding::NONE, dilation, ceil: false }),
+        });
     }
     let kernel = pair(param, "kernel_size", ["kernel_h", "kernel_w"], None)?;
     let stride = pair(param, "stride", ["stride_h", "stride_w"], Some(1))?;
     let pad = pair(param, "pad", ["pad_h", "pad_w"], Some(0))?.into();
-    let ceil = !matches!(param.scalar("round_mode"), Some("FLOOR" | "1"));
+    let ceil = !is_second(param, "round_mode", ["CEIL", "FLOOR"])?;
     Ok(match average {
         true => Kind::AvgPool(AvgPool::Windows { kernel, stride, pad, ceil, count_include_pad: true }),
-        false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, dilation: Pair::square(1), ceil }),
+        false => Kind::MaxPool(MaxPool { kernel, stride: Some(stride), pad, dilation, ceil }),
     })
 }
 
@@ -266,7 +313,7 @@ fn lrn(layer: &Message) -> Result<Lrn, String> {
         alpha: param.number("alpha", ALPHA)?.unwrap_or(1.0),
         beta: param.number("beta", POSITIVE)?.unwrap_or(0.75),
         k: param.number("k", POSITIVE)?.unwrap_or(1.0),
-        within_channel: matches!(param.scalar("norm_region"), Some("WITHIN_CHANNEL" | "1")),
+        within_channel: is_second(param, "norm_region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])?,
     })
 }
 
@@ -283,7 +330,7 @@ fn gate(import: &Import, layer: &Message) -> Result<Kind, String> {
     let param = of(layer, "scale_param");
     let shapes: Vec<_> = inputs(import, layer)?.into_iter().map(|source| import.draft.shape(source)).collect();
     let per_channel = shapes.len() == 2 && (shapes[1].h, shapes[1].w, shapes[1].c) == (1, 1, shapes[0].c);
-    match (param.scalar("axis"), is_on(param, "bias_term", false)) {
+    match (param.scalar("axis"), is_on(param, "bias_term", false)?) {
         (Some("0"), false) if per_channel || shapes[0] == shapes[1] => Ok(Kind::Multiply),
         _ => Err("a Scale of two blobs is known with axis 0, and a number for each channel or each element".into()),
     }
@@ -296,7 +343,7 @@ fn scale(import: &mut Import, layer: &Message) -> Result<(), String> {
     match follows {
         true => written(import, layer, source),
         false => {
-            let bias = is_on(of(layer, "scale_param"), "bias_term", false);
+            let bias = is_on(of(layer, "scale_param"), "bias_term", false)?;
             let name = layer.scalar("name").unwrap_or_default();
             let source = import.draft.push(name, Kind::Scale(Scale { bias }), vec![source])?;
             written(import, layer, source)

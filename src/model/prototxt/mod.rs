@@ -35,6 +35,12 @@ pub fn read(text: &str) -> Result<(String, Imported), (usize, String)> {
     let net = text::parse(text)?;
     let all: Vec<&Message> =
         net.messages("layer").chain(net.messages("layers")).filter(|layer| is_trained(layer)).collect();
+    if let Some(oldest) = all.iter().find(|layer| layer.message("layer").is_some()) {
+        return Err((
+            oldest.line,
+            "is in Caffe's oldest form: write it anew with Caffe's upgrade_net_proto_text".into(),
+        ));
+    }
     if all.is_empty() {
         return Err((1, "is no network of Caffe's: it has no `layer`".into()));
     }
@@ -57,11 +63,17 @@ pub fn read(text: &str) -> Result<(String, Imported), (usize, String)> {
     Ok((name, Imported { input: input.size, layers, notes: Vec::new() }))
 }
 
-/// Tells if a layer takes part in training. Rules name a phase, or nothing.
+/// Tells if a layer takes part in training: in the phase TRAIN, at level 0, at the stage `train`, as DIGITS calls it.
 fn is_trained(layer: &Message) -> bool {
-    let names = |key, phase| layer.messages(key).any(|rule: &Message| rule.scalar("phase") == Some(phase));
-    let for_tests_alone = names("include", "TEST") && !names("include", "TRAIN");
-    !for_tests_alone && !names("exclude", "TRAIN")
+    let meets = |rule: &Message| {
+        let in_phase = !matches!(rule.scalar("phase"), Some("TEST" | "1"));
+        let level = |key| rule.scalar(key).and_then(|level| level.parse::<i64>().ok()).unwrap_or(0);
+        let at_level = level("min_level") <= 0 && level("max_level") >= 0;
+        let at_stage = rule.scalars("stage").all(|stage| stage == "train");
+        in_phase && at_level && at_stage && rule.scalars("not_stage").all(|stage| stage != "train")
+    };
+    let included = layer.messages("include").next().is_none() || layer.messages("include").any(meets);
+    included && !layer.messages("exclude").any(meets)
 }
 
 struct Input {
@@ -70,42 +82,51 @@ struct Input {
     size: [usize; 3],
 }
 
-/// The image: of the net itself, of an Input layer, or of a layer that reads data and crops it.
+/// The image: of the net itself, of an Input layer, or of a layer that makes data up, or reads and crops it. Further inputs are
+/// labels, which losses alone read.
 fn input(net: &Message, layers: &[&Message]) -> Result<Input, (usize, String)> {
-    let of_net = net.scalar("input").map(|blob| {
-        let dims: Vec<&str> = match net.message("input_shape") {
+    if let Some(blob) = net.scalars("input").next() {
+        let dims: Vec<&str> = match net.messages("input_shape").next() {
             Some(shape) => shape.scalars("dim").collect(),
-            None => net.scalars("input_dim").collect(),
+            None => net.scalars("input_dim").take(4).collect(),
         };
-        sized(1, blob, &dims)
-    });
-    if net.scalars("input").count() > 1 {
-        return Err((1, "has several inputs: one batch of images is wanted".into()));
+        return sized(1, blob, &dims);
     }
-    if let Some(input) = of_net {
-        return input;
-    }
-    let source = layers.iter().find(|layer| layers::is_source(layer));
-    let Some(layer) = source else {
+    let Some(layer) = layers.iter().find(|layer| layers::is_source(layer)) else {
         return Err((1, "has no input: an Input layer with the image's shape is wanted".into()));
     };
     let blob = layer.scalars("top").next().unwrap_or_default();
-    if let Some(shape) = layer.message("input_param").and_then(|param| param.message("shape")) {
-        return sized(layer.line, blob, &shape.scalars("dim").collect::<Vec<_>>());
-    }
-    let crop = ["transform_param", "data_param", "image_data_param", "memory_data_param"]
-        .iter()
-        .filter_map(|param| layer.message(param)?.scalar("crop_size"))
-        .next();
-    match crop {
-        // Images of data sets have three colours.
-        Some(side) => sized(layer.line, blob, &["1", "3", side, side]),
+    match dims(layer) {
+        Some(dims) => sized(layer.line, blob, &dims),
         None => Err((
             layer.line,
             "reads data of an unknown shape: give the network an Input layer with `input_param { shape { dim … } }`"
                 .into(),
         )),
     }
+}
+
+/// The sizes of the first blob that a source gives, as far as it tells them.
+fn dims(layer: &Message) -> Option<Vec<&str>> {
+    let of = |param| layer.message(param);
+    for param in ["input_param", "dummy_data_param"].into_iter().filter_map(of) {
+        if let Some(shape) = param.messages("shape").next() {
+            return Some(shape.scalars("dim").collect());
+        }
+    }
+    // One number for each blob.
+    for param in ["dummy_data_param", "memory_data_param"].into_iter().filter_map(of) {
+        let size = |key| param.scalars(key).next();
+        if let (Some(c), Some(h), Some(w)) = (size("channels"), size("height"), size("width")) {
+            return Some(vec!["1", c, h, w]);
+        }
+    }
+    // Images of data sets have three colours.
+    let params = ["transform_param", "data_param", "image_data_param", "memory_data_param", "window_data_param"];
+    let crop = params.into_iter().filter_map(|param| of(param)?.scalar("crop_size")).find(|side| *side != "0");
+    let resized =
+        || Some((of("image_data_param")?.scalar("new_height")?, of("image_data_param")?.scalar("new_width")?));
+    crop.map(|side| (side, side)).or_else(resized).map(|(h, w)| vec!["1", "3", h, w])
 }
 
 fn sized(line: usize, blob: &str, dims: &[&str]) -> Result<Input, (usize, String)> {

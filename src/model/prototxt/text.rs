@@ -94,33 +94,48 @@ impl<'t> Parser<'t> {
                     self.take(1);
                     return Ok(message);
                 }
-                Some(_) => message.fields.push(self.field(depth)?),
+                Some(_) => self.field(depth, &mut message.fields)?,
             }
         }
     }
 
-    fn field(&mut self, depth: usize) -> Result<TextField, String> {
+    /// A key and its value, or each value of a list in brackets.
+    fn field(&mut self, depth: usize, fields: &mut Vec<TextField>) -> Result<(), String> {
         let key = self.word()?.to_owned();
         self.space();
-        let colon = self.rest.starts_with(':');
-        if colon {
-            self.take(1);
-            self.space();
-        }
-        if self.rest.starts_with('{') {
-            self.take(1);
-            return Ok(TextField { key, value: FieldValue::Message(self.fields(depth + 1)?) });
-        }
-        if !colon {
+        let colon = self.skips(':');
+        if !colon && !self.rest.starts_with(['{', '[']) {
             return Err(format!("`{key}` has no value: a colon or a brace is wanted"));
         }
-        let value = FieldValue::Scalar(self.scalar()?);
-        self.space();
-        // Fields may be set apart by commas and semicolons.
-        if self.rest.starts_with([',', ';']) {
-            self.take(1);
+        if !self.skips('[') {
+            fields.push(TextField { key, value: self.value(depth)? });
+        } else {
+            while !self.skips(']') {
+                fields.push(TextField { key: key.clone(), value: self.value(depth)? });
+                self.skips(',');
+            }
         }
-        Ok(TextField { key, value })
+        // Fields may be set apart by commas and semicolons.
+        if !self.skips(',') {
+            self.skips(';');
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize) -> Result<FieldValue, String> {
+        Ok(match self.skips('{') {
+            true => FieldValue::Message(self.fields(depth + 1)?),
+            false => FieldValue::Scalar(self.scalar()?),
+        })
+    }
+
+    /// Passes a mark, where it stands there, and the space around it.
+    fn skips(&mut self, mark: char) -> bool {
+        self.space();
+        let found = self.rest.starts_with(mark);
+        self.take(usize::from(found));
+        self.space();
+        found
     }
 
     fn scalar(&mut self) -> Result<String, String> {
