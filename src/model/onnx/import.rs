@@ -10,12 +10,16 @@ use super::value::{OnnxActivation, Pointwise, Value, View};
 use super::{constants, curve, elementwise, linear, list, noise, spread, views, windows};
 use crate::model::draft::Draft;
 use crate::model::{Kind, Layer, Source};
+use crate::units::quotable;
 
 /// Elementwise operators that may stand between an activation and a recognised function.
 const DEEPEST_CURVE: usize = 64;
 
 /// Weight of the losses of further outputs: GoogLeNet's (Szegedy et al. 2014, section 5), since a graph does not tell. It takes no time.
 const AUXILIARY: f32 = 0.3;
+
+/// Outputs that a note names.
+const MOST_NAMED: usize = 8;
 
 /// Why an operator gives no value.
 #[derive(Debug)]
@@ -79,7 +83,7 @@ impl<'a> Import<'a> {
 
     fn operator(&mut self, node: Node<'a>) -> Imports<Vec<Value>> {
         if !matches!(node.proto.domain.as_str(), "" | "ai.onnx") {
-            return Err(format!("operators of the domain {} are not known", node.proto.domain).into());
+            return Err(format!("operators of the domain {} are not known", quotable(&node.proto.domain)).into());
         }
         if node.operator() == "Split" {
             return views::split(self, node);
@@ -132,8 +136,8 @@ impl<'a> Import<'a> {
             Fault::Before(message) => message,
             Fault::Here(message) => {
                 let name = if node.proto.name.is_empty() { &node.proto.output.join(", ") } else { &node.proto.name };
-                let name = name.escape_debug().to_string();
-                format!("node `{name}` ({}, opset {}): {message}", node.operator().escape_debug(), self.opset)
+                let (name, operator) = (quotable(name), quotable(node.operator()));
+                format!("node `{name}` ({operator}, opset {}): {message}", self.opset)
             }
         }
     }
@@ -146,7 +150,10 @@ impl<'a> Import<'a> {
         match self.values.get(name) {
             Some(Value::Missing(message)) => Err(Fault::Before(message.clone())),
             Some(value) => Ok(value.clone()),
-            None => Err(format!("takes `{name}`, which nothing before it gives: a cycle, or a damaged file").into()),
+            None => {
+                Err(format!("takes `{}`, which nothing before it gives: a cycle, or a damaged file", quotable(name))
+                    .into())
+            }
         }
     }
 
@@ -156,7 +163,7 @@ impl<'a> Import<'a> {
             None => Ok(None),
             Some(name) => match self.value(node, input)? {
                 Value::Tensor(tensor) => Ok(Some(tensor)),
-                _ => Err(format!("`{name}` must be a constant").into()),
+                _ => Err(format!("`{}` must be a constant", quotable(name)).into()),
             },
         }
     }
@@ -173,7 +180,7 @@ impl<'a> Import<'a> {
                 Ok(activation)
             }
             Value::Softmax(_) => Err("takes a softmax within the network: a transformer cannot be described".into()),
-            Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", tensor.name).into()),
+            Value::Tensor(tensor) => Err(format!("`{}` is a constant where a batch is wanted", quotable(&tensor.name)).into()),
             Value::Noise(_) => {
                 Err("takes numbers that do not depend on the image, as a transformer does: only networks of convolutions can be described".into())
             }
@@ -250,9 +257,9 @@ impl<'a> Import<'a> {
                 Ok(source) if source != logits && self.draft.shape(source) == self.draft.shape(logits) => {
                     let name = self.draft.layer(source).map_or(String::new(), |layer| format!("{}.loss", layer.name));
                     self.draft.loss(&name, source, AUXILIARY).map_err(no_loss)?;
-                    auxiliary.push(&*output.name);
+                    auxiliary.push(quotable(&output.name));
                 }
-                Ok(_) | Err(_) => others.push(&*output.name),
+                Ok(_) | Err(_) => others.push(quotable(&output.name)),
             }
         }
         let notes = self.notes(&auxiliary, &others);
@@ -275,13 +282,19 @@ impl<'a> Import<'a> {
                 | Value::List(_)
                 | Value::Places(_)
                 | Value::Spread(_),
-            ) => Err(format!("its output `{output}` has no value for each class of an image")),
-            None => Err(format!("no node gives its output `{output}`")),
+            ) => Err(format!("its output `{}` has no value for each class of an image", quotable(output))),
+            None => Err(format!("no node gives its output `{}`", quotable(output))),
         }
     }
 
-    fn notes(&self, auxiliary: &[&str], others: &[&str]) -> Vec<String> {
+    fn notes(&self, auxiliary: &[String], others: &[String]) -> Vec<String> {
         let mut notes = Vec::new();
+        let named = |outputs: &[String]| match outputs {
+            [first @ .., _] if first.len() >= MOST_NAMED => {
+                format!("{} and {} more", outputs[..MOST_NAMED].join(", "), outputs.len() - MOST_NAMED)
+            }
+            few => few.join(", "),
+        };
         if self.folded > 0 {
             notes.push(format!(
                 "exported for inference: {} batch norms are missing; export with training=… to measure them",
@@ -289,13 +302,13 @@ impl<'a> Import<'a> {
             ));
         }
         if !auxiliary.is_empty() {
-            let outputs = auxiliary.join(", ");
+            let outputs = named(auxiliary);
             notes.push(format!(
                 "further outputs have auxiliary losses, with the weight {AUXILIARY} of GoogLeNet's: {outputs}"
             ));
         }
         if !others.is_empty() {
-            notes.push(format!("further outputs are left out: {}", others.join(", ")));
+            notes.push(format!("further outputs are left out: {}", named(others)));
         }
         notes
     }

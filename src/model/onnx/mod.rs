@@ -35,9 +35,10 @@ use prost::Message;
 
 use super::Source;
 use super::draft::{Draft, Imported};
+use crate::units::quotable;
 use file::FileBuf;
 use import::Import;
-use proto::{GraphProto, ModelProto, ValueInfoProto};
+use proto::{DimensionProto, GraphProto, ModelProto, ValueInfoProto};
 use tensor::ConstTensor;
 use value::{OnnxActivation, Value, View};
 
@@ -82,36 +83,46 @@ fn image(graph: &GraphProto) -> Result<Image, String> {
     let inputs: Vec<&ValueInfoProto> =
         graph.input.iter().filter(|input| !initializers.contains(input.name.as_str())).collect();
     let [input] = inputs.as_slice() else {
-        let names: Vec<&str> = inputs.iter().take(4).map(|input| input.name.as_str()).collect();
-        return Err(format!(
-            "has {} inputs ({}): a network of one batch of images is wanted",
-            inputs.len(),
-            names.join(", ")
-        ));
+        let names: Vec<String> = inputs.iter().take(4).map(|input| quotable(&input.name)).collect();
+        return Err(match names.as_slice() {
+            [] => "has no input: a network of one batch of images is wanted".into(),
+            names => {
+                let (count, names) = (inputs.len(), names.join(", "));
+                format!("has {count} inputs ({names}): a network of one batch of images is wanted")
+            }
+        });
     };
-    let name = input.name.clone();
-    let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|tensor| tensor.shape.as_ref());
-    let Some(shape) = shape else {
-        return Err(format!(
-            "does not tell the shape of its input `{name}`: export it with [N, channels, height, width]"
-        ));
-    };
-    let [_, rest @ ..] = shape.dim.as_slice() else {
-        return Err(format!("has an input `{name}` of one number: images of [N, channels, height, width] are wanted"));
-    };
-    let sizes: Option<Vec<usize>> = rest
-        .iter()
-        .map(|dim| {
-            dim.dim_value.and_then(|size| usize::try_from(size).ok()).filter(|size| (1..=1 << 16).contains(size))
-        })
-        .collect();
-    match (sizes.as_deref(), rest.len()) {
+    let (name, quoted) = (input.name.clone(), quotable(&input.name));
+    let (rank, sizes) = sizes(input, &quoted)?;
+    match (sizes.as_deref(), rank) {
         // Channels that come last are few, and fewer than the pixels of a side.
         (Some(&[h, w, c]), _) if c <= 4 && h > 4 => Ok(Image { name, input: [c, h, w], view: View::ChannelsLast }),
         (Some(&[c, h, w]), _) => Ok(Image { name, input: [c, h, w], view: View::ChannelsFirst }),
-        (None, 3) => Err(format!("leaves a size of its input `{name}` free: export it for images of one size")),
+        (None, 3) => Err(format!("leaves a size of its input `{quoted}` free: export it for images of one size")),
         (_, rank) => {
-            Err(format!("has an input `{name}` of {} sizes: images have 4, [N, channels, height, width]", rank + 1))
+            Err(format!("has an input `{quoted}` of {} sizes: images have 4, [N, channels, height, width]", rank + 1))
         }
     }
+}
+
+/// How many sizes an input has behind the batch, and which they are if all are known.
+fn sizes(input: &ValueInfoProto, quoted: &str) -> Result<(usize, Option<Vec<usize>>), String> {
+    let shape = input.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).and_then(|tensor| tensor.shape.as_ref());
+    let Some(shape) = shape else {
+        return Err(format!(
+            "does not tell the shape of its input `{quoted}`: export it with [N, channels, height, width]"
+        ));
+    };
+    let [_, rest @ ..] = shape.dim.as_slice() else {
+        return Err(format!(
+            "has an input `{quoted}` of one number: images of [N, channels, height, width] are wanted"
+        ));
+    };
+    // A size of -1 is free too, as some exporters write it.
+    let stated = |dim: &DimensionProto| dim.dim_value.filter(|&size| size != -1);
+    let size = |size: i64| usize::try_from(size).ok().filter(|size| (1..=1 << 16).contains(size));
+    if let Some(bad) = rest.iter().filter_map(stated).find(|&stated| size(stated).is_none()) {
+        return Err(format!("gives its input `{quoted}` a size of {bad}: whole numbers from 1 to 65536 are wanted"));
+    }
+    Ok((rest.len(), rest.iter().map(|dim| stated(dim).and_then(size)).collect()))
 }

@@ -44,7 +44,7 @@ impl ConstTensor {
                 let numbers = if elements > MOST_NUMBERS { None } else { numbers(proto, elements) };
                 Ok(ConstTensor { name: proto.name.clone(), dims, numbers, fill: None })
             }
-            None => Err(format!("the sizes of `{}` make no tensor", proto.name)),
+            None => Err(format!("the sizes of `{}` make no tensor", crate::units::quotable(&proto.name))),
         }
     }
 

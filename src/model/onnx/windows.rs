@@ -32,6 +32,9 @@ impl WindowKeys {
         if h == 0 || w == 0 {
             return Err("the kernel's height and width must be at least 1".into());
         }
+        if let Some(stated) = node.ints("kernel_shape").filter(|&stated| stated != [h as i64, w as i64]) {
+            return Err(format!("`kernel_shape` {stated:?} is not that of its weights, [{h}, {w}]"));
+        }
         let extent = extent(kernel, dilation);
         let own = match node.text("auto_pad") {
             None | Some("NOTSET" | "") => Padding::sides(node.pads()?),
