@@ -98,6 +98,7 @@ fn conv((name, [c, size, k, kernel, stride, pad]): &ConvLayer, n: usize, threads
         stride: [*stride; 2],
         pad: [*pad; 2],
         pad_after: [*pad; 2],
+        crop: [0; 2],
         dilation: [1; 2],
         groups: if name.starts_with("dw") { *c } else { 1 },
     };

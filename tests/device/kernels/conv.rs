@@ -277,6 +277,7 @@ fn chosen_shapes_match_f64_loops() {
         dilation: [1; 2],
         groups,
     };
+    let lone = square(1, 1, 1, 1, 1, 1, 0, 1);
     for geometry in [
         base,
         square(9, 16, 4, 40, 3, 1, 1, 1),
@@ -293,20 +294,8 @@ fn chosen_shapes_match_f64_loops() {
         square(9, 40, 5, 24, 1, 2, 0, 1),
         square(5, 64, 7, 300, 3, 2, 1, 1),
         // Windows that lie in the padding alone: before the image, behind it, and all around.
-        ConvGeometry {
-            kernel: [1, 2],
-            stride: [1, 4],
-            pad: [0, 3],
-            pad_after: [0, 0],
-            ..square(1, 1, 1, 1, 1, 1, 0, 1)
-        },
-        ConvGeometry {
-            kernel: [2, 1],
-            stride: [4, 1],
-            pad: [3, 0],
-            pad_after: [0, 0],
-            ..square(1, 1, 1, 1, 1, 1, 0, 1)
-        },
+        ConvGeometry { kernel: [1, 2], stride: [1, 4], pad: [0, 3], ..lone },
+        ConvGeometry { kernel: [2, 1], stride: [4, 1], pad: [3, 0], ..lone },
         ConvGeometry { pad: [0; 2], pad_after: [9; 2], ..square(2, 5, 2, 3, 2, 1, 0, 1) },
         ConvGeometry { pad: [9; 2], pad_after: [9; 2], ..square(2, 20, 2, 24, 3, 1, 0, 1) },
         ConvGeometry { pad: [9; 2], pad_after: [0; 2], ..square(2, 9, 3, 9, 2, 3, 0, 9) },
