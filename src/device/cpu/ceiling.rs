@@ -1,7 +1,9 @@
 //! The roofs: how fast this machine multiplies matrices, and how fast it copies what no cache holds.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::cache::{PROCESSORS, last_level_bytes};
 use super::compute::buffer::ResidentBuffer;
 use super::compute::simd::{Isa, end_stream};
 use super::compute::tasks::{piece_of, pieces};
@@ -10,8 +12,10 @@ use super::operations::{Forward, Operation};
 use crate::device::DeviceError;
 use crate::plan::{FcGeometry, Phase};
 
-/// Each buffer's size: beyond any last-level cache's share of a thread. Less where memory is short, but no less than the least.
-const BYTES: usize = 256 << 20;
+/// Each buffer's size: so many times the last-level caches' (STREAM's rule), where the system tells that, up to a most. Less where
+/// memory is short, but no less than the least.
+const CACHES: usize = 4;
+const MOST_BYTES: usize = 256 << 20;
 const LEAST_BYTES: usize = 32 << 20;
 /// The fewest products, if there is time. Copies are quick, and on a shared machine the bandwidth comes and goes.
 const PRODUCTS: usize = 7;
@@ -27,7 +31,8 @@ const LINE: usize = 16;
 /// sessions have it, with huge pages where the system gives them. Repeats for up to `longest`.
 /// The second number is the bytes that were written.
 pub fn copy_bytes_per_s(longest: Duration) -> Result<(f64, usize), DeviceError> {
-    let mut bytes = BYTES;
+    let beyond_caches = last_level_bytes(Path::new(PROCESSORS)).map_or(MOST_BYTES, |caches| CACHES * caches);
+    let mut bytes = beyond_caches.clamp(LEAST_BYTES, MOST_BYTES);
     loop {
         match copying(bytes, longest) {
             Err(DeviceError::OutOfMemory { .. }) if bytes > LEAST_BYTES => bytes /= 2,

@@ -3,6 +3,7 @@
 //! Convolution weights are \[R, S, C/groups, K\] in memory. Three rooms: the layer kinds' [`operations`], what they
 //! [`compute`] with, and the session: its memory (`session`), its steps (`steps`) and its tensors (`tensors`).
 
+mod cache;
 mod ceiling;
 pub mod compute;
 pub mod operations;
