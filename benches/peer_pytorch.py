@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""layertime against PyTorch on the CPU: a whole training step, peak memory, and every layer and phase. Writes a Markdown report.
+"""layertime against PyTorch on the CPU: whole training steps, peak memory, and every layer and phase. Writes a Markdown report.
 
     cargo build --release
     python3 -m venv .venv && .venv/bin/pip install torch numpy safetensors
-    .venv/bin/python benches/peer_pytorch.py --output report.md
+    .venv/bin/python benches/peer_pytorch.py alexnet:1,8,32,128 resnet50:1,8 --output report.md
+    .venv/bin/python benches/peer_pytorch.py alexnet:8:direct network.toml:8
 
-For every number of threads and batch size the two programs run in turn, each in a process of its own, in an order drawn anew in
-each round; a ratio is formed inside a round and the median over rounds is reported with its extremes. PyTorch gets the best of
-its own settings (NCHW or channels_last, SGD foreach or fused), found by a short trial before the rounds, and runs twice in each:
-as installed, and with its heap kept (glibc returns no memory between steps). Dropout is on in both programs, both keep the batch
+A network is a built-in one or a TOML file; behind it stand its batch sizes, and `direct` takes layertime's Winograd convolutions out.
+
+For every network, number of threads and batch size the two programs run in turn, each in a process of its own, in an order drawn
+anew in each round; a ratio is formed inside a round and the median over rounds is reported with its extremes. PyTorch gets the best
+of its own settings (NCHW or channels_last, SGD foreach or fused), found by a short trial before the rounds, and its heap is kept
+(glibc returns no memory between steps); `--heaps` measures it as installed too. Dropout is on in both programs, both keep the batch
 where it is, and both run with the same learning rate, momentum and weight decay. PyTorch's half is `peer/pytorch_step.py`.
 
-Wants a quiet machine: the load average is noted in the report. The defaults take about half an hour.
+Wants a quiet machine: the load average is noted in the report. A network takes one to two minutes for each batch size and number of
+threads. One thread is pinned to the last processor.
 """
 
 import argparse
@@ -46,26 +50,34 @@ STEERING = ("OPENBLAS_", "MKL_", "DNNL_", "ONEDNN_", "OMP_", "KMP_", "GOMP_", "G
 
 @dataclass
 class Case:
-    """What was measured for one number of threads and one batch size; lists have one entry per round."""
+    """What was measured of one network, number of threads and batch size; lists have one entry per round."""
 
-    threads: int
+    network: str
+    algorithms: str
     batch: int
+    threads: int
     layertime: list[dict] = field(default_factory=list)
-    settings: dict[str, tuple] = field(default_factory=dict)  # by heap
-    pytorch: dict[str, list[dict]] = field(default_factory=lambda: {heap: [] for heap in HEAPS})
+    setting: dict[str, tuple] = field(default_factory=dict)  # by heap
+    pytorch: dict[str, list[dict]] = field(default_factory=dict)  # by heap
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [Path(self.network).stem, self.algorithms]))
 
 
 def arguments() -> argparse.Namespace:
     def numbers(text: str) -> list[int]:
         return [int(n) for n in text.split(",")]
 
+    def network(text: str) -> tuple[str, list[int], str]:
+        name, batches, algorithms = (text.split(":") + ["", ""])[:3]
+        return name, numbers(batches or "1,8"), algorithms
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="alexnet", help="a built-in network or a TOML file")
-    parser.add_argument("--algorithms", help="as layertime's: direct takes Winograd out")
-    parser.add_argument("--batches", type=numbers, default=[1, 8, 32, 128])
+    parser.add_argument("networks", nargs="+", type=network, metavar="NETWORK[:BATCHES[:direct]]")
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of measuring per process")
+    parser.add_argument("--seconds", type=float, default=2, help="of measuring per process")
+    parser.add_argument("--heaps", action="store_true", help="measure PyTorch as installed too")
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "layertime")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--output", type=Path, help="the report (default: stdout)")
@@ -88,15 +100,19 @@ def measured_process(command: list, extra: dict[str, str]) -> tuple[str, int]:
         return out.read().decode(), usage.ru_maxrss * 1024
 
 
-def described(args) -> str:
+def described(args, network: str) -> str:
     """The network as TOML, from which both programs read it."""
-    return measured_process([args.binary, "inspect", args.model, "--toml"], {})[0]
+    return measured_process([args.binary, "inspect", network, "--toml"], {})[0]
+
+
+def pinned(case: Case) -> list:
+    return ["taskset", "-c", max(os.sched_getaffinity(0))] if case.threads == 1 else []
 
 
 def run_layertime(args, case: Case) -> dict:
-    options = ["--algorithms", args.algorithms] if args.algorithms else []
+    options = ["--algorithms", case.algorithms] if case.algorithms else []
     with tempfile.TemporaryDirectory() as folder:
-        command = [args.binary, "run", *options, "--model", args.file, "--device", "cpu", "--batch", case.batch]
+        command = [*pinned(case), args.binary, "run", *options, "--model", args.file, "--device", "cpu", "--batch", case.batch]
         command += ["--threads", case.threads, "--target", "0.1%", "--max-time", f"{args.seconds}s", "--out", folder]
         _, peak = measured_process(command, {})
         (run,) = Path(folder).iterdir()
@@ -107,6 +123,7 @@ def run_layertime(args, case: Case) -> dict:
         "step_us": float(step["plain_step_us"]),
         "peak_bytes": peak,
         "pieces_us": [[*piece, us] for piece, us in pieces(phases).items()],
+        "roofs": [[row["kind"], row["phase"], float(row["median_us"]), float(row["roof_pct"] or 0)] for row in phases],
         "shares_pct": {
             row["group"]: float(row["share_pct"]) for row in groups if row["phase"] == "all" and row["group"] != "all"
         },
@@ -126,41 +143,47 @@ def pieces(phases: list[dict]) -> dict[tuple, float]:
 
 def run_pytorch(args, case: Case, heap: str, setting: tuple, seconds: float, *options: str) -> dict:
     layout, optimizer = setting
-    command = [args.python, ROOT / "benches" / "peer" / "pytorch_step.py", "--model", args.file, "--batch", case.batch]
+    command = [*pinned(case), args.python, ROOT / "benches" / "peer" / "pytorch_step.py", "--model", args.file, "--batch", case.batch]
     command += ["--threads", case.threads, "--layout", layout, "--optimizer", optimizer, "--seconds", seconds, *options]
     printed, _ = measured_process(command, HEAPS[heap] | {"OMP_NUM_THREADS": str(case.threads)})
     return json.loads(printed)
 
 
-def measure(args, case: Case) -> None:
-    def say(text: str) -> None:
-        print(f"batch {case.batch}, threads {case.threads}: {text}", file=sys.stderr)
+def best_setting(args, case: Case, heap: str) -> tuple:
+    trials = {s: run_pytorch(args, case, heap, s, args.seconds / 4, "--no-pieces")["fastest_us"] for s in SETTINGS}
+    return min(trials, key=trials.get)
 
-    for heap in HEAPS:
-        trials = {s: run_pytorch(args, case, heap, s, args.seconds / 4, "--no-pieces")["fastest_us"] for s in SETTINGS}
-        case.settings[heap] = min(trials, key=trials.get)
-        say(f"{heap}: " + ", ".join(f"{' '.join(s)} {us / 1000:.0f} ms" for s, us in trials.items()))
+
+def measure(args, case: Case, settings: dict) -> None:
+    """`settings` has those found for other numbers of threads."""
+    for heap in HEAPS if args.heaps else ["heap kept"]:
+        known = heap, str(case), case.batch
+        if known not in settings:
+            settings[known] = best_setting(args, case, heap)
+        case.setting[heap], case.pytorch[heap] = settings[known], []
     for _ in range(args.rounds):
-        for program in random.sample(["layertime", *HEAPS], k=1 + len(HEAPS)):
+        for program in random.sample(["layertime", *case.pytorch], k=1 + len(case.pytorch)):
             if program == "layertime":
                 case.layertime.append(run_layertime(args, case))
             else:
-                case.pytorch[program].append(run_pytorch(args, case, program, case.settings[program], args.seconds))
-        latest = [case.layertime[-1], *(case.pytorch[heap][-1] for heap in HEAPS)]
-        say(" / ".join(f"{measured['step_us'] / 1000:.1f}" for measured in latest) + " ms")
+                case.pytorch[program].append(run_pytorch(args, case, program, case.setting[program], args.seconds))
+        latest = [case.layertime[-1], *(runs[-1] for runs in case.pytorch.values())]
+        times = " / ".join(f"{measured['step_us'] / 1000:.1f}" for measured in latest)
+        print(f"{case}, batch {case.batch}, threads {case.threads}: {times} ms", file=sys.stderr)
 
 
 def main() -> None:
     args = arguments()
     started, load = datetime.now(UTC), os.getloadavg()[0]
-    cases = [Case(threads, batch) for threads in args.threads for batch in args.batches]
+    cases, settings = [], {}
     with tempfile.TemporaryDirectory() as folder:
         args.file = Path(folder) / "network.toml"
-        args.file.write_text(described(args))
-        for case in cases:
-            measure(args, case)
+        for network, batches, algorithms in args.networks:
+            args.file.write_text(described(args, network))
+            for batch, threads in ((batch, threads) for batch in batches for threads in args.threads):
+                cases.append(Case(network, algorithms, batch, threads))
+                measure(args, cases[-1], settings)
     conditions = {
-        "model": args.model + (f", {args.algorithms} convolutions" if args.algorithms else ""),
         "rounds": args.rounds,
         "seconds": args.seconds,
         "date": f"{started:%Y-%m-%d %H:%M} UTC",

@@ -4,23 +4,21 @@ import os
 from pathlib import Path
 from statistics import mean, median
 
-# What layertime / PyTorch should not exceed, for batches below 32 and from 32 on.
-AIMS = {"as installed": (0.8, 1.0), "heap kept": (1.0, 1.1)}
-SMALL = 0.005  # of the step: a layer's phase below this in every program gets no row of its own
+SMALL = 0.005  # of the step: what takes less in both programs is not among the worst of a network
+LARGE, SLOW = 0.02, 1.15  # what takes so much of the step, and so many times PyTorch's time, is listed first
+WORST = 10  # phases listed of every network
 
 
 def markdown(conditions: dict, cases: list) -> str:
     parts = [heading(conditions, cases)]
-    parts += [whole_steps(heap, cases) for heap in AIMS]
-    parts += [shares(cases), layers_and_phases(cases)]
+    parts += [whole_steps(heap, cases) for heap in cases[0].pytorch]
+    parts += [slow_phases(cases), worst_phases(cases), shares(cases), roofs(cases)]
     return "\n".join(parts)
 
 
 def heading(conditions: dict, cases: list) -> str:
-    torch = cases[0].pytorch["as installed"][0]["torch"]
-    return f"""# layertime / PyTorch: training step of {conditions["model"]} on the CPU
-
-{cpu()}, {os.cpu_count()} cores; PyTorch {torch}; {conditions["date"]}; load average {conditions["load"]}.
+    torch = cases[0].pytorch["heap kept"][0]["torch"]
+    return f"""{cpu()}, {os.cpu_count()} cores; PyTorch {torch}; {conditions["date"]}; load average {conditions["load"]}.
 {conditions["rounds"]} rounds, each program {conditions["seconds"]:g} s per round, in turn. A ratio is the median of the rounds' ratios, with their
 extremes; times and memory are medians over the rounds. The worst ratios come first.
 """
@@ -36,6 +34,10 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def names(case) -> list[str]:
+    return [str(case), str(case.batch), str(case.threads)]
+
+
 def ratios(case, heap: str, key: str) -> list[float]:
     """One ratio per round: layertime's and PyTorch's figure of the same round."""
     return [ours[key] / theirs[key] for ours, theirs in zip(case.layertime, case.pytorch[heap])]
@@ -48,58 +50,13 @@ def whole_steps(heap: str, cases: list) -> str:
     rows = []
     for case in sorted(cases, key=lambda case: -median(ratios(case, heap, "step_us"))):
         ratio, memory, theirs = ratios(case, heap, "step_us"), median(ratios(case, heap, "peak_bytes")), case.pytorch[heap]
-        aim = AIMS[heap][case.batch >= 32]
-        row = [str(case.batch), str(case.threads), f"**{median(ratio):.3f}** ({min(ratio):.3f} to {max(ratio):.3f})"]
-        row += [f"{aim} {'met' if median(ratio) <= aim else 'missed'}"]
-        row += [middle(case.layertime, "step_us", 1e3), middle(theirs, "step_us", 1e3), ", ".join(case.settings[heap])]
+        row = [*names(case), f"**{median(ratio):.3f}** ({min(ratio):.3f} to {max(ratio):.3f})"]
+        row += [middle(case.layertime, "step_us", 1e3), middle(theirs, "step_us", 1e3), ", ".join(case.setting[heap])]
         row += [f"{memory:.2f}", middle(case.layertime, "peak_bytes", 2**20), middle(theirs, "peak_bytes", 2**20)]
         rows.append(row)
-    header = ["batch", "threads", "ratio", "aim", "layertime ms", "PyTorch ms", "PyTorch's settings"]
+    header = ["network", "batch", "threads", "ratio", "layertime ms", "PyTorch ms", "PyTorch's settings"]
     header += ["memory ratio", "layertime MiB", "PyTorch MiB"]
     return table(f"Whole step, PyTorch {heap}", header, rows)
-
-
-def shares(cases: list) -> str:
-    """Both programs' conv/fc/other shares, and what their parts add up to."""
-    rows = []
-    for case in cases:
-        programs = {"layertime": case.layertime} | {f"PyTorch {heap}": runs for heap, runs in case.pytorch.items()}
-        for program, runs in programs.items():
-            row = [str(case.batch), str(case.threads), program]
-            row += [f"{mean(run['shares_pct'].get(group, 0) for run in runs):.1f}" for group in ("conv", "fc", "other")]
-            rows.append(row + [f"{median(run['parts_over_whole'] for run in runs):.3f}"])
-    header = ["batch", "threads", "program", "conv %", "fc %", "other %", "Σ phases / plain step"]
-    return table("Shares of the step", header, rows)
-
-
-def layers_and_phases(cases: list) -> str:
-    """One row per layer and phase of every case; those that matter to neither program are taken together."""
-    rows = []
-    for case in cases:
-        ours = pieces(case.layertime)
-        theirs = {heap: pieces(runs) for heap, runs in case.pytorch.items()}
-        small = [piece for piece in ours if all(share_of_step(p, piece) < SMALL for p in (ours, *theirs.values()))]
-        for by_piece in (ours, *theirs.values()):
-            together = [by_piece.pop(piece) for piece in small if piece in by_piece]
-            by_piece["the rest", f"each below {SMALL:.1%}"] = [sum(of_round) for of_round in zip(*together)]
-        rows += [layer_row(case, piece, ours, theirs) for piece in ours]
-    rows.sort(key=lambda row: -float(row[5]))
-    header = ["batch", "threads", "layer", "phase", "ratio, as installed", "ratio, heap kept"]
-    header += ["layertime ms", "PyTorch ms, as installed", "PyTorch ms, heap kept", "ms more than heap kept"]
-    return table("Layers and phases", header, rows)
-
-
-def share_of_step(by_piece: dict, piece: tuple) -> float:
-    return median(by_piece.get(piece, [0])) / sum(median(times) for times in by_piece.values())
-
-
-def layer_row(case, piece: tuple, ours: dict, theirs: dict) -> list[str]:
-    def paired(heap: str) -> str:
-        return f"{median(a / b for a, b in zip(ours[piece], theirs[heap][piece])):.2f}"
-
-    times = [median(by_piece[piece]) / 1e3 for by_piece in (ours, *theirs.values())]
-    row = [str(case.batch), str(case.threads), *piece, *(paired(heap) for heap in AIMS)]
-    return row + [f"{ms:.3f}" for ms in times] + [f"{times[0] - times[-1]:+.3f}"]
 
 
 def pieces(runs: list[dict]) -> dict[tuple, list[float]]:
@@ -109,3 +66,63 @@ def pieces(runs: list[dict]) -> dict[tuple, list[float]]:
         for layer, phase, us in run["pieces_us"]:
             by_piece.setdefault((layer, phase), []).append(us)
     return by_piece
+
+
+def phase_ratios(case) -> list[tuple]:
+    """(ratio, share of layertime's step, larger share of both, row) of each layer and phase, the worst first."""
+    ours, theirs = pieces(case.layertime), pieces(case.pytorch["heap kept"])
+    total, peers = (sum(median(times) for times in by_piece.values()) for by_piece in (ours, theirs))
+    found = []
+    for piece in ours.keys() & theirs.keys():
+        ratio = median(a / b for a, b in zip(ours[piece], theirs[piece]))
+        mine, other = median(ours[piece]), median(theirs[piece])
+        row = [*names(case), *piece, f"{100 * mine / total:.1f}", f"**{ratio:.2f}**", f"{mine / 1e3:.3f}", f"{other / 1e3:.3f}"]
+        found.append((ratio, mine / total, max(mine / total, other / peers), row))
+    return sorted(found, key=lambda phase: -phase[0])
+
+
+PHASES = ["network", "batch", "threads", "layer", "phase", "% of the step", "ratio", "layertime ms", "PyTorch ms"]
+
+
+def slow_phases(cases: list) -> str:
+    slow = [phase for case in cases for phase in phase_ratios(case) if phase[0] > SLOW and phase[1] > LARGE]
+    rows = [row for *_, row in sorted(slow, key=lambda phase: -phase[0])]
+    return table(f"Phases of more than {LARGE:.0%} of the step that take more than {SLOW} times PyTorch's time", PHASES, rows)
+
+
+def worst_phases(cases: list) -> str:
+    rows = []
+    for network in dict.fromkeys(map(str, cases)):
+        of_network = [phase for case in cases if str(case) == network for phase in phase_ratios(case) if phase[2] > SMALL]
+        rows += [row for *_, row in sorted(of_network, key=lambda phase: -phase[0])[:WORST]]
+    return table(f"The {WORST} worst phases of each network, of those above {SMALL:.1%} of a step", PHASES, rows)
+
+
+def shares(cases: list) -> str:
+    """Both programs' conv/fc/other shares, and what their parts add up to."""
+    rows = []
+    for case in cases:
+        programs = {"layertime": case.layertime} | {f"PyTorch {heap}": runs for heap, runs in case.pytorch.items()}
+        for program, runs in programs.items():
+            row = [*names(case), program]
+            row += [f"{mean(run['shares_pct'].get(group, 0) for run in runs):.1f}" for group in ("conv", "fc", "other")]
+            rows.append(row + [f"{median(run['parts_over_whole'] for run in runs):.3f}"])
+    header = ["network", "batch", "threads", "program", "conv %", "fc %", "other %", "Σ phases / plain step"]
+    return table("Shares of the step", header, rows)
+
+
+def roofs(cases: list) -> str:
+    """Least time over measured time of each kind's phases, in the case with the most threads and the largest batch up to 8."""
+    rows = []
+    for network in dict.fromkeys(map(str, cases)):
+        case = max((case for case in cases if str(case) == network), key=lambda case: (case.batch <= 8, case.threads, case.batch))
+        sums = {}
+        for kind, phase, us, roof in (row for run in case.layertime for row in run["roofs"]):
+            time, least = sums.get((kind, phase), (0, 0))
+            sums[kind, phase] = time + us, least + us * roof / 100
+        total = sum(time for time, _ in sums.values())
+        large = {key: (time, least) for key, (time, least) in sums.items() if time > LARGE * total}
+        for (kind, phase), (time, least) in sorted(large.items(), key=lambda item: item[1][1] / item[1][0]):
+            rows.append([*names(case), kind, phase, f"{100 * time / total:.1f}", f"{100 * least / time:.0f}"])
+    title = f"How near to the processor's limits: kinds and phases of more than {LARGE:.0%} of the step"
+    return table(title, ["network", "batch", "threads", "kind", "phase", "% of the step", "% of the limit"], rows)
