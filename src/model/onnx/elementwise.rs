@@ -4,6 +4,7 @@ use super::curve::{self, Samples};
 use super::import::{Fault, Import, Imports};
 use super::linear;
 use super::list;
+use super::local_norm;
 use super::node::Node;
 use super::noise;
 use super::spread;
@@ -90,6 +91,9 @@ pub fn binary<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
         return Ok(value);
     }
     if let Some(value) = spread::product(import, node)? {
+        return Ok(value);
+    }
+    if let Some(value) = local_norm::arithmetic(import, node)? {
         return Ok(value);
     }
     if let Some(places) = list::arithmetic(import, node)? {
@@ -229,6 +233,7 @@ pub fn in_parts<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<OnnxActi
         | Value::List(_)
         | Value::Places(_)
         | Value::Spread(_)
+        | Value::LocalNorm(_)
         | Value::Softmax(_)
         | Value::Missing(_) => Err("gives no activation".into()),
     }

@@ -186,6 +186,7 @@ impl<'a> Import<'a> {
             }
             Value::Parts(..) => Err("takes a sequence where a batch is wanted".into()),
             Value::Spread(_) => Err("takes one pixel's values at every pixel: a product with an image is known".into()),
+            Value::LocalNorm(_) => Err("takes the squares of a LocalResponseNorm: a division by them is known".into()),
             Value::List(_) | Value::Places(_) => Err("takes a list where a batch is wanted".into()),
             Value::Missing(message) => Err(Fault::Before(message)),
         }
@@ -281,7 +282,8 @@ impl<'a> Import<'a> {
                 | Value::Parts(..)
                 | Value::List(_)
                 | Value::Places(_)
-                | Value::Spread(_),
+                | Value::Spread(_)
+                | Value::LocalNorm(_),
             ) => Err(format!("its output `{}` has no value for each class of an image", quotable(output))),
             None => Err(format!("no node gives its output `{}`", quotable(output))),
         }
@@ -338,7 +340,7 @@ fn nearest(operator: &str) -> String {
             "BatchNormalization, LayerNormalization over channels and LRN are known"
         }
         "Resize" | "Upsample" => "ConvTranspose enlarges images",
-        "If" | "Loop" | "Scan" => "export the network with its branches taken",
+        "If" | "Loop" | "Scan" => "export the network with its branches taken; a LocalResponseNorm with dynamo=True",
         "LSTM" | "GRU" | "RNN" | "Attention" | "Einsum" => "only networks of convolutions can be described",
         _ => "see docs/networks.md for the operators that are known",
     };

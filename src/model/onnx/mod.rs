@@ -16,6 +16,7 @@ mod folded;
 mod import;
 mod linear;
 mod list;
+mod local_norm;
 mod node;
 mod noise;
 mod proto;

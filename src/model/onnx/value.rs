@@ -2,6 +2,7 @@
 
 use super::curve::Samples;
 use super::list::Places;
+use super::local_norm::LocalNorm;
 use super::noise::Noise;
 use super::spread::Spread;
 use super::tensor::ConstTensor;
@@ -26,6 +27,8 @@ pub enum Value {
     Places(Places),
     /// One pixel's values, spread over an image.
     Spread(Spread),
+    /// What an activation is divided by in a local response normalisation.
+    LocalNorm(LocalNorm),
     /// Softmax of an activation. The network may end in one.
     Softmax(OnnxActivation),
     /// The reason why there is none, in words. It counts only if the network's output needs the value.

@@ -3,6 +3,7 @@
 use super::constants;
 use super::import::{Fault, Import, Imports};
 use super::list;
+use super::local_norm;
 use super::node::Node;
 use super::reduce;
 use super::tensor::Number;
@@ -42,6 +43,7 @@ impl View {
 pub fn reshape<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
     match (import.value(node, 0)?, node.operator()) {
         (Value::Tensor(_), _) => return constants::fold(import, node),
+        (Value::LocalNorm(norm), "Reshape" | "Squeeze") => return local_norm::reshaped(import, node, norm),
         (Value::Places(places), "Unsqueeze") => return list::unsqueezed(import, node, places),
         _ => {}
     }
@@ -74,7 +76,7 @@ fn makes_list<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<bool> {
 }
 
 /// Sizes behind the batch that Reshape asks for.
-fn reshaped<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
+pub fn reshaped<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
     let target = match node.ints("shape") {
         Some(shape) => shape.iter().map(|&size| Number::Known(size as f64)).collect(),
         None => import.tensor(node, 1)?.and_then(|shape| shape.numbers).ok_or("its new sizes are not known")?,
@@ -106,7 +108,7 @@ fn flattened(node: Node, before: &[usize]) -> Imports<Vec<usize>> {
 }
 
 /// Sizes without those of one, or with more of them.
-fn squeezed<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
+pub fn squeezed<'a>(import: &Import<'a>, node: Node<'a>, before: &[usize]) -> Imports<Vec<usize>> {
     let axes = axes(import, node)?;
     let insert = node.operator() == "Unsqueeze";
     let rank = 1 + before.len() + if insert { axes.as_ref().map_or(0, Vec::len) } else { 0 };

@@ -3,6 +3,7 @@
 use super::folded::Folded;
 use super::import::{Import, Imports};
 use super::linear;
+use super::local_norm;
 use super::node::Node;
 use super::value::{OnnxActivation, Value, View};
 use crate::model::Kind;
@@ -130,6 +131,9 @@ pub fn max_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
 }
 
 pub fn average_pool<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    if let Some(norm) = local_norm::averaged(import, node)? {
+        return Ok(norm);
+    }
     let image = import.image(node, 0)?;
     let keys = pool_keys(import, node, image)?;
     if keys.dilation != Pair::square(1) {
@@ -157,6 +161,9 @@ fn pool_keys(import: &Import, node: Node, image: OnnxActivation) -> Imports<Wind
 
 /// Zeros around an image become the padding of the window that takes them; channels of zeros are a layer.
 pub fn pad<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<Value> {
+    if let Some(norm) = local_norm::padded(import, node)? {
+        return Ok(norm);
+    }
     let image = import.image(node, 0)?;
     let pads = match node.ints("pads") {
         Some(pads) => pads.iter().map(|&pad| pad as f64).collect(),

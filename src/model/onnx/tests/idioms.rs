@@ -1,7 +1,7 @@
 //! Ways in which people write the same thing in PyTorch, as its exporters put them down.
 
 use super::*;
-use crate::model::kind::{Conv, Dropout, Dropped, MaxPool, PRelu, Slice};
+use crate::model::kind::{Conv, Dropout, Dropped, Lrn, MaxPool, PRelu, Slice};
 
 fn list(name: &str, values: &[i64]) -> TensorProto {
     TensorProto {
@@ -205,4 +205,32 @@ fn every_second_pixel() {
     let channels = with_ints(with_ints(node("Slice", &["x"], "y"), "starts", &[0]), "ends", &[4]);
     let kinds = wide(vec![with_ints(channels, "axes", &[1])], 256, Vec::new()).unwrap();
     assert_eq!(kinds[0], Kind::Slice(Slice { from: 0, channels: 4 }));
+}
+
+/// `nn.LocalResponseNorm(5, alpha, beta, k)` by dynamo: squares, zeros beside the channels, their mean, alpha, k and beta.
+#[test]
+fn a_local_response_norm_in_parts() {
+    let with = |kernel: &[i64], power: &str| {
+        let nodes = vec![
+            node("Relu", &["x"], "a"),
+            node("Mul", &["a", "a"], "squares"),
+            node("Reshape", &["squares", "five"], "channels"),
+            node("Pad", &["channels", "pads"], "padded"),
+            with_ints(node("AveragePool", &["padded"], "means"), "kernel_shape", kernel),
+            with_ints(node("Squeeze", &["means"], "four"), "axes", &[1]),
+            node("Mul", &["four", "alpha"], "b"),
+            node("Add", &["b", "one"], "c"),
+            node("Pow", &["c", power], "d"),
+            node("Div", &["a", "d"], "y"),
+        ];
+        let lists =
+            [list("five", &[2, 1, 8, 8, -1]), list("pads", &[0, 0, 2, 0, 0, 0, 0, 2, 0, 0]), scalar("alpha", 1e-4)];
+        wide(nodes, 512, lists.to_vec())
+    };
+    let lrn = Lrn { size: 5, alpha: 1e-4, beta: 0.5, k: 1.0, within_channel: false };
+    assert_eq!(with(&[5, 1, 1], "half").unwrap()[..3], [RELU, Kind::Lrn(lrn), Kind::Flatten]);
+    let narrow = with(&[3, 1, 1], "half").unwrap_err();
+    assert!(narrow.contains("(AveragePool, opset 17): takes other means than a LocalResponseNorm"), "{narrow}");
+    let open = with(&[5, 1, 1], "x").unwrap_err();
+    assert!(open.contains("(Pow, opset 17): calculates with squares otherwise than a LocalResponseNorm"), "{open}");
 }
