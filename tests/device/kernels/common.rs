@@ -13,11 +13,46 @@ pub fn noise(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-pub fn assert_close(what: &str, got: &[f32], expected: &[f64]) {
+/// A sum of terms, and of their squares.
+#[derive(Clone, Copy, Default)]
+pub struct Sum {
+    value: f64,
+    squares: f64,
+}
+
+impl Sum {
+    pub fn of(terms: impl IntoIterator<Item = f64>) -> Sum {
+        let mut sum = Sum::default();
+        terms.into_iter().for_each(|term| sum += term);
+        sum
+    }
+}
+
+impl std::ops::AddAssign<f64> for Sum {
+    fn add_assign(&mut self, term: f64) {
+        self.value += term;
+        self.squares += term * term;
+    }
+}
+
+/// The error of all sums is at most 1e-5 of their size: of the sums as they are, or as they are to be expected of terms with random
+/// signs. A sum that cancels by chance, alone in its tensor, says nothing of the kernel.
+pub fn assert_close(what: &str, got: &[f32], expected: &[Sum]) {
+    let total = |of: fn(&Sum) -> f64| expected.iter().map(of).sum::<f64>();
+    let size = total(|sum| sum.value * sum.value).max(total(|sum| sum.squares));
+    assert_within(what, got, &expected.iter().map(|sum| sum.value).collect::<Vec<_>>(), 1e-5 * size.sqrt());
+}
+
+/// The error is at most 1e-5 of what is expected, however much that cancels.
+pub fn assert_close_to_the_value(what: &str, got: &[f32], expected: &[f64]) {
+    let size: f64 = expected.iter().map(|value| value * value).sum();
+    assert_within(what, got, expected, 1e-5 * size.sqrt());
+}
+
+fn assert_within(what: &str, got: &[f32], expected: &[f64], bound: f64) {
     assert_eq!(got.len(), expected.len());
     let error: f64 = got.iter().zip(expected).map(|(a, b)| (*a as f64 - b).powi(2)).sum();
-    let norm: f64 = expected.iter().map(|b| b * b).sum();
-    assert!(error.sqrt() <= 1e-5 * norm.sqrt(), "{what}: {:e}", (error / norm).sqrt());
+    assert!(error.sqrt() <= bound, "{what}: {:e}, more than {bound:e}", error.sqrt());
 }
 
 /// Operands of the three phases of a layer.

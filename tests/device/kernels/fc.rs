@@ -5,7 +5,7 @@ use layertime::device::cpu::operations::fc::FcOp;
 use layertime::plan::FcGeometry;
 use proptest::prelude::*;
 
-use super::common::{Gradients, Tensors, assert_close, noise, run};
+use super::common::{Gradients, Sum, Tensors, assert_close, noise, run};
 
 #[derive(Debug)]
 struct Case {
@@ -22,9 +22,9 @@ fn check(case: &Case, isa: Isa) {
     let [x, w, dy] = [(n * inputs, 1), (outputs * inputs, 2), (n * outputs, 3)].map(|(len, seed)| noise(len, seed));
     let bias = case.bias.then(|| noise(outputs, 4));
     let before = noise(x.len(), 5);
-    let mut y64: Vec<f64> = (0..dy.len()).map(|i| bias.as_ref().map_or(0.0, |b| b[i % outputs] as f64)).collect();
-    let mut dx64: Vec<f64> = before.iter().map(|v| if accumulate { *v as f64 } else { 0.0 }).collect();
-    let (mut dw64, mut db64) = (vec![0.0; w.len()], vec![0.0; outputs]);
+    let mut y64: Vec<Sum> = (0..dy.len()).map(|i| Sum::of(bias.as_ref().map(|b| b[i % outputs] as f64))).collect();
+    let mut dx64: Vec<Sum> = before.iter().map(|v| Sum::of(accumulate.then_some(*v as f64))).collect();
+    let (mut dw64, mut db64) = (vec![Sum::default(); w.len()], vec![Sum::default(); outputs]);
     for (image, o) in (0..n).flat_map(|image| (0..outputs).map(move |o| (image, o))) {
         let g = dy[image * outputs + o] as f64;
         db64[o] += g;
