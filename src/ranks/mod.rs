@@ -8,6 +8,7 @@ pub mod launch;
 mod mpi;
 pub mod threads;
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub trait Communicator: Send + Sync {
 
     /// How many ranks there are.
     fn size(&self) -> usize;
+
+    /// Makes room for so many values to be reduced, so that no step allocates. Fails where there is no memory for them.
+    fn reserve(&self, values: usize) -> Result<(), TryReserveError>;
 
     /// Replaces each value by its mean over all ranks, the same bits on each. All give equally many.
     fn all_reduce_mean(&self, values: &mut [f32]) -> Result<(), RankError>;

@@ -1,5 +1,6 @@
 //! Ranks that are processes, by MPI.
 
+use std::collections::TryReserveError;
 use std::sync::{Mutex, PoisonError};
 
 use ::mpi::Threading;
@@ -41,9 +42,16 @@ impl Communicator for MpiRank {
         self.size
     }
 
+    fn reserve(&self, values: usize) -> Result<(), TryReserveError> {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.clear();
+        sums.try_reserve_exact(values)?;
+        sums.resize(values, 0.0);
+        Ok(())
+    }
+
     fn all_reduce_mean(&self, values: &mut [f32]) -> Result<(), RankError> {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        // Grows to the largest layer in the first step, and then allocates nothing.
         if sums.len() < values.len() {
             sums.resize(values.len(), 0.0);
         }

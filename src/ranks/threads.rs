@@ -1,5 +1,6 @@
 //! Ranks that are threads of this process.
 
+use std::collections::TryReserveError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Communicator, RankError, Ranks};
@@ -31,7 +32,7 @@ struct State {
     gone: Option<usize>,
 }
 
-/// The values that a rank shows the others. They keep their memory, so that a second step allocates nothing.
+/// The values that a rank shows the others. They keep their memory.
 #[derive(Default)]
 struct Slot {
     floats: Mutex<Vec<f32>>,
@@ -60,6 +61,12 @@ impl Communicator for ThreadRank {
 
     fn size(&self) -> usize {
         self.meeting.slots.len()
+    }
+
+    fn reserve(&self, values: usize) -> Result<(), TryReserveError> {
+        let mut own = lock(&self.meeting.slots[self.rank].floats);
+        own.clear();
+        own.try_reserve_exact(values)
     }
 
     /// Every rank adds all ranks' values in the order of the ranks.

@@ -36,6 +36,8 @@ pub struct CpuSession {
     pub(super) labels: Vec<u32>,
     /// Scratch for whichever layer is at work.
     pub(super) workspace: ResidentBuffer,
+    /// Floats that the ranks hold for their exchange.
+    pub(super) exchanged: usize,
     pub(super) marks: Vec<Instant>,
     /// The inputs of whichever layer is at work.
     pub(super) inputs: TensorList,
@@ -67,8 +69,10 @@ impl CpuSession {
         let operations: Vec<_> = operations.collect();
         let scratch = operations.iter().flat_map(|operation| Phase::ALL.map(|phase| operation.workspace_floats(phase)));
         let scratch = scratch.max().unwrap_or(0);
-        let needed = footprint + F32_BYTES * scratch as u64;
+        let exchanged = ranks.as_ref().map_or(0, |_| largest_message(&plan.layers));
+        let needed = footprint + F32_BYTES * (scratch + exchanged) as u64;
         fits(needed)?;
+        ranks.as_ref().map_or(Ok(()), |ranks| ranks.reserve(exchanged)).map_err(|_| refused(needed))?;
         let buffer = |elements| ResidentBuffer::zeroed(elements).map_err(|_| refused(needed));
         Ok(CpuSession {
             training,
@@ -83,6 +87,7 @@ impl CpuSession {
             parameter_starts: parameter_starts(&plan.layers),
             labels: vec![0; plan.batch],
             workspace: buffer(scratch)?,
+            exchanged,
             marks: Vec::with_capacity(step.ops.len() + 2),
             inputs: TensorList::new(plan.layers.iter().map(|layer| layer.inputs.len()).max().unwrap_or(0)),
             step: step.clone(),
@@ -123,6 +128,11 @@ pub(super) fn value(step: &Step, of: Source) -> Range<usize> {
 
 fn range(start: usize, len: usize) -> Range<usize> {
     start..start + len
+}
+
+/// Floats of the layer with the most parameters: what ranks exchange at once.
+fn largest_message(layers: &[LayerPlan]) -> usize {
+    layers.iter().map(|layer| layer.parameters() as usize).max().unwrap_or(0)
 }
 
 fn parameter_starts(layers: &[LayerPlan]) -> Vec<usize> {

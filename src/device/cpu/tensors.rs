@@ -145,6 +145,6 @@ impl Session for CpuSession {
     }
 
     fn planned_bytes(&self) -> u64 {
-        self.step.arena.footprint(&self.step.plan).total() + 4 * self.workspace.len() as u64
+        self.step.arena.footprint(&self.step.plan).total() + 4 * (self.workspace.len() + self.exchanged) as u64
     }
 }
