@@ -176,6 +176,12 @@ def main() -> None:
     args = arguments()
     started, load = datetime.now(UTC), os.getloadavg()[0]
     cases, settings = [], {}
+
+    def markdown() -> str:
+        loads = f"{load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+        conditions = {"rounds": args.rounds, "seconds": args.seconds, "date": f"{started:%Y-%m-%d %H:%M} UTC", "load": loads}
+        return report.markdown(conditions, cases)
+
     with tempfile.TemporaryDirectory() as folder:
         args.file = Path(folder) / "network.toml"
         for network, batches, algorithms in args.networks:
@@ -183,17 +189,10 @@ def main() -> None:
             for batch, threads in ((batch, threads) for batch in batches for threads in args.threads):
                 cases.append(Case(network, algorithms, batch, threads))
                 measure(args, cases[-1], settings)
-    conditions = {
-        "rounds": args.rounds,
-        "seconds": args.seconds,
-        "date": f"{started:%Y-%m-%d %H:%M} UTC",
-        "load": f"{load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end",
-    }
-    text = report.markdown(conditions, cases)
-    if args.output:
-        args.output.write_text(text)
-    else:
-        print(text, end="")
+                if args.output:  # what was measured so far is kept, whatever happens
+                    args.output.write_text(markdown())
+    if not args.output:
+        print(markdown(), end="")
 
 
 if __name__ == "__main__":
