@@ -157,4 +157,5 @@ def main():
     print(f"{args.count} random networks pass")
 
 
-main()
+if __name__ == "__main__":
+    main()

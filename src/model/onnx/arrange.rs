@@ -2,7 +2,7 @@
 
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::tensor::{ConstTensor, Number};
+use super::tensor::{ConstTensor, MOST_NUMBERS, Number, is_tensor};
 use super::views;
 
 /// Known whole numbers at input `input`; `None` where it is left out.
@@ -35,9 +35,9 @@ pub fn reshaped<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<ConstTensor>
     let known = sizes.iter().flatten().try_fold(1usize, |product, &size| product.checked_mul(size));
     let rest = known.and_then(|known| elements.checked_div(known));
     let dims: Vec<usize> = sizes.into_iter().map(|size| size.or(rest).unwrap_or(0)).collect();
-    match dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size)) {
-        Some(product) if product == elements => Ok(ConstTensor { dims, ..tensor }),
-        _ => Err(format!("makes {asked:?} of {:?}: as many elements are wanted", tensor.dims).into()),
+    match is_tensor(&dims) && dims.iter().product::<usize>() == elements {
+        true => Ok(ConstTensor { dims, ..tensor }),
+        false => Err(format!("makes {asked:?} of {:?}: as many elements are wanted", tensor.dims).into()),
     }
 }
 
@@ -58,6 +58,9 @@ pub fn sliced<'a>(import: &Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     let (start, end) = (single(1, "starts", None)?, single(2, "ends", None)?);
     let (axis, step) = (single(3, "axes", Some(0))?, single(4, "steps", Some(1))?);
     let axis = views::places(&[axis], tensor.dims.len())?[0];
+    if tensor.dims[axis] > MOST_NUMBERS {
+        return Err("takes a part of too many places".into());
+    }
     let places = run(tensor.dims[axis], [start, end, step]).ok_or("has a step of zero")?;
     let inner: usize = tensor.dims[axis + 1..].iter().product();
     let outer: usize = tensor.dims[..axis].iter().product();

@@ -3,7 +3,7 @@
 use super::arrange::{self, wholes};
 use super::import::{Import, Imports};
 use super::node::Node;
-use super::tensor::{ConstTensor, MOST_NUMBERS, Number};
+use super::tensor::{ConstTensor, MOST_NUMBERS, Number, is_tensor};
 use super::value::Value;
 use super::{noise, views};
 
@@ -149,7 +149,7 @@ fn filled<'a>(import: &mut Import<'a>, node: Node<'a>) -> Imports<ConstTensor> {
     };
     let dims: Option<Vec<usize>> =
         sizes.unwrap_or_default().into_iter().map(|size| usize::try_from(size).ok()).collect();
-    let dims = dims.filter(|dims| dims.len() <= 16).ok_or("asks for sizes that make no tensor")?;
+    let dims = dims.filter(|dims| is_tensor(dims)).ok_or("asks for sizes that make no tensor")?;
     let elements = dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let few = elements.filter(|&elements| elements <= MOST_NUMBERS);
     let numbers = few.map(|elements| vec![Number::Known(fill); elements]);

@@ -37,8 +37,7 @@ impl ConstTensor {
     pub fn read(proto: &TensorProto) -> Result<ConstTensor, String> {
         let dims: Option<Vec<usize>> =
             proto.dims.iter().map(|&size| usize::try_from(size).ok().filter(|&size| size <= 1 << 40)).collect();
-        let elements = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        match dims.filter(|dims| dims.len() <= 16 && elements(dims).is_some_and(|elements| elements <= 1 << 48)) {
+        match dims.filter(|dims| is_tensor(dims)) {
             Some(dims) => {
                 let elements = dims.iter().product();
                 let numbers = if elements > MOST_NUMBERS { None } else { numbers(proto, elements) };
@@ -79,6 +78,12 @@ impl ConstTensor {
     pub fn vector(&self) -> Option<usize> {
         (self.dims.iter().filter(|&&size| size > 1).count() <= 1).then(|| self.dims.iter().product())
     }
+}
+
+/// Tells if sizes are those of a tensor: at most 16 and 2^48 elements, sizes of zero apart, so that no part of them overflows.
+pub fn is_tensor(dims: &[usize]) -> bool {
+    let elements = dims.iter().try_fold(1usize, |product, &size| product.checked_mul(size.max(1)));
+    dims.len() <= 16 && elements.is_some_and(|elements| elements <= 1 << 48)
 }
 
 /// The elements of a tensor whose numbers stand in the file, in the types that describe networks.

@@ -52,3 +52,37 @@ fn a_kernel_that_is_not_that_of_the_weights() {
     let expected = "node `y` (Conv, opset 17): `kernel_shape` [5, 5] is not that of its weights, [3, 3]";
     assert_eq!(refused(graph), expected);
 }
+
+/// Tensors without elements, one of whose sizes is huge: no list of its places is made, and no product of sizes overflows.
+#[test]
+fn empty_constants_of_huge_sizes() {
+    let list = |name: &str, values: &[i64]| TensorProto {
+        name: name.into(),
+        dims: vec![values.len() as i64],
+        data_type: 7,
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+        ..TensorProto::default()
+    };
+    let with = |sizes: &[i64], arranged: NodeProto| {
+        let nodes = vec![node("ConstantOfShape", &["sizes"], "k"), arranged, node("Reshape", &["x", "q"], "y")];
+        let mut graph = graph(nodes);
+        graph.initializer.extend([
+            list("sizes", sizes),
+            list("from", &[0]),
+            list("to", &[i64::MAX]),
+            list("axis", &[1]),
+        ]);
+        graph.initializer.push(list("huge", &[0, 1 << 40, 1 << 40]));
+        refused(graph)
+    };
+    let slice = || node("Slice", &["k", "from", "to", "axis"], "q");
+    assert!(with(&[0, 1 << 40], slice()).contains("(Slice, opset 17): takes a part of too many places"));
+    for sizes in [&[0, 1 << 40, 1 << 40][..], &[1 << 40, 1 << 40, 0], &[1 << 62]] {
+        for arranged in [slice(), node("Transpose", &["k"], "q"), node("Add", &["k", "k"], "q")] {
+            let message = with(sizes, arranged);
+            assert!(message.contains("(ConstantOfShape, opset 17): asks for sizes that make no tensor"), "{message}");
+        }
+    }
+    let reshaped = with(&[0], node("Reshape", &["k", "huge"], "q"));
+    assert!(reshaped.contains("(Reshape, opset 17): makes [0, 1099511627776, 1099511627776] of [0]"), "{reshaped}");
+}
