@@ -168,7 +168,7 @@ impl Steps<'_> {
     fn timed(&mut self) -> Result<Sample, MeasureError> {
         self.together.meet()?;
         self.session.stamp_clock();
-        Ok(self.together.timed(self.step.timed(self.session)?)?)
+        Ok(self.together.timed(&self.step.ops, self.step.timed(self.session)?)?)
     }
 
     /// A plain step's duration on the device and on the host.

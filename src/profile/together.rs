@@ -1,12 +1,14 @@
 //! Measuring on several ranks: all run the same steps, and decide alike because they decide by the same figures.
 //!
-//! A duration is the slowest rank's. One rank alone asks nobody.
+//! A duration is the slowest rank's, but that of an all_reduce is the fastest's: the others' hold their waiting for it too, which is
+//! counted already in what it did before. One rank alone asks nobody.
 
 use std::time::{Duration, Instant};
 
 use crate::device::DeviceError;
+use crate::plan::Phase;
 use crate::ranks::Ranks;
-use crate::step::Sample;
+use crate::step::{Op, Sample};
 
 /// The ranks that measure together, and how far apart they were.
 pub struct Together<'a> {
@@ -48,8 +50,8 @@ impl<'a> Together<'a> {
         Ok(())
     }
 
-    /// Makes a timed step that of the slowest ranks, and keeps how far the others were from them.
-    pub fn timed(&mut self, mut sample: Sample) -> Result<Sample, DeviceError> {
+    /// Makes a timed step of these operations that of all ranks, and keeps how far they were apart.
+    pub fn timed(&mut self, ops: &[Op], mut sample: Sample) -> Result<Sample, DeviceError> {
         let Some(ranks) = self.ranks else { return Ok(sample) };
         let own: Vec<f64> = sample.phases_us.iter().copied().chain([sample.mark_us]).collect();
         let all = ranks.gather(&own)?;
@@ -57,8 +59,9 @@ impl<'a> Together<'a> {
         let fastest = |at: usize| all.iter().map(|of| of[at]).fold(f64::INFINITY, f64::min);
         self.spread_pct.resize(sample.phases_us.len(), 0.0);
         for (at, (us, spread)) in sample.phases_us.iter_mut().zip(&mut self.spread_pct).enumerate() {
-            *us = slowest(at);
-            *spread += if *us > 0.0 { 100.0 * (*us - fastest(at)) / *us } else { 0.0 };
+            let (least, most) = (fastest(at), slowest(at));
+            *us = if ops[at].phase == Phase::AllReduce { least } else { most };
+            *spread += if most > 0.0 { 100.0 * (most - least) / most } else { 0.0 };
         }
         sample.mark_us = slowest(sample.phases_us.len());
         self.steps += 1;
@@ -82,7 +85,7 @@ mod tests {
     use crate::device::{self, Training};
     use crate::interrupt::Interrupt;
     use crate::model::Model;
-    use crate::plan::{Options, Phase, Plan};
+    use crate::plan::{Options, Plan};
     use crate::profile::Measured;
     use crate::profile::measure::{MeasureSettings, Unwatched, measure};
     use crate::profile::stopping::StoppingRule;
@@ -93,20 +96,21 @@ mod tests {
         Sample { phases_us: phases_us.to_vec(), mark_us }
     }
 
-    /// Two steps of two phases on two ranks: spreads of 50 and 0 %, then of 0 and 75 %.
+    /// Two steps of two phases on two ranks: spreads of 50 and 0 %, then of 0 and 75 %. The second phase waits for the other rank.
     #[test]
     fn the_slowest_rank_counts_and_the_spread_is_kept() {
+        let ops = [Phase::BackwardWeights, Phase::AllReduce].map(|phase| Op { layer: 0, phase });
         let steps = [
             [sample(&[10.0, 8.0], 0.5), sample(&[4.0, 1.0], 0.25)],
             [sample(&[5.0, 8.0], 0.25), sample(&[4.0, 4.0], 0.5)],
         ];
         std::thread::scope(|scope| {
             for ranks in threads::ranks(2) {
-                let own = &steps[ranks.rank()];
+                let (own, ops) = (&steps[ranks.rank()], &ops);
                 scope.spawn(move || {
                     let mut together = Together::new(Some(&ranks));
-                    assert_eq!(together.timed(own[0].clone()).unwrap(), sample(&[10.0, 8.0], 0.5));
-                    assert_eq!(together.timed(own[1].clone()).unwrap(), sample(&[4.0, 4.0], 0.5));
+                    assert_eq!(together.timed(ops, own[0].clone()).unwrap(), sample(&[10.0, 8.0], 0.5));
+                    assert_eq!(together.timed(ops, own[1].clone()).unwrap(), sample(&[4.0, 1.0], 0.5));
                     assert_eq!(together.largest(ranks.rank() as f64).unwrap(), 1.0);
                     assert_eq!(together.spread_pct(), [25.0, 37.5]);
                 });
@@ -145,7 +149,7 @@ mod tests {
     #[test]
     fn one_rank_keeps_what_it_measured() {
         let mut together = Together::new(None);
-        assert_eq!(together.timed(sample(&[10.0, 8.0], 0.5)).unwrap(), sample(&[10.0, 8.0], 0.5));
+        assert_eq!(together.timed(&[], sample(&[10.0, 8.0], 0.5)).unwrap(), sample(&[10.0, 8.0], 0.5));
         assert_eq!(together.spread_pct(), [0.0; 0]);
     }
 }

@@ -121,7 +121,7 @@ impl Row for PhaseRow {
             optional("temperature_c", "°C", "highest temperature", NOT_TOLD, |row| &mut row.conditions.temperature_c),
             optional("throttled_samples", "number", "timed steps with a thermal or hardware slowdown right before or after", NOT_TOLD, |row| &mut row.conditions.throttled_samples),
             optional("power_capped_samples", "number", "timed steps with clocks held down by the power limit right before or after", NOT_TOLD, |row| &mut row.conditions.power_capped_samples),
-            optional("ranks", "number", "ranks that trained together; durations are the slowest rank's, `batch` is each one's", ALONE, |row| &mut row.together.ranks),
+            optional("ranks", "number", "ranks that trained together; durations are the slowest rank's, of all_reduce the fastest's; `batch` is each one's", ALONE, |row| &mut row.together.ranks),
             optional("rank_spread_pct", "% of the slowest", "how much less the fastest rank took than the slowest, mean over the timed steps", "with one rank, and where nothing was measured", |row| &mut row.together.rank_spread_pct),
         ]);
         columns
