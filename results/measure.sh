@@ -11,7 +11,7 @@ measure() { # FOLDER OPTION…
   target/release/layertime run --device cpu --target 2% --no-samples --out results/tmp "$@"
   rm -rf "$folder"
   mv results/tmp/* "$folder"
-  rmdir results/tmp
+  rm -r results/tmp
 }
 
 batches=1,2,4,8,16,32,64,128
