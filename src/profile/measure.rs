@@ -229,7 +229,7 @@ fn steady(steps: &[f64]) -> bool {
     high <= low * 1.05
 }
 
-/// What marks cost so far: means, because a median would want all samples sorted after each pair.
+/// The cost of marks so far: means, because a median would want all samples sorted after each pair.
 #[derive(Default)]
 struct Marks {
     timed_us: f64,

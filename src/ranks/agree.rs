@@ -2,7 +2,7 @@
 
 use super::{RankError, Ranks};
 
-/// What must be equal on all ranks.
+/// The facts that must be equal on all ranks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Facts {
     /// The program's version and commit.
@@ -50,7 +50,7 @@ mod tests {
     use super::super::threads;
     use super::*;
 
-    /// What the check says on each of three ranks, the second of which has these facts.
+    /// Runs the check on three ranks, the second of which has these facts.
     fn checked(second: &Facts) -> Vec<Result<(), RankError>> {
         let facts = [&facts(), second, &facts()];
         std::thread::scope(|scope| {

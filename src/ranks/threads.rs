@@ -17,7 +17,7 @@ struct ThreadRank {
     meeting: Arc<Meeting>,
 }
 
-/// Where the ranks meet, and what each brings.
+/// The place where the ranks meet, and what each brings.
 struct Meeting {
     state: Mutex<State>,
     moved: Condvar,
@@ -145,7 +145,7 @@ impl Drop for ThreadRank {
 mod tests {
     use super::*;
 
-    /// What `work` gives on each of three ranks.
+    /// Does `work` on each of three ranks.
     fn on_three<T: Send>(work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = ranks(3).into_iter().map(|ranks| scope.spawn(|| work(ranks))).collect();

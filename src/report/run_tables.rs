@@ -17,7 +17,7 @@ use crate::units::size;
 pub struct Selection {
     /// Layers at this batch; else at the one that the verdict speaks of.
     pub batch: Option<usize>,
-    /// What has a line.
+    /// The things that have a line.
     pub by: By,
     /// The lines that take longest, that many, and the others in one; else those of a long table alone are so shortened.
     pub top: Option<usize>,

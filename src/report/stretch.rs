@@ -1,4 +1,4 @@
-//! What marks cost a step: where they stretch it, the groups' shares come from steps with few marks, and reports say so.
+//! The cost of marks: where they stretch a step, the groups' shares come from steps with few marks, and reports say so.
 
 use super::rows::GroupedColumns;
 use super::run::{Point, interval};

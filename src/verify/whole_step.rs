@@ -62,7 +62,7 @@ pub struct WholeStep<'a> {
     pub rounding: Vec<f64>,
 }
 
-/// What a step is given: images, labels and dropout's masks by layer.
+/// The input of a step: images, labels and dropout's masks by layer.
 pub struct Drawn {
     pub image: Vec<f32>,
     pub labels: Vec<usize>,

@@ -71,7 +71,7 @@ fn bottleneck(net: &mut Builder, name: &str, middle: Middle, p: f32) -> Built<()
     sum(net, name, input)
 }
 
-/// What follows on the projection: the convolution in the middle, the expansion, and dropout.
+/// The rest of a bottleneck, behind the projection: the convolution in the middle, the expansion, and dropout.
 fn extension(net: &mut Builder, name: &str, middle: Middle, channels: usize, p: f32) -> Built<()> {
     normalised(net, &format!("{name}.project"))?;
     match middle {

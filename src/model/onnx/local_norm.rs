@@ -8,7 +8,7 @@ use super::views;
 use crate::model::Kind;
 use crate::model::kind::Lrn;
 
-/// What x is to be divided by, as far as it is computed.
+/// The divisor of x, as far as it is computed.
 #[derive(Clone, Debug)]
 pub struct LocalNorm {
     /// x.

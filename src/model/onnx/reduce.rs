@@ -7,7 +7,7 @@ use super::views;
 use crate::model::Kind;
 use crate::model::kind::{AvgPool, MaxPool, Padding, Pair};
 
-/// What becomes of the pixels.
+/// The number that pixels are reduced to.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Reduced {
     /// One mean of all.

@@ -31,6 +31,17 @@ fn weight(name: &str, sizes: &[i64]) -> TensorProto {
     TensorProto { name: name.into(), dims: sizes.to_vec(), data_type: 1, ..TensorProto::default() }
 }
 
+/// A constant of whole numbers.
+fn list(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: vec![values.len() as i64],
+        data_type: 7,
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+        ..TensorProto::default()
+    }
+}
+
 fn scalar(name: &str, value: f32) -> TensorProto {
     let raw_data = value.to_le_bytes().to_vec().into();
     TensorProto { name: name.into(), data_type: 1, raw_data, ..TensorProto::default() }
@@ -211,13 +222,6 @@ fn a_folded_batch_norm_leaves_the_convolution_its_own_bias() {
 fn parts_of_channels() {
     let with = |nodes: Vec<NodeProto>| {
         let mut graph = GraphProto { input: vec![input("x", &[-1, 8, 4, 4])], ..graph(nodes) };
-        let list = |name: &str, values: &[i64]| TensorProto {
-            name: name.into(),
-            dims: vec![values.len() as i64],
-            data_type: 7,
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
-            ..TensorProto::default()
-        };
         let scalar = TensorProto { dims: Vec::new(), ..list("four", &[4]) };
         graph.initializer.extend([list("start", &[2]), list("end", &[4]), list("axis", &[3]), list("one_part", &[1])]);
         graph.initializer.push(list("huge", &[i64::MAX, i64::MAX]));

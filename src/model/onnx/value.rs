@@ -27,7 +27,7 @@ pub enum Value {
     Places(Places),
     /// One pixel's values, spread over an image.
     Spread(Spread),
-    /// What an activation is divided by in a local response normalisation.
+    /// The divisor of a local response normalisation.
     LocalNorm(LocalNorm),
     /// Softmax of an activation. The network may end in one.
     Softmax(OnnxActivation),

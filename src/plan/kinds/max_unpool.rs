@@ -27,7 +27,7 @@ impl Rules for MaxUnpool {
         Ok(Planned::plain(inputs[1]))
     }
 
-    /// What the positions follow from.
+    /// Reads the inputs, which the positions follow from.
     fn backward_data_reads(&self) -> Reads {
         Reads { inputs: true, ..Reads::OUTPUT_GRADIENT }
     }

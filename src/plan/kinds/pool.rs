@@ -64,7 +64,7 @@ pub struct Window {
     pub start: usize,
     /// One past the last.
     pub end: usize,
-    /// What an average divides by: the length, with the padding it covers where that counts.
+    /// The divisor of an average: the length, with the padding it covers where that counts.
     pub counted: usize,
     /// Distance of the first element from the start: where padding cuts a dilated window.
     pub lead: usize,

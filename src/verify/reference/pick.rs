@@ -11,7 +11,7 @@ pub fn forward<T: Real>(pick: ChannelPick, shape: Shape, x: &[T]) -> Vec<T> {
     (0..shape.n).flat_map(|n| (0..pick.channels).flat_map(move |k| channel(n, k))).copied().collect()
 }
 
-/// What was not picked has no gradient.
+/// Leaves no gradient to the channels that were not picked.
 pub fn backward_data<T: Real>(pick: ChannelPick, shape: Shape, dy: &[T]) -> Vec<T> {
     let plane = shape.h * shape.w;
     let mut dx = vec![T::zero(); shape.elements()];

@@ -37,7 +37,7 @@ fn every_shell_gets_every_command_and_option() {
     assert_refused(&program.output("completions tcsh"), 2, &["tcsh", "bash", "zsh", "fish", "powershell"]);
 }
 
-/// What bash offers behind these words.
+/// The words that bash offers behind these.
 fn offered(words: &[&str]) -> String {
     let script = printed("completions bash");
     let asked = format!(

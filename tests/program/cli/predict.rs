@@ -188,7 +188,7 @@ fn what_users_choose() {
     assert_refused(&output, 2, &["theano", "tensorflow"]);
 }
 
-/// What a prediction up to some batch says in run.json, in its text and on its page.
+/// A prediction up to some batch, as it stands in run.json, in its text and on its page.
 fn told(largest: u64) -> (serde_json::Value, [String; 2]) {
     let program = Program::new();
     let options = format!("--gpu v100-sxm2 --batch 1,{largest}");

@@ -87,7 +87,7 @@ pub fn head<const N: usize>(cells: [&str; N]) -> String {
     line(cells.map(String::from)) + &line([(); N].map(|()| "---".into()))
 }
 
-/// Where fc loses the lead, by phase and in the step.
+/// The batch at which fc loses the lead, by phase and in the step.
 fn turns(gpus: &[Prediction]) -> String {
     let names = GPUS.map(|(_, name)| name);
     let mut text = head(["phase", names[0], names[1], names[2], names[3], names[4], names[5]]);

@@ -23,7 +23,7 @@ impl MaxUnpoolOp {
 }
 
 impl Operation for MaxUnpoolOp {
-    /// What the pool's backward pass does with gradients.
+    /// Does with values as the pool's backward pass does with gradients.
     fn forward(&mut self, operands: Forward) {
         let x = operands.input();
         match operands.positions.expect(PLANNED) {

@@ -79,7 +79,7 @@ pub struct Forward<'a> {
     pub weights: &'a [f32],
     /// One per output channel.
     pub biases: &'a [f32],
-    /// Where the pool took its maxima whose positions the layer takes.
+    /// The positions of the maxima, of the pool whose positions the layer takes.
     pub positions: Option<&'a Winners>,
     /// The class of each image.
     pub labels: &'a [u32],

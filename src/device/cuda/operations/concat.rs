@@ -31,7 +31,7 @@ impl ConcatOp {
         Ok(ConcatOp { copy: gpu.kernel("copy_rows")?, parts, pitch, element: gpu.arithmetic.element() })
     }
 
-    /// Where a part begins in the whole, and the threads that move it: a vector each where rows are made of vectors.
+    /// The beginning of a part in the whole, and the threads that move it: a vector each where rows are made of vectors.
     fn place(&self, &Rows { rows, width, offset }: &Rows) -> (u64, Grid) {
         let (elements, vector) = (rows * width.by, Divisor::new(self.element.per_vector()));
         let grid = match [width.by, self.pitch, offset as u32].into_iter().all(|number| vector.divides(number)) {

@@ -8,7 +8,7 @@ use crate::device::cuda::gpu::SharedGpu;
 
 /// Values put where a pool took its maxima.
 pub struct MaxUnpoolOp {
-    /// What gives gradients to the maxima gives values to their places.
+    /// Gives values to the places of the maxima, as the pool gives them gradients.
     forward: Kernel,
     backward: Kernel,
     pool: Positions,

@@ -56,13 +56,6 @@ fn a_kernel_that_is_not_that_of_the_weights() {
 /// Tensors without elements, one of whose sizes is huge: no list of its places is made, and no product of sizes overflows.
 #[test]
 fn empty_constants_of_huge_sizes() {
-    let list = |name: &str, values: &[i64]| TensorProto {
-        name: name.into(),
-        dims: vec![values.len() as i64],
-        data_type: 7,
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
-        ..TensorProto::default()
-    };
     let with = |sizes: &[i64], arranged: NodeProto| {
         let nodes = vec![node("ConstantOfShape", &["sizes"], "k"), arranged, node("Reshape", &["x", "q"], "y")];
         let mut graph = graph(nodes);

@@ -3,16 +3,6 @@
 use super::*;
 use crate::model::kind::{Conv, Dropout, Dropped, Lrn, MaxPool, PRelu, Slice};
 
-fn list(name: &str, values: &[i64]) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: vec![values.len() as i64],
-        data_type: 7,
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
-        ..TensorProto::default()
-    }
-}
-
 fn with_ints(mut node: NodeProto, name: &str, ints: &[i64]) -> NodeProto {
     node.attribute.push(AttributeProto { name: name.into(), ints: ints.to_vec(), ..AttributeProto::default() });
     node

@@ -254,7 +254,7 @@ impl Channelwise {
 }
 
 impl Walk {
-    /// What the next row needs of the source, below the last of these taps.
+    /// The part of the source that the next row needs, below the last of these taps.
     fn ahead(&self, taps: &[Tap], channels: usize) -> Ahead {
         let row_pitch = self.widths[0] * channels;
         Ahead { offset: taps.last().map_or(0, |tap| tap.input) + row_pitch, rows: self.new_rows, row_pitch }

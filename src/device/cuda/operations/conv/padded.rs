@@ -84,7 +84,7 @@ impl Padded {
         }
     }
 
-    /// Where it is.
+    /// Its place.
     pub fn address(&self) -> u64 {
         self.memory.address()
     }

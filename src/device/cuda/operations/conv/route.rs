@@ -45,7 +45,7 @@ impl Route {
     }
 }
 
-/// Where a phase's tensors are: the session's own, and those that cuDNN computes on.
+/// The places of a phase's tensors: the session's own, and those that cuDNN computes on.
 #[derive(Clone, Copy)]
 pub struct Ends {
     /// The session's.
